@@ -1,0 +1,38 @@
+# make repro · make test · make ui · make lint · make bench    (each sets up what it needs)
+
+SHELL := /bin/sh
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := src
+PORT ?= 5000
+
+.PHONY: repro test ui lint bench env lock
+
+repro: env ## the whole pipeline, source images to submission
+	@python -m dvc repro
+	@python -m fakeprint leaderboard
+
+test: env
+	@python -m pytest -n 2
+
+ui: env ## MLflow's pages: every run, its parameters, curves and pictures
+	@echo "MLflow: http://127.0.0.1:$(PORT)   (Ctrl-C ends it)"
+	@python -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db
+
+lint: env
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+bench: env
+	@for script in knn features augmentation training pipeline; do python -m benchmarks.$$script || exit 1; done
+
+env: .venv/.installed
+
+# uv where it is installed (seconds), pip otherwise; both check every file against the hashes of the lock
+.venv/.installed: requirements.lock
+	@sh .ci/environment
+	@touch $@
+
+lock: ## pin the newest versions that pyproject.toml allows, for Python 3.11 to 3.13
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --all-extras --upgrade pyproject.toml -o requirements.lock

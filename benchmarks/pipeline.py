@@ -1,0 +1,133 @@
+"""What a `dvc repro` costs that has nothing to do, and how that grows with the number of source images.
+
+Peer of the first row: a repository of two stages, the least that DVC can check. Peer of the second: the time by which a
+repository of one stage grows that depends on a folder of as many files, DVC's own check of them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from ruamel.yaml import YAML
+
+from benchmarks.table import json_option, report, row
+
+ROOT = Path(__file__).parents[1]
+REPEATS = 5
+FEW, MANY = 1_000, 20_000
+
+
+def dvc(folder: Path, *words: str) -> str:
+    """Run DVC in a folder and return what it prints; an error ends the benchmark with DVC's own words."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for name in ("PYTHONPATH", "DVC_ROOT"):
+        environment.pop(name, None)
+    done = subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, capture_output=True)
+    if done.returncode:
+        raise SystemExit(f"dvc {' '.join(words)} in {folder}:\n{done.stdout.decode()}{done.stderr.decode()}")
+    return done.stdout.decode()
+
+
+def no_op_seconds(folders: dict[str, Path]) -> dict[str, float]:
+    """Median seconds of a `dvc repro` with nothing to do, the repositories taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in folders}
+    for repeat in range(REPEATS + 1):
+        for name, folder in folders.items():
+            start = time.perf_counter()
+            printed = dvc(folder, "repro")
+            if "Running stage" in printed:
+                raise SystemExit(f"{folder}: `dvc repro` had something to do; run `make repro` first")
+            if repeat:  # the first round warms DVC's and the system's caches
+                times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(taken)) for name, taken in times.items()}
+
+
+def repository(folder: Path, stages: str) -> Path:
+    """A git and DVC repository with this dvc.yaml, reproduced once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc(folder, "init", "-q")
+    (folder / "dvc.yaml").write_text(stages)
+    dvc(folder, "repro")
+    return folder
+
+
+def toy(folder: Path) -> Path:
+    """Two stages that copy a file."""
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    stages = "stages:\n  b: {cmd: cp a b, deps: [a], outs: [b]}\n  c: {cmd: cp b c, deps: [b], outs: [c]}\n"
+    return repository(folder, stages)
+
+
+def watcher(folder: Path, images: Path) -> Path:
+    """One stage that depends on a folder of images."""
+    return repository(folder, f"stages:\n  b: {{cmd: touch b, deps: ['{images}'], outs: [b]}}\n")
+
+
+def draw_images(folder: Path, count: int) -> Path:
+    """A csv source of `count` train images, 16×16 noise of two classes, and a validation image for each fifty."""
+    rng = np.random.default_rng(count)
+    for split, number in (("train", count), ("validation", count // 50)):
+        (folder / split).mkdir(parents=True)
+        names = [f"{split}{i:06d}" for i in range(number)]
+        labels = np.arange(number) % 2
+        for name, label in zip(names, labels, strict=True):
+            image = rng.normal(100 + 40 * label, 40, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / split / f"{name}.png"), image)
+        pd.DataFrame({"image_id": names, "label": labels}).to_csv(folder / f"{split}.csv", index=False)
+    return folder
+
+
+def pipeline(folder: Path, images: Path) -> Path:
+    """Fakeprint's own pipeline on these images, narrowed to a quick classifier, reproduced once."""
+    kept = shutil.ignore_patterns(".*", "metrics", "models", "reports", "mlflow.db", "mlartifacts", "dvc.lock")
+    shutil.copytree(ROOT, folder, ignore=kept)
+    for generated in (folder / "data").iterdir():
+        if generated.is_dir() and generated.name != "demo":
+            shutil.rmtree(generated)
+    yaml = YAML()
+    params = yaml.load((folder / "params.yaml").read_text())
+    params["data"].update(path=str(images), title="benchmark")
+    params["prepare"]["image_size"] = 16
+    params["augment"]["copies"] = 0
+    params["run"].update(features=["hsv_hist"], classifiers=["knn"], networks=[], ensembles=[])
+    params["classifiers"]["knn"].update(features=["hsv_hist"], k=[5], metrics=["l1"])
+    params["tracking"]["enabled"] = False
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc(folder, "init", "-q")
+    dvc(folder, "repro")
+    return folder
+
+
+def main() -> None:
+    json_path = json_option(__doc__)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        alone = no_op_seconds({"ours": ROOT, "toy": toy(place / "toy")})
+        folders = {}
+        for count in (FEW, MANY):
+            images = draw_images(place / f"images{count}", count)
+            folders[f"ours {count}"] = pipeline(place / f"ours{count}", images)
+            folders[f"dvc {count}"] = watcher(place / f"dvc{count}", images)
+        grown = no_op_seconds(folders)
+    growth = {name: grown[f"{name} {MANY}"] - grown[f"{name} {FEW}"] for name in ("ours", "dvc")}
+    more = f"its growth from {FEW:,} to {MANY:,} source images, against DVC's own check of them"
+    rows = [
+        row("no-op dvc repro, against a repository of two stages", alone["ours"], alone["toy"], "s", "lower", 1 / 1.5),
+        row(more, growth["ours"], growth["dvc"], "s", "lower", 1.0),
+    ]
+    report(rows, "A dvc repro that has nothing to do", json_path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What every benchmark shares: measuring two things in turn, and the table and JSON rows of what came out."""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: `ratio` says how many times as good as the peer ours is, `goal` the least ratio wanted (or None).
+
+    `ours` and `peer` are in `unit`.
+    """
+
+    name: str
+    ours: float
+    peer: float
+    unit: str
+    ratio: float
+    goal: float | None
+
+
+def row(name: str, ours: float, peer: float, unit: str, better: Literal["higher", "lower"], goal: float | None) -> Row:
+    """A row whose ratio is above 1 where ours is the better one: `better` is "higher" for rates, "lower" for times."""
+    return Row(name, ours, peer, unit, ours / peer if better == "higher" else peer / ours, goal)
+
+
+def measure_in_turn(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """Median seconds of one call of each, measured ours, peer, ours, peer, … after one unmeasured call of each.
+
+    In turn, because a machine's speed drifts: both then see the same drift.
+    """
+    ours(), peer()
+    times = [(_seconds(ours), _seconds(peer)) for _ in range(repeats)]
+    return statistics.median(first for first, _ in times), statistics.median(second for _, second in times)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def json_option(description: str | None) -> Path | None:
+    """Parse the command line that every benchmark has, `[--json FILE]`, and return FILE."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
+    path: Path | None = parser.parse_args().json
+    return path
+
+
+def report(rows: Sequence[Row], title: str, json_path: Path | None = None) -> None:
+    """Print the rows as one table; with `json_path`, also write them there as a JSON list."""
+    table = Table("name", title=title, title_justify="left")
+    for heading in ("ours", "peer", "unit", "ratio", "goal"):
+        table.add_column(heading, justify="left" if heading == "unit" else "right")
+    for each in rows:
+        missed = each.goal is not None and each.ratio < each.goal
+        goal = "" if each.goal is None else f"≥ {each.goal:g}"
+        figures = [_figure(each.ours), _figure(each.peer), each.unit, f"{each.ratio:.2f} ×", goal]
+        table.add_row(each.name, *figures, style="red" if missed else None)
+    Console().print(table)
+    if json_path:
+        json_path.write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n", encoding="utf-8")
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,64 @@
+"""Training: images a second of the real loop (shuffling, augmentation, layout, progress) against the same network,
+optimiser and precision on one batch that never leaves memory.
+
+Each network of the demo at width 0.5 on 64×64 images, batches of 32, with the transforms of params.yaml. A repeat of ours
+is an epoch, one of the peer as many steps; one network and its optimiser serve both, so that neither warms up for free.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from benchmarks.table import Row, json_option, measure_in_turn, report, row
+from fakeprint import params
+from fakeprint.training import device
+from fakeprint.training.images import Images, to_device
+from fakeprint.training.loop import start, train_epoch
+
+SIDE, CLASSES, STEPS, REPEATS = 64, 5, 24, 7
+
+
+def compared(name: str, execution: device.Execution) -> Row:
+    """Images a second of both, for one network."""
+    everything = params.load()
+    settings = everything.network(name)
+    batch_size = settings.train.batch_size
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (STEPS * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
+    images = Images([pictures], rng.integers(0, CLASSES, len(pictures)))
+    run = start(settings, CLASSES, SIDE, everything.seed, execution)
+    inputs, labels = to_device((pictures[:batch_size], images.labels[:batch_size]), execution.device)
+    criterion = torch.nn.CrossEntropyLoss(label_smoothing=settings.train.label_smoothing)
+
+    def ours() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            train_epoch(run, settings, images, everything.seed, 1, execution, pool, lambda count: None)
+
+    def peer() -> None:
+        run.network.train()
+        for _ in range(STEPS):
+            with execution.autocast():
+                logits = run.network(inputs)
+            loss = criterion(logits.float(), labels)
+            run.optimiser.zero_grad()
+            loss.backward()
+            run.optimiser.step()
+        loss.item()  # waits until the device is done
+
+    seconds = measure_in_turn(ours, peer, REPEATS)
+    rates = [len(pictures) / each for each in seconds]
+    return row(f"train {name}, {execution}", *rates, unit="images/s", better="higher", goal=0.95)
+
+
+def main() -> None:
+    path = json_option(__doc__)
+    execution = device.choose("auto", "auto")
+    if execution.device == "cpu":
+        device.keep_freed_memory()
+    rows = [compared(name, execution) for name in ("hist_cnn", "three_cnn")]
+    report(rows, f"training, {SIDE}×{SIDE}, width {params.load().model.width}", path)
+
+
+if __name__ == "__main__":
+    main()

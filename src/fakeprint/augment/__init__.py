@@ -1,0 +1,1 @@
+"""Augmentation: one definition of each transform, used offline and in training."""

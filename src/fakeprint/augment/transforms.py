@@ -1,0 +1,307 @@
+"""Image transforms for augmentation, one definition each: copies made before training and draws in training share them.
+
+What makes an image a forensic sample are traces a few pixels wide. Hence: a flip or a shift moves whole pixels and
+interpolates nothing; rotation, zoom and crop, together with flip and shift, become one affine warp (bicubic); and
+what comes in from outside the frame is its mirror image without repeating the edge pixel (OpenCV's BORDER_REFLECT_101,
+NumPy's "reflect"), which keeps the parity of 2×2 patterns.
+
+Drawing and applying are apart. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
+and plan alone. An image takes `DRAWS` uniform numbers, each with a fixed meaning, so that switching a transform on
+changes no other transform's draws.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fakeprint import seeds
+from fakeprint.params import Transforms
+
+BORDER = cv2.BORDER_REFLECT_101
+DEGRADATIONS = ("jpeg", "blur", "noise", "rescale")
+
+# The setting whose range each transform draws from, and how many numbers it draws from it; crop also draws its
+# position, noise its seed, both from [0, 1).
+_RANGES: dict[str, tuple[str, int]] = {
+    "flip": ("", 0),
+    "rotation": ("degrees", 1),
+    "shift": ("fraction", 2),
+    "zoom": ("factor", 1),
+    "crop": ("fraction", 1),
+    "brightness": ("factor", 1),
+    "contrast": ("factor", 1),
+    "saturation": ("factor", 1),
+    "hue": ("degrees", 1),
+    "jpeg": ("quality", 1),
+    "blur": ("sigma", 1),
+    "noise": ("sigma", 1),
+    "rescale": ("factor", 1),
+}
+_PLAIN = {"crop": 2, "noise": 1}
+GEOMETRIC = ("flip", "rotation", "shift", "zoom", "crop")
+_WHICH = len(_RANGES)  # the column that chooses the one degradation; those before it switch each transform on
+_FIRST = {}
+DRAWS = _WHICH + 1
+for _name, (_, _count) in _RANGES.items():
+    _FIRST[_name] = DRAWS
+    DRAWS += _count + _PLAIN.get(_name, 0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done to one image: (transform, its values), in the order of application."""
+
+    steps: tuple[tuple[str, tuple[float, ...]], ...]
+
+    def __str__(self) -> str:
+        """`flip, jpeg quality=71`; `as it is` where nothing will be done."""
+        return ", ".join(_described(name, values) for name, values in self.steps) or "as it is"
+
+
+def _described(name: str, values: tuple[float, ...]) -> str:
+    setting, count = _RANGES[name]
+    shown = [f"{value:.0f}" if setting == "quality" else f"{value:.3g}" for value in values[:count]]
+    return f"{name} {setting}={'/'.join(shown)}" if count else name
+
+
+def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
+    """Uniform numbers for `count` images, float64 (count, DRAWS) in [0, 1): row i is image i's, whoever asks for it.
+
+    In training: `uniforms(rows, seed, "train/NAME/augment", epoch)[batch_rows]`, so that an image's augmentation
+    depends on seed, epoch and row, never on how rows fall into batches or workers.
+    """
+    return seeds.generator(seed, purpose, *keys).random((count, DRAWS))
+
+
+def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) -> Plan:
+    """Draw the plan for one image."""
+    return plans(settings, one_degradation, rng.random((1, DRAWS)))[0]
+
+
+def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> list[Plan]:
+    """One plan a row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
+
+    A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise and rescale exclude each
+    other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left.
+    """
+    active = _switches(settings, one_degradation, numbers)
+    columns = {name: _values(settings, name, numbers).tolist() for name in active}
+    on = [(name, switch.tolist(), columns[name]) for name, switch in active.items()]
+    return [
+        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]))
+        for row in range(len(numbers))
+    ]
+
+
+def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """For each enabled transform, in the order of application: bool (N,), whether a row applies it."""
+    active = {}
+    reached = 0.0
+    enabled = [name for name in DEGRADATIONS if getattr(settings, name).enabled]
+    total = max(1.0, sum(getattr(settings, name).p for name in enabled))
+    for column, name in enumerate(_RANGES):
+        transform = getattr(settings, name)
+        if not transform.enabled:
+            continue
+        if one_degradation and name in DEGRADATIONS:
+            start, reached = reached, reached + transform.p / total
+            active[name] = (numbers[:, _WHICH] >= start) & (numbers[:, _WHICH] < reached)
+        else:
+            active[name] = numbers[:, column] < transform.p
+    return active
+
+
+def _values(settings: Transforms, name: str, numbers: np.ndarray) -> np.ndarray:
+    """A transform's values, float64 (N, its count): those from its range first, then plain ones in [0, 1)."""
+    setting, count = _RANGES[name]
+    first = _FIRST[name]
+    ranged = numbers[:, first : first + count]
+    plain = numbers[:, first + count : first + count + _PLAIN.get(name, 0)]
+    if not setting:
+        return ranged
+    low, high = getattr(getattr(settings, name), setting)
+    if setting == "quality":
+        return np.floor(low + (high + 1 - low) * ranged)
+    return np.concatenate([low + (high - low) * ranged, plain], axis=1)
+
+
+def apply(image: np.ndarray, plan: Plan) -> np.ndarray:
+    """Do what the plan says to an image, uint8 (H, W, 3) RGB. Returns a new uint8 array of the same shape."""
+    moves = [step for step in plan.steps if step[0] in GEOMETRIC]
+    image = moved(image, moves) if moves else image.copy()
+    for name, values in plan.steps[len(moves) :]:
+        image = _PIXELWISE[name](image, *values)
+    return image
+
+
+def augment_batch(
+    images: np.ndarray,
+    settings: Transforms,
+    one_degradation: bool,
+    numbers: np.ndarray,
+    pool: ThreadPoolExecutor | None = None,
+) -> np.ndarray:
+    """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
+
+    With a `pool` its threads share the images (OpenCV releases the interpreter lock); the result is the same.
+    """
+    out = np.empty_like(images)
+
+    def fill(row: int, plan: Plan) -> None:
+        out[row] = apply(images[row], plan)
+
+    todo = plans(settings, one_degradation, numbers)
+    list((pool.map if pool else map)(fill, range(len(todo)), todo))
+    return out
+
+
+# --- Geometric transforms: one warp for all of them.
+
+
+def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
+    """Apply geometric steps in order as one movement: by whole pixels where that is all, else by one bicubic warp."""
+    height, width = image.shape[:2]
+    matrix = np.eye(3)
+    for name, values in moves:
+        matrix = _MATRICES[name](height, width, *values) @ matrix
+    (a, b, x), (c, d, y) = matrix[:2].tolist()
+    whole = abs(a) == d == 1 and b == c == 0 and x == int(x) and y == int(y)
+    if not whole:
+        return cv2.warpAffine(image, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=BORDER)
+    if a < 0:
+        image, x = cv2.flip(image, 1), x - (width - 1)
+    return _shifted(image, int(x), int(y))
+
+
+def _shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
+    """The image moved by whole pixels, its mirror image coming in."""
+    if not right and not down:
+        return image.copy()
+    height, width = image.shape[:2]
+    above, below, left, beyond = max(down, 0), max(-down, 0), max(right, 0), max(-right, 0)
+    wide = cv2.copyMakeBorder(image, above, below, left, beyond, BORDER)
+    return wide[below : below + height, beyond : beyond + width].copy()
+
+
+def _about_centre(height: int, width: int, linear: tuple[float, float, float, float]) -> np.ndarray:
+    """The 3×3 matrix, from input to output pixel, of a linear map about the centre of the image."""
+    a, b, c, d = linear
+    x, y = (width - 1) / 2, (height - 1) / 2
+    return np.array([[a, b, x - a * x - b * y], [c, d, y - c * x - d * y], [0, 0, 1]])
+
+
+def _flip(height: int, width: int) -> np.ndarray:
+    """Left becomes right."""
+    return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]])
+
+
+def _rotation(height: int, width: int, degrees: float) -> np.ndarray:
+    """Counter-clockwise, about the centre."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return _about_centre(height, width, (cosine, sine, -sine, cosine))
+
+
+def _shift(height: int, width: int, right: float, down: float) -> np.ndarray:
+    """By fractions of the sides, rounded to whole pixels."""
+    return np.array([[1, 0, round(right * width)], [0, 1, round(down * height)], [0, 0, 1.0]])
+
+
+def _zoom(height: int, width: int, factor: float) -> np.ndarray:
+    """Larger by `factor`, about the centre."""
+    return _about_centre(height, width, (factor, 0, 0, factor))
+
+
+def _crop(height: int, width: int, fraction: float, across: float, down: float) -> np.ndarray:
+    """A window of `fraction` of the sides, `across` and `down` in [0, 1] of the way, scaled back to the whole."""
+    left, top = (1 - fraction) * across * width, (1 - fraction) * down * height
+    scale = 1 / fraction
+    x, y = (0.5 - left) * scale - 0.5, (0.5 - top) * scale - 0.5  # pixel centres lie at halves
+    return np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+
+
+_MATRICES: dict[str, Callable[..., np.ndarray]] = {
+    "flip": _flip,
+    "rotation": _rotation,
+    "shift": _shift,
+    "zoom": _zoom,
+    "crop": _crop,
+}
+
+
+# --- Photometric transforms. Sums are rounded and clipped to 0–255 once.
+
+
+def brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Every value times `factor`."""
+    return cv2.addWeighted(image, factor, image, 0, 0)
+
+
+def contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Distances from the image's mean luma (ITU-R BT.601) times `factor`."""
+    red, green, blue, _ = cv2.mean(image)
+    mean = 0.299 * red + 0.587 * green + 0.114 * blue
+    return cv2.addWeighted(image, factor, image, 0, (1 - factor) * mean)
+
+
+def saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Distances from each pixel's own luma times `factor`: 0 makes it grey."""
+    luma = np.array([0.299, 0.587, 0.114])
+    return cv2.transform(image, factor * np.eye(3) + (1 - factor) * luma)
+
+
+def hue(image: np.ndarray, degrees: float) -> np.ndarray:
+    """HSV hue turned by `degrees` of 360: 120 turns red to green."""
+    if degrees == 0:
+        return image
+    hsv = np.asarray(cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV), dtype=np.float32)
+    hsv[..., 0] += degrees + 360 * (degrees < 0)
+    return np.rint(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
+
+
+# --- Degradations: what happens to images on their way through the world.
+
+
+def jpeg(image: np.ndarray, quality: float) -> np.ndarray:
+    """Compressed as JPEG (4:2:0, as most software does) and decoded again."""
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1]
+    decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur; `sigma` in pixels."""
+    return cv2.GaussianBlur(image, (0, 0), sigma, borderType=BORDER) if sigma > 0 else image
+
+
+def noise(image: np.ndarray, sigma: float, number: float) -> np.ndarray:
+    """Gaussian noise of standard deviation `sigma` grey levels, each value's own; `number` in [0, 1) is its seed."""
+    cv2.setRNGSeed(int(number * 2**31))  # OpenCV's generator is each thread's own
+    grain = cv2.randn(np.empty(image.shape, np.int16), np.zeros(3), np.full(3, sigma))
+    return cv2.add(image, grain, dtype=cv2.CV_8U)
+
+
+def rescale(image: np.ndarray, factor: float) -> np.ndarray:
+    """Scaled down by `factor` (area average) and up again (bilinear)."""
+    height, width = image.shape[:2]
+    small = max(1, round(width * factor)), max(1, round(height * factor))
+    if small == (width, height):
+        return image
+    down = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return cv2.resize(down, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+_PIXELWISE: dict[str, Callable[..., Any]] = {
+    "brightness": brightness,
+    "contrast": contrast,
+    "saturation": saturation,
+    "hue": hue,
+    "jpeg": jpeg,
+    "blur": blur,
+    "noise": noise,
+    "rescale": rescale,
+}

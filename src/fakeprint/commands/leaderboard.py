@@ -1,0 +1,28 @@
+"""`python -m fakeprint leaderboard`: how the models stand, where the submission lies, how to open MLflow's pages."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from fakeprint.errors import InputError
+
+LEADERBOARD = Path("metrics/leaderboard.md")
+SUBMISSION = Path("data/submission/submission.csv")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand to `python -m fakeprint`."""
+    subparsers.add_parser("leaderboard", help="how the models stand, and where the submission lies")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the leaderboard. Raises InputError where the pipeline has not run."""
+    if not LEADERBOARD.exists():
+        raise InputError(f"{LEADERBOARD} is missing: run `make repro` or `dvc repro` first")
+    Console().print(Markdown(LEADERBOARD.read_text(encoding="utf-8")))
+    print(f"\nsubmission:  {SUBMISSION}")
+    print("pictures:    reports/leaderboard/ and reports/MODEL/")
+    print("every run:   make ui, then http://127.0.0.1:5000")

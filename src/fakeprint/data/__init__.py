@@ -1,0 +1,1 @@
+"""Sources, the manifest, checks, arrays and the demo's generators."""

@@ -1,0 +1,129 @@
+"""The arrays that every model sees: one .npy of uint8 RGB images a split and an index beside it."""
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fakeprint.data.containers import Container
+from fakeprint.data.decode import decode
+from fakeprint.data.scan import each_file
+from fakeprint.errors import InputError, first_few
+from fakeprint.files import read_json, write_json, written
+
+ARRAYS = Path("data/arrays")
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What all splits have in common: enough to turn a strange image into what the models were trained on.
+
+    classes: the labels as strings, sorted; position = class index. names: what reports show for each.
+    image_size: pixels a side. resize: "squash" or "crop". max_pixels: decompression bomb limit.
+    """
+
+    classes: list[str]
+    names: list[str]
+    image_size: int
+    resize: str
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: images uint8 (N, H, W, 3) RGB, mapped; image_ids (N,) str; labels (N,) int64, −1 where unknown."""
+
+    images: np.ndarray
+    image_ids: np.ndarray
+    labels: np.ndarray
+
+
+def save_dataset(dataset: Dataset, folder: Path = ARRAYS) -> None:
+    """Write dataset.json."""
+    write_json(folder / "dataset.json", asdict(dataset))
+
+
+def load_dataset(folder: Path = ARRAYS) -> Dataset:
+    """Read dataset.json. Raises InputError where `prepare` has not run."""
+    if not (folder / "dataset.json").exists():
+        raise InputError(f"{folder / 'dataset.json'} is missing: run `dvc repro prepare` first")
+    return Dataset(**read_json(folder / "dataset.json"))
+
+
+def resized(rgb: np.ndarray, size: int, how: str) -> np.ndarray:
+    """An image, uint8 (H, W, 3), as uint8 (size, size, 3); untouched where it has that size.
+
+    "squash" scales both sides to `size`; "crop" scales the shorter one and keeps the middle of the longer. Bicubic,
+    with the antialiasing that Pillow gives where it shrinks.
+    """
+    height, width = rgb.shape[:2]
+    side = min(height, width) if how == "crop" else 0
+    top, left = ((height - side) // 2, (width - side) // 2) if side else (0, 0)
+    rgb = rgb[top : top + (side or height), left : left + (side or width)]
+    if rgb.shape[:2] == (size, size):
+        return np.ascontiguousarray(rgb)
+    picture = Image.fromarray(np.ascontiguousarray(rgb))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def write_split(
+    split: str,
+    rows: pd.DataFrame,
+    container: Container,
+    dataset: Dataset,
+    workers: int | None,
+    folder: Path = ARRAYS,
+) -> None:
+    """Write <split>.npy and <split>.parquet, in the order of `rows` (image_id, label, path of the manifest).
+
+    Processes write their images into one mapped file, so that no array larger than a batch is held in memory.
+
+    Raises:
+        InputError: a file that `validate` could read can be read no more.
+    """
+    with written(folder / f"{split}.npy") as partial_path:
+        shape = (len(rows), dataset.image_size, dataset.image_size, 3)
+        with partial_path.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            start = file.tell()
+            file.truncate(start + int(np.prod(shape)))
+        use = partial(_write_image, path=partial_path.absolute(), start=start, dataset=dataset)
+        results = each_file(container, rows["path"].tolist(), dataset.max_pixels, use, workers, f"prepare {split}")
+        lost = [name for name, result in zip(rows["path"], results, strict=True) if result is not None]
+        if lost:
+            raise InputError(
+                f"{container.path}: {len(lost)} file(s) changed since validate: {first_few(lost)}; run "
+                "`dvc repro --force validate`"
+            )
+    classes = {label: number for number, label in enumerate(dataset.classes)}
+    labels = np.array([-1 if label is None else classes[label] for label in rows["label"]], dtype=np.int64)
+    save_index(split, rows["image_id"].tolist(), labels, folder)
+
+
+def _write_image(content: bytes, row: int, path: Path, start: int, dataset: Dataset) -> None:
+    pixels = resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
+    with path.open("r+b") as file:
+        file.seek(start + row * pixels.nbytes)
+        file.write(pixels.tobytes())
+
+
+def save_index(split: str, image_ids: list[str], labels: np.ndarray, folder: Path = ARRAYS) -> None:
+    """Write <split>.parquet: image_id (str), class (int64 index, −1 where unknown), in the order of <split>.npy."""
+    with written(folder / f"{split}.parquet") as partial:
+        pd.DataFrame({"image_id": image_ids, "class": np.asarray(labels, dtype=np.int64)}).to_parquet(partial)
+
+
+def load_split(split: str, folder: Path = ARRAYS) -> Split:
+    """Read one split, images memory-mapped. A source without this split gives one of no images."""
+    index = load_index(split, folder)
+    images = np.load(folder / f"{split}.npy", mmap_mode="r")
+    return Split(images, index["image_id"].to_numpy(dtype=object), index["class"].to_numpy(dtype=np.int64))
+
+
+def load_index(split: str, folder: Path = ARRAYS) -> pd.DataFrame:
+    """Read <split>.parquet: image_id, class."""
+    return pd.read_parquet(folder / f"{split}.parquet")

@@ -1,0 +1,132 @@
+"""Bytes to RGB, by one rule for every kind of image file; the only place that decodes images.
+
+The rules (docs/data.md gives the reasons):
+
+- first frame or page of GIF, animated WebP and PNG, and TIFF;
+- grey and 1-bit: the grey value in all three channels; palette: its colours;
+- alpha: composited over white, as a viewer on a page shows it; opaque pixels keep their exact values;
+- 16 bits a sample: the upper 8 bits (x >> 8), no stretching;
+- CMYK and YCCK: (255 − C)(255 − K) / 255 and so on; YCbCr: ITU-R BT.601, as JPEG has it; no colour profile is applied;
+- EXIF orientation: applied.
+"""
+
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+EXTENSIONS = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
+)
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+
+# Pillow has one limit for the whole process; `decode` checks its caller's limit before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
+class Unreadable(ValueError):
+    """The bytes can not become an image. `reason` is short: empty, not an image, truncated, corrupt, too large, …"""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the container says, and what says nothing of the picture itself.
+
+    format: PNG, JPEG, WEBP, BMP, TIFF or GIF. bytes: the file's length. width, height: pixels, after EXIF rotation.
+    mode: Pillow's name of the stored pixel form (RGB, L, P, RGBA, I;16, CMYK, …).
+    quantisation: sums of the first and second JPEG quantisation table, 0 where there is none.
+    metadata: sorted names of what else the container holds (exif, icc_profile, dpi, text keys, …).
+    """
+
+    format: str
+    bytes: int
+    width: int
+    height: int
+    mode: str
+    quantisation: tuple[int, int]
+    metadata: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image, uint8 (H, W, 3) RGB, and its container facts."""
+
+    rgb: np.ndarray
+    facts: Facts
+
+
+def decode(content: bytes, max_pixels: int) -> Decoded:
+    """Decode an image file.
+
+    Args:
+        content: the whole file.
+        max_pixels: width × height above which the image is refused before its pixels are decoded.
+
+    Raises:
+        Unreadable: with the reason in a few words.
+    """
+    if not content:
+        raise Unreadable("empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
+        image = _opened(content)
+        if image.width * image.height > max_pixels:
+            raise Unreadable("too large")
+        mode = image.mode
+        try:
+            image.load()
+            metadata = tuple(sorted(str(key) for key in image.info))
+            rgb = _rgb(ImageOps.exif_transpose(image))
+        except Unreadable:
+            raise
+        except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, …
+            raise Unreadable(_damage(content, error)) from None
+    tables = getattr(image, "quantization", None) or {}
+    sums = [sum(tables[key]) for key in sorted(tables)[:2]]
+    facts = Facts(
+        format="JPEG" if image.format == "MPO" else str(image.format),
+        bytes=len(content),
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        mode=mode,
+        quantisation=(*sums, *[0] * (2 - len(sums))),
+        metadata=metadata,
+    )
+    return Decoded(rgb, facts)
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        return Image.open(BytesIO(content), formats=FORMATS)
+    except Exception as error:
+        known = content.startswith(SIGNATURES)
+        raise Unreadable(_damage(content, error) if known else "not an image") from None
+
+
+def _damage(content: bytes, error: Exception) -> str:
+    """`truncated` where the decoder or the container's own length says so, `corrupt` elsewhere."""
+    riff_short = content.startswith(b"RIFF") and len(content) < 8 + int.from_bytes(content[4:8], "little")
+    said = any(word in str(error).lower() for word in ("truncated", "end of", "not enough", "too short"))
+    return "truncated" if riff_short or said or len(content) < 32 else "corrupt"
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """Pixels as uint8 (H, W, 3) by the rules above. Raises Unreadable for 32-bit samples and LAB."""
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("I", "F", "LAB"):
+        raise Unreadable(f"unsupported pixel form {image.mode}")
+    if image.has_transparency_data:
+        above = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.asarray(image)

@@ -1,0 +1,129 @@
+"""The pictures of `validate`: class counts a split, sample images a class, channel means, sizes and file lengths."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fakeprint.data.validation import Validation, channel_figures
+
+SPLITS = ("train", "validation", "test")
+CHANNELS = {"red": "#c8382e", "green": "#2e8b57", "blue": "#3465a4"}
+SPLIT_COLOURS = {"train": "#3465a4", "validation": "#e08a1e", "test": "#777777"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG that is the same from run to run."""
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+
+
+def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str], title: str) -> Figure:
+    """Images of each class in each split, as bars side by side; unlabelled images in a bar of their own."""
+    present = [split for split in SPLITS if (manifest["split"] == split).any()]
+    unlabelled = bool(manifest["label"].isna().any())
+    shown = [*names, "no label"] if unlabelled else names
+    figure = Figure(figsize=(max(6.5, 0.9 * len(shown) + 2), 4.2))
+    axes = figure.subplots()
+    width = 0.8 / len(present)
+    for number, split in enumerate(present):
+        labels = manifest.loc[manifest["split"] == split, "label"]
+        counts = [int((labels == label).sum()) for label in classes]
+        counts += [int(labels.isna().sum())] * unlabelled
+        places = np.arange(len(shown)) + (number - (len(present) - 1) / 2) * width
+        bars = axes.bar(places, counts, width, label=f"{split} ({len(labels):,})", color=SPLIT_COLOURS[split])
+        if len(shown) <= 10:
+            axes.bar_label(bars, [f"{count:,}" if count else "" for count in counts], fontsize=7, padding=1)
+    _name_ticks(axes, shown)
+    axes.set(xlabel="class", ylabel="images")
+    axes.margins(y=0.1)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 if len(shown) > 5 else -0.18), ncols=3, frameon=False)
+    axes.set_title(f"Images a class and split\n{title}")
+    return figure
+
+
+def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str], title: str) -> Figure:
+    """Train images of each class, drawn evenly: one row a class. Pictures are uint8 (H, W, 3)."""
+    across = max(1, max(len(row) for row in pictures))
+    figure = Figure(figsize=(1.15 * across + 1.4, 1.15 * len(pictures) + 0.7))
+    grid = figure.subplots(len(pictures), across, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
+    for row, name, cells in zip(pictures, names, grid, strict=True):
+        for number, cell in enumerate(cells):
+            cell.set(xticks=[], yticks=[])
+            cell.set_frame_on(False)
+            if number < len(row):
+                cell.imshow(row[number], interpolation="nearest" if max(row[number].shape) < 128 else "antialiased")
+        cells[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    figure.suptitle(f"Sample images of train, a row a class\n{title}", y=0.89 + 0.45 / (len(pictures) + 1))
+    return figure
+
+
+def channels(found: Validation, names: list[str], title: str) -> Figure:
+    """Mean and standard deviation of each channel, by split and by class of train."""
+    manifest = found.manifest
+    split, label = (manifest[column].to_numpy(dtype=object) for column in ("split", "label"))
+    by_split = {name: np.flatnonzero(split == name) for name in SPLITS if (split == name).any()}
+    train = split == "train"
+    by_class = {name: np.flatnonzero(train & (label == one)) for name, one in zip(names, found.classes, strict=True)}
+    figure = Figure(figsize=(max(9, 0.7 * len(names) + 5), 4))
+    panels = figure.subplots(1, 2, sharey=True, width_ratios=(3, max(4, 0.8 * len(names))))
+    for axes, groups, what in ((panels[0], by_split, "split"), (panels[1], by_class, "class of train")):
+        told = [channel_figures(found, rows) for rows in groups.values()]
+        for number, (channel, colour) in enumerate(CHANNELS.items()):
+            places = np.arange(len(told)) + (number - 1) * 0.22
+            means = [one[channel]["mean"] for one in told]
+            axes.errorbar(
+                places,
+                means,
+                yerr=[one[channel]["std"] for one in told],
+                fmt="o",
+                color=colour,
+                capsize=3,
+                label=f"{channel}",
+            )
+        _name_ticks(axes, list(groups))
+        axes.set(xlabel=what, ylim=(0, 255))
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel("grey level of 255: mean ± standard deviation")
+    panels[1].legend(loc="upper right", ncols=3, frameon=False)
+    figure.suptitle(f"Channel means over all pixels\n{title}", y=1.04)
+    return figure
+
+
+def sizes(found: Validation, names: list[str], title: str) -> Figure:
+    """The commonest widths × heights, and the file lengths of each class of train."""
+    manifest = found.manifest
+    labels = manifest["width"].astype(str) + " × " + manifest["height"].astype(str)
+    counts = labels.value_counts().rename_axis("size").reset_index(name="images")
+    counts = counts.sort_values(["images", "size"], ascending=[False, True])
+    top, rest = counts.head(11), counts.iloc[11:]
+    shown, images = list(top["size"]), [int(count) for count in top["images"]]
+    if len(rest):
+        shown.append(f"{len(rest)} other sizes")
+        images.append(int(rest["images"].sum()))
+    figure = Figure(figsize=(11, max(3.8, 0.28 * len(names) + 1.5)))
+    left, right = figure.subplots(1, 2)
+    bars = left.barh(np.arange(len(shown)), images, color="#3465a4", height=0.7 if len(shown) > 2 else 0.3)
+    left.bar_label(bars, [f"{count:,}" for count in images], padding=3, fontsize=8)
+    left.set_yticks(np.arange(len(shown)), shown)
+    left.set(xlabel="images, all splits", ylabel="width × height, pixels")
+    left.invert_yaxis()
+    left.margins(x=0.15, y=0.3 if len(shown) < 3 else 0.05)
+    train = manifest[manifest["split"] == "train"]
+    lengths = [train.loc[train["label"] == label, "bytes"].to_numpy() / 1024 for label in found.classes]
+    right.boxplot(lengths, orientation="horizontal", whis=(5, 95), showfliers=False, widths=0.6)
+    right.set_yticks(np.arange(1, len(names) + 1), names)
+    right.invert_yaxis()
+    right.set(xlabel="file length, KiB (box: quartiles, whiskers: 5–95 %)", ylabel="class of train")
+    right.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"Sizes of images and files\n{title}", y=1.04)
+    figure.subplots_adjust(wspace=0.35)
+    return figure
+
+
+def _name_ticks(axes: object, names: Sequence[str]) -> None:
+    slanted = sum(map(len, names)) + 2 * len(names) > 45
+    axes.set_xticks(  # type: ignore[attr-defined]
+        np.arange(len(names)), names, rotation=35 if slanted else 0, ha="right" if slanted else "center"
+    )

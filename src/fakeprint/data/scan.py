@@ -1,0 +1,118 @@
+"""Every file of a source decoded once, in parallel: container facts, pixel hash, perceptual hash, channel sums.
+
+This module is what worker processes import, so it imports little.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from joblib import Parallel, delayed
+from PIL import Image
+
+from fakeprint.data.containers import Batch, Container
+from fakeprint.data.decode import Facts, Unreadable, decode
+from fakeprint.progress import track
+
+THUMBNAIL = 16  # pixels a side of the pictures that near duplicates are compared by
+SERIAL = 1500  # files below which starting processes costs more than they save
+BATCH = 64
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What is kept of one image.
+
+    pixels: 16-byte digest of size and RGB values. phash: 64-bit perceptual hash, as 8 bytes.
+    thumbnail: uint8 (16, 16, 3) RGB. sums: int64 (2, 3): sum and sum of squares of each channel's values.
+    """
+
+    facts: Facts
+    pixels: bytes
+    phash: bytes
+    thumbnail: np.ndarray
+    sums: np.ndarray
+
+
+def scan(container: Container, names: list[str], max_pixels: int, workers: int | None) -> list[Scan | str]:
+    """Decode files; a file that can not be one is its reason instead. The order is that of `names`."""
+    return each_file(container, names, max_pixels, partial(scan_image, max_pixels=max_pixels), workers, "validate")
+
+
+def scan_image(content: bytes, row: int, max_pixels: int) -> Scan:
+    """Decode one file; its row makes no difference. Raises Unreadable."""
+    decoded = decode(content, max_pixels)
+    picture = Image.fromarray(decoded.rgb)
+    counts = np.array(picture.histogram(), dtype=np.int64).reshape(3, 256)
+    values = np.arange(256, dtype=np.int64)
+    size = np.array(decoded.rgb.shape, dtype=np.int64).tobytes()
+    return Scan(
+        facts=decoded.facts,
+        pixels=hashlib.blake2b(decoded.rgb.tobytes(), digest_size=16, key=size).digest(),
+        phash=perceptual_hash(picture),
+        thumbnail=np.asarray(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        sums=np.stack([counts @ values, counts @ values**2]),
+    )
+
+
+def perceptual_hash(picture: Image.Image) -> bytes:
+    """The 64 bits of `imagehash.phash` (low frequencies of a 32 × 32 DCT above their median), as 8 bytes.
+
+    The DCT is rounded, so that flat pictures hash to one value, not to the signs of rounding errors.
+    """
+    grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS), dtype=np.float64)
+    low = np.round(_DCT @ grey @ _DCT.T, 6)
+    return np.packbits(low > np.median(low)).tobytes()
+
+
+def each_file(
+    container: Container,
+    names: list[str],
+    max_pixels: int,
+    use: Callable[[bytes, int], Result],
+    workers: int | None,
+    what: str,
+) -> list[Result | str]:
+    """`use(content, row)` of each file, in the order of `names`, on `workers` processes (None = all cores).
+
+    `use` is picklable; where it raises Unreadable, or the file can not be read, the result is the reason.
+    """
+    # No image within max_pixels is longer than its pixels at 8 bytes each and a generous header.
+    batches = container.batches(names, BATCH, most_bytes=8 * max_pixels + 2**24)
+    results: list[Result | str] = ["missing"] * len(names)
+    for row, result in track(_spread(batches, use, workers if len(names) > SERIAL else 1), what, total=len(names)):
+        results[row] = result
+    return results
+
+
+def _spread(
+    batches: Iterator[Batch], use: Callable[[bytes, int], Result], workers: int | None
+) -> Iterator[tuple[int, Result | str]]:
+    run = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=1, pre_dispatch="3*n_jobs")
+    for done in run(delayed(_use_batch)(batch, use) for batch in batches):
+        yield from done
+
+
+def _use_batch(batch: Batch, use: Callable[[bytes, int], Result]) -> list[tuple[int, Result | str]]:
+    done: list[tuple[int, Result | str]] = []
+    for row, content in zip(batch.rows, batch.read(), strict=True):
+        try:
+            if isinstance(content, Unreadable):
+                raise content
+            done.append((row, use(content, row)))
+        except Unreadable as error:
+            done.append((row, error.reason))
+    return done
+
+
+def _dct(rows: int, size: int) -> np.ndarray:
+    """The first rows of the unnormalised DCT-II of this size, float64 (rows, size)."""
+    return np.cos(np.pi / size * np.outer(np.arange(rows), np.arange(size) + 0.5))
+
+
+_DCT = _dct(8, 32)

@@ -1,0 +1,50 @@
+"""What the challenge wants back: the ids, their order and the header of a submission, as the source says them."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from fakeprint.data.containers import Container
+from fakeprint.errors import InputError, first_few
+
+FORM = Path("data/submission_form.csv")
+SAMPLE = "sample_submission.csv"
+TEST = "test.csv"
+
+
+def submission_form(source: Container, image_column: str, label_column: str, test_ids: Sequence[str]) -> pd.DataFrame:
+    """A submission whose label column is not filled in yet.
+
+    The source's sample_submission.csv, else the ids of its test.csv, else `test_ids` (of a source that does not say, or
+    whose test split was split off). All columns are str. Raises InputError for a file without the columns.
+    """
+    for file, columns in ((SAMPLE, [image_column, label_column]), (TEST, [image_column])):
+        name = _nearest(source.names, file)
+        if name is None:
+            continue
+        frame = _read(source, name)
+        missing = [column for column in columns if column not in frame.columns]
+        if missing:
+            raise InputError(
+                f"{name} has no column '{missing[0]}', it has: {first_few(frame.columns)}; see data.image_column and "
+                "data.label_column in params.yaml"
+            )
+        return frame if file == SAMPLE else frame[[image_column]].assign(**{label_column: ""})
+    return pd.DataFrame({image_column: list(test_ids), label_column: ""}, dtype="str")
+
+
+def _read(source: Container, name: str) -> pd.DataFrame:
+    try:
+        content = BytesIO(source.read(name))
+        frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} can not be read as CSV: {' '.join(str(error).split())}") from None
+    return frame.rename(columns=str.strip).apply(lambda column: column.str.strip())
+
+
+def _nearest(names: Sequence[str], file: str) -> str | None:
+    """The file of this name that lies least deep: archives often hold one folder around everything."""
+    found = [name for name in names if PurePosixPath(name).name.lower() == file]
+    return min(found, key=lambda name: (name.count("/"), name), default=None)

@@ -1,0 +1,188 @@
+"""All that `validate` finds out about a source, and the manifest of its usable images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fakeprint.data import checks
+from fakeprint.data.decode import Facts
+from fakeprint.data.manifest import COLUMNS
+from fakeprint.data.scan import Scan, scan
+from fakeprint.data.sources import Source, classes_of
+from fakeprint.data.splits import sampled, split_off
+from fakeprint.errors import InputError, first_few
+from fakeprint.params import Data, Validate
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `validate` found.
+
+    manifest: `COLUMNS`, one row a usable image. set_aside: path, image_id, split, reason. sums: int64 (N, 2, 3), sum
+    and sum of squares of each image's channels. made_splits: those that the source did not have.
+    """
+
+    manifest: pd.DataFrame
+    set_aside: pd.DataFrame
+    pairs: checks.Pairs
+    audit: checks.Audit
+    sums: np.ndarray
+    made_splits: list[str]
+    others: int
+
+    @property
+    def classes(self) -> list[str]:
+        """The labels of train, in order."""
+        return classes_of(self.manifest.loc[self.manifest["split"] == "train", "label"])
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The files of a source, each opened once: rows that decode (`scans` beside them) and rows set aside.
+
+    listed: all of them. classes: the labels of train before any file was set aside.
+    """
+
+    rows: pd.DataFrame
+    scans: list[Scan]
+    set_aside: pd.DataFrame
+    listed: int
+    classes: list[str]
+
+
+def check_files(source: Source, data: Data, seed: int, workers: int | None) -> Checked:
+    """Decode the sampled rows' files; set aside by reason what can not be used."""
+    rows = sampled(source.rows, data.per_class, seed)
+    has_file = rows["path"].notna().to_numpy()
+    results: list[Scan | str] = ["missing"] * len(rows)
+    scanned = scan(source.container, rows.loc[has_file, "path"].tolist(), data.max_pixels, workers)
+    for row, result in zip(np.flatnonzero(has_file), scanned, strict=True):
+        results[row] = result
+    usable = np.array([isinstance(result, Scan) for result in results], dtype=bool)
+    bad = rows[~usable].assign(reason=[result for result in results if isinstance(result, str)])
+    bad = pd.concat([bad, source.repeated.assign(reason="repeated row")], ignore_index=True)
+    return Checked(
+        rows=rows[usable].reset_index(drop=True),
+        scans=[result for result in results if isinstance(result, Scan)],
+        set_aside=bad[["path", "image_id", "split", "reason"]],
+        listed=len(rows) + len(source.repeated),
+        classes=classes_of(rows.loc[rows["split"] == "train", "label"]),
+    )
+
+
+def require_few_bad(checked: Checked, most: float) -> None:
+    """Raises InputError where more than the fraction `most` of the files was set aside, or a class has none left."""
+    bad = checked.set_aside[checked.set_aside["reason"] != "repeated row"]
+    if len(bad) > most * checked.listed:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in bad["reason"].value_counts(sort=False).items())
+        raise InputError(
+            f"{len(bad)} of {checked.listed} files can not be used ({reasons}): {first_few(bad['image_id'])}; more "
+            f"than validate.max_bad_fraction ({most:g}) allows; all are in reports/validate/set_aside.csv"
+        )
+    left = checked.rows.loc[checked.rows["split"] == "train", "label"]
+    gone = [label for label in checked.classes if label not in set(left)]
+    if gone:
+        raise InputError(
+            f"{len(gone)} class(es) have no usable train image left: {first_few(gone)}; "
+            "see reports/validate/set_aside.csv"
+        )
+
+
+def build(checked: Checked, source: Source, data: Data, settings: Validate, seed: int) -> Validation:
+    """Find duplicates, split off what the source lacks, audit the container facts."""
+    scans = checked.scans
+    pairs = checks.duplicates(
+        np.array([found.pixels for found in scans], dtype="V16"),
+        np.frombuffer(b"".join(found.phash for found in scans), dtype=np.uint8).reshape(-1, 8),
+        np.stack([found.thumbnail for found in scans]),
+        settings.near_duplicate_bits,
+    )
+    rows = checked.rows.copy()
+    rows["split"] = split_off(rows, checks.grouped(pairs, len(rows)), source.splits, data, seed)
+    facts = [found.facts for found in scans]
+    for column in ("width", "height", "mode", "format", "bytes"):
+        rows[column] = [getattr(fact, column) for fact in facts]
+    return Validation(
+        manifest=rows[COLUMNS],
+        set_aside=checked.set_aside,
+        pairs=pairs,
+        audit=_audit(rows, facts, seed),
+        sums=np.stack([found.sums for found in scans]),
+        made_splits=[split for split in ("validation", "test") if split in set(rows["split"]) - set(source.splits)],
+        others=source.others,
+    )
+
+
+def _audit(rows: pd.DataFrame, facts: list[Facts], seed: int) -> checks.Audit:
+    known = np.flatnonzero(rows["label"].notna())
+    return checks.shortcut_audit([facts[row] for row in known], rows["label"].to_numpy(dtype=object)[known], seed)
+
+
+def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each channel over all pixels of these rows, grey levels of 255."""
+    pixels = int((found.manifest["width"] * found.manifest["height"]).to_numpy()[rows].sum())
+    sums, squares = found.sums[rows].sum(axis=0)
+    figures = {}
+    for number, channel in enumerate(("red", "green", "blue")):
+        mean = int(sums[number]) / pixels
+        variance = max(0.0, int(squares[number]) / pixels - mean**2)
+        figures[channel] = {"mean": round(mean, 3), "std": round(variance**0.5, 3)}
+    return figures
+
+
+def figures(found: Validation, listed: int) -> dict[str, Any]:
+    """Concise figures for metrics/validate.json."""
+    manifest = found.manifest
+    train = manifest.loc[manifest["split"] == "train", "label"].value_counts()
+    reasons = found.set_aside["reason"].value_counts().sort_index()
+    return {
+        "images": {split: int((manifest["split"] == split).sum()) for split in ("train", "validation", "test")},
+        "classes": len(found.classes),
+        "smallest_class": int(train.min()),
+        "largest_class": int(train.max()),
+        "set_aside": {
+            "files": len(found.set_aside),
+            "fraction": round(len(found.set_aside) / listed, 6),
+            **{str(reason): int(count) for reason, count in reasons.items()},
+        },
+        "duplicates": checks.duplicate_figures(found.pairs, manifest),
+        "shortcut": {
+            "accuracy": round(found.audit.accuracy, 6),
+            "chance": round(found.audit.chance, 6),
+            "by_fact": {name: round(value, 6) for name, value in found.audit.by_fact.items()},
+        },
+        "train_channels": channel_figures(found, np.flatnonzero(manifest["split"] == "train")),
+    }
+
+
+def warnings(found: Validation, settings: Validate) -> list[str]:
+    """What a person should know before training, a line each."""
+    counted = checks.duplicate_figures(found.pairs, found.manifest)
+    lines = [f"the source has no {split} split: one was split off train" for split in found.made_splits]
+    if len(found.set_aside):
+        lines.append(f"{len(found.set_aside)} file(s) set aside, see reports/validate/set_aside.csv")
+    for key, count in counted.items():
+        if count and not key.endswith("_pairs"):
+            kind, _, where = key.partition("_pairs_")
+            meaning = "across splits" if where == "across_splits" else "with two labels"
+            lines.append(f"{count} pair(s) of {kind} duplicates {meaning}, see reports/validate/duplicates.csv")
+    if shortcut_found(found.audit, settings):
+        lines.append(shortcut_line(found.audit, settings))
+    return lines
+
+
+def shortcut_found(audit: checks.Audit, settings: Validate) -> bool:
+    """Does the container tell the class better than params allow, and better than luck would?"""
+    return audit.accuracy > settings.max_shortcut_accuracy and audit.significant
+
+
+def shortcut_line(audit: checks.Audit, settings: Validate) -> str:
+    """One line on what tells the class, for a warning or for the error that stops the run."""
+    strongest = next(iter(audit.by_fact))
+    return (
+        f"container facts alone tell the class with an accuracy of {audit.accuracy:.3f} (chance {audit.chance:.3f}, "
+        f"validate.max_shortcut_accuracy {settings.max_shortcut_accuracy:g}), most of all {strongest} "
+        f"({audit.by_fact[strongest]:.3f}); write all images alike before training on them"
+    )

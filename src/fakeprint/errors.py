@@ -1,0 +1,36 @@
+"""One clear line for bad input, instead of a traceback."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+
+class InputError(ValueError):
+    """The user's data, parameters or command can not be used as they are.
+
+    The message is one line that names the file or key and says how to mend it.
+    """
+
+
+def one_line_errors(main: Callable[P, None]) -> Callable[P, None]:
+    """Make an entry point print an `InputError` as one line on stderr and exit with code 1."""
+
+    @functools.wraps(main)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    return guarded
+
+
+def first_few(names: Iterable[object], most: int = 5) -> str:
+    """`a, b, c, … (12 in all)`: the first names of a list that may be long."""
+    listed: Sequence[str] = [str(name) for name in names]
+    shown = ", ".join(listed[:most])
+    return shown if len(listed) <= most else f"{shown}, … ({len(listed)} in all)"

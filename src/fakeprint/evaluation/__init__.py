@@ -1,0 +1,1 @@
+"""Metrics, intervals, plots, leaderboard and submission. Nothing here imports torch."""

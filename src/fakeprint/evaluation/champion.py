@@ -1,0 +1,37 @@
+"""The champion: the best model's folder, and its members' if it is an ensemble, copied out so that it stands alone."""
+
+import shutil
+from pathlib import Path
+
+from fakeprint.errors import InputError
+from fakeprint.files import read_json, write_json, written_folder
+
+MODELS = Path("models")
+CHAMPION = "champion"  # the folder's name beside the models
+
+
+def copy_out(name: str, title: str, models: Path = MODELS) -> None:
+    """Copy models/NAME and its members into models/champion and write champion.json there: model, title of the data.
+
+    Raises InputError where a folder is missing.
+    """
+    with written_folder(models / CHAMPION) as partial:
+        for folder in _with_members(name, models):
+            shutil.copytree(folder, partial / folder.name)
+        write_json(partial / "champion.json", {"model": name, "data": title})
+
+
+def _with_members(name: str, models: Path) -> list[Path]:
+    folder = models / name
+    if not (folder / "model.json").exists():
+        raise InputError(f"{folder} is missing or holds no model.json: run `dvc repro` or `dvc checkout {folder}`")
+    members = read_json(folder / "model.json").get("members", [])
+    return [folder, *(below for member in members for below in _with_members(member, models))]
+
+
+def champion_name(models: Path = MODELS) -> str:
+    """The champion's name. Raises InputError where `compare` has not run."""
+    file = models / CHAMPION / "champion.json"
+    if not file.exists():
+        raise InputError(f"{file} is missing: there is no champion yet, run `dvc repro` (or `make repro`) first")
+    return str(read_json(file)["model"])

@@ -1,0 +1,169 @@
+"""Figures of merit of a classifier, from class indices and probabilities."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+LEAST_PROBABILITY = 1e-15  # log loss of a class given probability 0 would be infinite; a k-NN gives such
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """Precision, recall, F1 and support a class, and their averages.
+
+    table: indexed by class name, columns precision, recall, f1 (floats in [0, 1]) and support (int). Precision is 0
+    for a class that was never predicted; recall is NaN for a class without images, and all three if it was never
+    predicted either.
+    macro, weighted: the averages over classes, plain and by support, of what is not NaN. accuracy: in [0, 1].
+    """
+
+    table: pd.DataFrame
+    macro: dict[str, float]
+    weighted: dict[str, float]
+    accuracy: float
+
+    @property
+    def images(self) -> int:
+        """Number of images in all."""
+        return int(self.table["support"].sum())
+
+    def as_frame(self) -> pd.DataFrame:
+        """The table with the averages below it."""
+        averages = [{**self.macro, "support": self.images}, {**self.weighted, "support": self.images}]
+        below = pd.DataFrame(averages, index=["macro average", "weighted average"])
+        return pd.concat([self.table, below]).rename_axis("class")
+
+    def as_text(self) -> str:
+        """The report to read."""
+        frame = self.as_frame()
+        width = max(len(str(name)) for name in frame.index)
+        lines = [f"{'':{width}}  {'precision':>9}  {'recall':>9}  {'f1':>9}  {'support':>9}"]
+        for name, row in frame.iterrows():
+            if name == "macro average":
+                lines.append("")
+            figures = "".join(f"  {'–' if np.isnan(row[key]) else f'{row[key]:.4f}':>9}" for key in self.macro)
+            lines.append(f"{name!s:{width}}{figures}  {int(row['support']):>9}")
+        lines.append(f"{'accuracy':{width}}  {'':>9}  {'':>9}  {self.accuracy:>9.4f}  {self.images:>9}")
+        return "\n".join(lines) + "\n"
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as nested dicts of numbers; None where a figure can not be told."""
+        rows = {
+            name: {**{key: number(row[key]) for key in self.macro}, "support": int(row["support"])}
+            for name, row in self.as_frame().iterrows()
+        }
+        averages = {name: rows.pop(name) for name in ("macro average", "weighted average")}
+        return {"classes": rows, **averages, "accuracy": self.accuracy}
+
+
+def number(value: Any) -> float | None:
+    """`value` as a float for JSON, None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def class_report(actual: np.ndarray, predicted: np.ndarray, names: list[str]) -> ClassReport:
+    """Precision, recall, F1 and support a class, by scikit-learn.
+
+    actual, predicted: int (N,), indices into `names`. N ≥ 1.
+    """
+    precision, recall, f1, support = precision_recall_fscore_support(
+        actual, predicted, labels=list(range(len(names))), zero_division=np.nan
+    )
+    precision = np.where(np.isnan(precision) & (support > 0), 0.0, precision)
+    figures = {"precision": precision, "recall": recall, "f1": f1}
+    table = pd.DataFrame({**figures, "support": support.astype(np.int64)}, index=pd.Index(names, dtype=object))
+    macro = {key: float(np.nanmean(values)) for key, values in figures.items()}
+    present = support > 0
+    weighted = {key: float(np.average(values[present], weights=support[present])) for key, values in figures.items()}
+    return ClassReport(table, macro, weighted, accuracy(actual, predicted))
+
+
+def accuracy(actual: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of images, in [0, 1], whose predicted class index is the actual one."""
+    return float(np.mean(np.asarray(actual) == np.asarray(predicted)))
+
+
+def confusion(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts int64 (C, C): row = actual class, column = predicted class."""
+    return confusion_matrix(actual, predicted, labels=list(range(classes))).astype(np.int64)
+
+
+def row_shares(counts: np.ndarray) -> np.ndarray:
+    """Each row of a confusion matrix as shares in [0, 1]; a class without images has a row of NaN."""
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+
+
+def log_loss(actual: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of −ln p(actual class), in nats, with p clipped to at least 1e-15 (so at most 34.5 an image).
+
+    actual: int (N,). probabilities: float (N, C).
+    """
+    given = probabilities[np.arange(len(actual)), actual]
+    return float(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)).mean())
+
+
+def reliability(actual: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.DataFrame:
+    """Confidence against accuracy in `bins` bins of equal width: (0, 1/M], …, ((M−1)/M, 1] (Guo et al. 2017).
+
+    Columns: low, high (of the bin), images (int), confidence (mean of the largest probability), accuracy; the last two
+    are NaN in an empty bin.
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == actual
+    edges = np.linspace(0, 1, bins + 1)
+    # Probabilities that should be a multiple of 1/M may be off by rounding: they belong to the bin that ends there.
+    place = np.clip(np.searchsorted(edges, confidence - 1e-12, side="left") - 1, 0, bins - 1)
+    images = np.bincount(place, minlength=bins)
+    filled = images > 0
+    means = [
+        np.divide(np.bincount(place, weights=values, minlength=bins), images, out=np.full(bins, np.nan), where=filled)
+        for values in (confidence, correct.astype(float))
+    ]
+    return pd.DataFrame(
+        {"low": edges[:-1], "high": edges[1:], "images": images, "confidence": means[0], "accuracy": means[1]}
+    )
+
+
+def expected_calibration_error(bins: pd.DataFrame) -> float:
+    """Mean over images of |accuracy − confidence| of their bin, in [0, 1]; `bins` is what `reliability` gives.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", eq. 3.
+    """
+    gaps = (bins["accuracy"] - bins["confidence"]).abs() * bins["images"]
+    return float(gaps.sum() / bins["images"].sum())
+
+
+def roc_auc(actual: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Area under the ROC curve, one class against the rest, averaged over the classes that have images.
+
+    In [0, 1], 0.5 is chance. For two classes it is the usual binary area. None where fewer than two have images.
+    """
+    areas = [
+        roc_auc_score(actual == index, probabilities[:, index])
+        for index in range(probabilities.shape[1])
+        if 0 < np.count_nonzero(actual == index) < len(actual)
+    ]
+    return float(np.mean(areas)) if areas else None
+
+
+def figures(actual: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int) -> dict[str, Any]:
+    """All figures of one model as `metrics/MODEL/evaluate.json` holds them: nested dicts of numbers.
+
+    What can not be told (ROC-AUC of one class, recall of a class without images) is left out.
+
+    actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: of the calibration error.
+    """
+    report = class_report(actual, probabilities.argmax(axis=1), names)
+    area = roc_auc(actual, probabilities)
+    return {
+        "accuracy": report.accuracy,
+        "macro_f1": report.macro["f1"],
+        "log_loss": log_loss(actual, probabilities),
+        "ece": expected_calibration_error(reliability(actual, probabilities, bins)),
+        **({} if area is None else {"roc_auc": area}),
+        **{key: report.table[key].dropna().to_dict() for key in ("recall", "precision", "f1")},
+    }

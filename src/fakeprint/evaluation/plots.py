@@ -1,0 +1,220 @@
+"""The pictures of an evaluation. Each function returns a matplotlib Figure; `save` writes it as PNG."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from fakeprint.evaluation.leaderboard import Leaderboard
+from fakeprint.evaluation.metrics import row_shares
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#d9641c", "#8a8a8a"
+LONGEST = 22  # letters of a class or model name on an axis
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG at 120 dots an inch, without anything that differs from run to run."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
+
+
+def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalised: bool) -> Figure:
+    """The confusion matrix, coloured by each row's shares; counts int (C, C), rows actual.
+
+    The numbers in the cells are the counts or, if normalised, the shares in per cent.
+    """
+    side = 2.4 + max(4 * 0.55, len(names) * 0.55)
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    _draw_confusion(axes, counts, names, normalised)
+    axes.set_title(title)
+    return figure
+
+
+def _draw_confusion(axes: Axes, counts: np.ndarray, names: list[str], normalised: bool) -> None:
+    shares = row_shares(counts)
+    # A square-root scale: on a linear one a share of 5 % looks like none.
+    image = axes.imshow(np.nan_to_num(shares), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    for (row, column), share in np.ndenumerate(shares):
+        axes.text(
+            column,
+            row,
+            _cell(int(counts[row, column]), share, normalised),
+            ha="center",
+            va="center",
+            color="white" if share > 0.3 else "black" if share > 0 else GREY,
+            fontsize=9 if len(names) <= 12 else 7,
+        )
+    _name_both_axes(axes, names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("actual class")
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1, decimals=0))
+    bar.set_label("share of the actual class")
+
+
+def _cell(count: int, share: float, normalised: bool) -> str:
+    if not normalised:
+        return str(count)
+    if np.isnan(share):
+        return "–"
+    return f"{100 * share:.1f}" if count else "0"
+
+
+def _name_both_axes(axes: Axes, names: list[str]) -> None:
+    shown = [_short(name) for name in names]
+    slanted = max(map(len, shown)) > (3 if len(names) > 5 else 6)
+    axes.set_xticks(range(len(names)), shown, rotation=45 if slanted else 0, ha="right" if slanted else "center")
+    axes.set_yticks(range(len(names)), shown)
+    if slanted:
+        for label in axes.get_xticklabels():
+            label.set_rotation_mode("anchor")
+
+
+def _short(name: str, most: int = LONGEST) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def reliability_picture(bins: pd.DataFrame, error: float, title: str) -> Figure:
+    """The reliability plot: accuracy a bin of confidence against the diagonal, and below it how many images fall there.
+
+    bins: what `metrics.reliability` gives. error: the expected calibration error, in [0, 1].
+    """
+    figure = Figure(figsize=(5.6, 6.2), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    middle, width = (bins["low"] + bins["high"]) / 2, (bins["high"] - bins["low"]).iloc[0] * 0.94
+    above.bar(middle, bins["accuracy"].fillna(0), width=width, color="#a9c8e8", label="accuracy of the bin")
+    above.plot(bins["confidence"], bins["accuracy"], "o", color=BLUE, markersize=5, label="at its mean confidence")
+    above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="perfectly calibrated")
+    above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    above.set_title(f"{title}\nexpected calibration error {100 * error:.1f} %")
+    below.bar(middle, bins["images"], width=width, color=GREY)
+    below.set(xlabel="confidence (largest probability)", ylabel="images")
+    for axis in (above.xaxis, above.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    below.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    return figure
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrongly classified image: row in its split, class indices, probability of the predicted class."""
+
+    row: int
+    actual: int
+    predicted: int
+    confidence: float
+
+
+def most_confident_mistakes(actual: np.ndarray, probabilities: np.ndarray, most: int) -> list[Mistake]:
+    """The wrongly classified images with the largest probability first, equal ones in the order of the images.
+
+    actual: int (N,). probabilities: float (N, C). most: how many at most.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != actual)
+    first = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    return [Mistake(int(row), int(actual[row]), int(predicted[row]), float(confidence[row])) for row in first]
+
+
+def mistakes_picture(
+    mistakes: Sequence[Mistake], images: np.ndarray, image_ids: np.ndarray, names: list[str], title: str
+) -> Figure:
+    """The mistakes as a grid of pictures, the surest first; each says what it is and what it was taken for.
+
+    images: uint8 (N, H, W, 3), image_ids: str (N,), of the split that the mistakes' rows refer to.
+    """
+    columns = min(5, max(1, len(mistakes)))
+    rows = max(1, -(-len(mistakes) // columns))
+    figure = Figure(figsize=(max(6.0, 2.1 * columns), 2.65 * rows + 0.6), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, mistake in zip(grid.flat, mistakes, strict=False):
+        axes.imshow(images[mistake.row], interpolation="nearest")
+        actual, predicted = (_short(names[index], 19) for index in (mistake.actual, mistake.predicted))
+        axes.set_title(f"is {actual}\ntaken for {predicted}", fontsize=8.5)
+        below = f"{100 * mistake.confidence:.0f} % sure, {_short(str(image_ids[mistake.row]))}"
+        axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top", fontsize=7)
+    if not mistakes:
+        grid[0, 0].text(0.5, 0.5, "no mistakes to show", ha="center", va="center", transform=grid[0, 0].transAxes)
+    figure.suptitle(title, fontsize=13)
+    return figure
+
+
+def leaderboard_picture(board: Leaderboard, title: str) -> Figure:
+    """Validation accuracy of every model with its interval, the champion on top in another colour."""
+    figure = Figure(figsize=(7.6, 1.5 + 0.36 * max(3, len(board.standings))), layout="constrained")
+    axes = figure.subplots()
+    _draw_leaderboard(axes, board)
+    axes.set_title(f"Leaderboard\n{title}")
+    return figure
+
+
+def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
+    for place, row in enumerate(board.standings):
+        colour = ORANGE if place == 0 else BLUE
+        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+        axes.plot(row.accuracy, place, "o", color=colour, markersize=7)
+        axes.annotate(
+            f"{100 * row.accuracy:.1f} %",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=colour,
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(board.standings)), [_short(row.name) for row in board.standings])
+    axes.set_ylim(len(board.standings) - 0.4, -0.6)
+    least, most = min(row.low for row in board.standings), max(row.high for row in board.standings)
+    room = 0.04 * (most - least)
+    axes.set_xlim(max(0.0, least - room), min(1.0, most + room) + 0.002)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    axes.grid(axis="x", color="#dddddd")
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel(f"accuracy on {board.images} validation images, {100 * board.confidence:g} % Wilson interval")
+
+
+def recall_picture(board: Leaderboard, title: str) -> Figure:
+    """Recall of every class by every model, as a heat map with the numbers in per cent."""
+    shares = np.array([row.recall for row in board.standings])
+    height, width = shares.shape
+    figure = Figure(figsize=(2.8 + 0.75 * max(4, width), 1.9 + 0.36 * max(3, height)), layout="constrained")
+    axes = figure.subplots()
+    least = min(0.8, float(np.nanmin(shares)))
+    image = axes.imshow(np.nan_to_num(shares), cmap="viridis", vmin=least, vmax=1, aspect="auto")
+    middle = (least + 1) / 2
+    for (row, column), share in np.ndenumerate(shares):
+        text = "–" if np.isnan(share) else f"{100 * share:.0f}"
+        axes.text(column, row, text, ha="center", va="center", color="black" if share > middle else "white", fontsize=9)
+    axes.set_xticks(range(width), [_short(name) for name in board.names], rotation=30, ha="right")
+    axes.set_yticks(range(height), [_short(row.name) for row in board.standings])
+    axes.set_xlabel("actual class")
+    axes.set_ylabel("model, best first")
+    bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
+    bar.set_label("recall")
+    axes.set_title(f"Recall a class (%)\n{title}")
+    return figure
+
+
+def summary_picture(board: Leaderboard, counts: np.ndarray, title: str) -> Figure:
+    """The leaderboard beside the champion's confusion matrix (counts int (C, C), rows actual): the README's picture."""
+    side = max(5.0, 2.2 + 0.5 * len(board.names), 1.5 + 0.34 * len(board.standings))
+    figure = Figure(figsize=(6.4 + side + 1.0, side), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[6.4, side + 1.0])
+    _draw_leaderboard(left, board)
+    left.set_title("Leaderboard")
+    _draw_confusion(right, counts, board.names, normalised=False)
+    right.set_title(f"Confusion matrix of the champion, {_short(board.champion.name)}")
+    figure.suptitle(title, fontsize=13)
+    return figure

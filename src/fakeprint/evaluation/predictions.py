@@ -1,0 +1,70 @@
+"""The file between models and evaluation: probabilities of every validation and test image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakeprint.errors import InputError, first_few
+from fakeprint.files import written
+
+PREDICTIONS = Path("data/predictions")
+MEMBERS = Path("data/members")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model says of one split.
+
+    image_ids: str (N,), in the order of the arrays. labels: int64 (N,), class index, −1 where unknown.
+    probabilities: float64 (N, C), rows sum to 1.
+    """
+
+    image_ids: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Class index of the largest probability, int64 (N,); the first of equal ones."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether the predicted class is the actual one, bool (N,)."""
+        return self.predicted == self.labels
+
+
+def save_predictions(path: Path, classes: list[str], splits: dict[str, Predictions]) -> None:
+    """Write one row an image: image_id, split, label (None where unknown) and p_<class> for each class, in order."""
+    labelled = np.array([*classes, None], dtype=object)
+    frames = [
+        pd.DataFrame(
+            {
+                "image_id": pd.array(split.image_ids, dtype="str"),
+                "split": pd.array([name] * len(split.labels), dtype="str"),
+                "label": pd.array(labelled[split.labels], dtype="str"),
+                **{f"p_{label}": split.probabilities[:, index] for index, label in enumerate(classes)},
+            }
+        )
+        for name, split in splits.items()
+    ]
+    with written(path) as partial:
+        pd.concat(frames, ignore_index=True).to_parquet(partial)
+
+
+def load_predictions(path: Path, classes: list[str], split: str) -> Predictions:
+    """Read one split of a prediction file. Raises InputError if it is missing or was made for other classes."""
+    if not path.exists():
+        raise InputError(f"{path} is missing: run `dvc repro` first")
+    frame = pd.read_parquet(path)
+    columns = [f"p_{label}" for label in classes]
+    found = [name for name in frame.columns if name.startswith("p_")]
+    if found != columns:
+        raise InputError(f"{path} was made for other classes ({first_few(found)}): run `dvc repro`")
+    rows = frame[frame["split"] == split]
+    labels = rows["label"].map({label: index for index, label in enumerate(classes)}).fillna(-1).astype(np.int64)
+    return Predictions(
+        rows["image_id"].to_numpy(dtype=object), labels.to_numpy(), rows[columns].to_numpy(dtype=np.float64)
+    )

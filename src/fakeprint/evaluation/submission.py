@@ -1,0 +1,29 @@
+"""The submission file: the ids, order and header that the challenge asks for, and a refusal of anything else."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from fakeprint.errors import InputError, first_few
+
+
+def filled(
+    form: pd.DataFrame, image_column: str, label_column: str, labels: Mapping[str, str], set_aside: Mapping[str, str]
+) -> pd.DataFrame:
+    """The form with its label column filled in; header and order stay.
+
+    labels: the predicted label of each image id. set_aside: why a test image was not used, of each such id.
+    Raises InputError naming the ids that are asked for but not predicted, or predicted but not asked for.
+    """
+    ids = form[image_column]
+    unusable = [f"{name} ({set_aside[name]})" for name in ids if name not in labels and name in set_aside]
+    if unusable:
+        raise InputError(f"the submission needs test images that were set aside: {first_few(unusable)}; mend the files")
+    missing = [name for name in ids if name not in labels]
+    if missing:
+        raise InputError(f"the submission needs images that the test split does not have: {first_few(missing)}")
+    asked = set(ids)
+    extra = [name for name in labels if name not in asked]
+    if extra:
+        raise InputError(f"the test split has images that the submission must not name: {first_few(extra)}")
+    return form.assign(**{label_column: ids.map(labels)})

@@ -1,0 +1,1 @@
+"""Networks, classical classifiers, ensembles."""

@@ -1,0 +1,92 @@
+"""scikit-learn estimators on disk: skops, types checked on loading, the same bytes for the same estimator."""
+
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from fakeprint.errors import InputError, first_few
+from fakeprint.files import written
+
+# skops walks through all of scikit-learn when imported; this one module there would import torch, half of the start-up
+# of every stage that fits or loads a classifier. scikit-learn passes over what can not be imported.
+TORCH_BRIDGE = "sklearn.externals.array_api_compat.torch"
+if TORCH_BRIDGE not in sys.modules:
+    sys.modules[TORCH_BRIDGE] = None  # type: ignore[assignment]
+    import skops.io
+
+    del sys.modules[TORCH_BRIDGE]
+else:
+    import skops.io
+
+# What skops does not trust by itself and the classifiers here are made of. Nothing else is ever loaded.
+TRUSTED = (
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold
+
+
+def save_pipeline(path: Path, pipeline: Pipeline) -> None:
+    """Write a fitted pipeline. The same pipeline gives the same bytes in every process."""
+    with written(path) as partial:
+        partial.write_bytes(_reproducible(skops.io.dumps(pipeline)))
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    """Read a fitted pipeline. Raises InputError where the file is broken or holds types that none of ours has."""
+    try:
+        untrusted = skops.io.get_untrusted_types(file=path)
+        foreign = sorted(set(untrusted) - set(TRUSTED))
+        if not foreign:
+            loaded = skops.io.load(path, trusted=list(TRUSTED))
+    except OSError as error:
+        raise InputError(
+            f"{path} can not be read ({error.strerror}): run `dvc repro` or `dvc checkout` first"
+        ) from None
+    except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
+        raise InputError(f"{path} is no classifier that skops can read: {' '.join(str(error).split())}") from None
+    if foreign:
+        raise InputError(f"{path} is not loaded: it holds types that no classifier here has: {first_few(foreign)}")
+    if not isinstance(loaded, Pipeline):
+        raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
+    return loaded
+
+
+def _reproducible(archive: bytes) -> bytes:
+    """The archive with memory addresses replaced by running numbers, and no dates.
+
+    skops names objects and array files by their addresses, which no two runs share; only their equality matters.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    schema = json.loads(members.pop("schema.json"))
+    numbers: dict[int, int] = {}
+    files: dict[str, str] = {}
+
+    def renumber(node: Any) -> None:
+        if isinstance(node, list):
+            for each in node:
+                renumber(each)
+        elif isinstance(node, dict):
+            if "__id__" in node:
+                node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
+            if node.get("file") in members:
+                node["file"] = files.setdefault(node["file"], f"{len(files)}.npy")
+            for each in node.values():
+                renumber(each)
+
+    renumber(schema)
+    renamed = {files[name]: content for name, content in members.items()}
+    renamed["schema.json"] = json.dumps(schema, indent=1).encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for name in sorted(renamed):
+            target.writestr(zipfile.ZipInfo(name, EPOCH), renamed[name], zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

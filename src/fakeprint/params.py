@@ -1,0 +1,481 @@
+"""What params.yaml may say: typed, frozen, validated. An unknown key is an error that names the nearest known one."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fakeprint.errors import InputError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Block(BaseModel):
+    """A block of params.yaml: unknown keys refused, values frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Run(Block):
+    features: list[str]
+    classifiers: list[str]
+    networks: list[str]
+    ensembles: list[str]
+    workers: Count | None = None
+
+    @property
+    def models(self) -> list[str]:
+        """Every model that runs: classifiers, networks, then ensembles."""
+        return [*self.classifiers, *self.networks, *self.ensembles]
+
+
+class Data(Block):
+    title: str
+    path: str
+    layout: Literal["csv", "folders"]
+    image_column: str = "image_id"
+    label_column: str = "label"
+    class_names: dict[str | int, str] = {}
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
+    per_class: Count | None = None
+    max_pixels: Count = 50_000_000
+
+
+class Validate(Block):
+    max_bad_fraction: Fraction
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    max_shortcut_accuracy: Fraction
+    on_shortcut: Literal["warn", "stop"]
+    sample_images: Count
+
+
+class Prepare(Block):
+    image_size: Annotated[int, Field(ge=16, le=1024)]
+    resize: Literal["squash", "crop"]
+
+
+Degrees = Annotated[float, Field(ge=-180, le=180)]
+Share = Annotated[float, Field(ge=-1, le=1)]
+Factor = Annotated[float, Field(ge=0.05, le=10)]
+Quality = Annotated[int, Field(ge=1, le=100)]
+Sigma = Annotated[float, Field(ge=0, le=128)]
+
+
+class Transform(Block):
+    """One transform's switch, its probability an image, and (in subclasses) the range its strength is drawn from."""
+
+    enabled: bool
+    p: Fraction
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple) and value[0] > value[1]:
+                raise ValueError(f"the lower bound of {name}, {value[0]}, is above its upper bound, {value[1]}")
+        return self
+
+
+class Rotation(Transform):
+    degrees: tuple[Degrees, Degrees]
+
+
+class Shift(Transform):
+    fraction: tuple[Share, Share]
+
+
+class Scaling(Transform):
+    factor: tuple[Factor, Factor]
+
+
+class Crop(Transform):
+    fraction: tuple[Annotated[float, Field(ge=0.1, le=1)], Annotated[float, Field(ge=0.1, le=1)]]
+
+
+class Hue(Transform):
+    degrees: tuple[Degrees, Degrees]
+
+
+class Jpeg(Transform):
+    quality: tuple[Quality, Quality]
+
+
+class Spread(Transform):
+    sigma: tuple[Sigma, Sigma]
+
+
+class Rescale(Transform):
+    factor: tuple[Annotated[float, Field(ge=0.05, le=1)], Annotated[float, Field(ge=0.05, le=1)]]
+
+
+class Transforms(Block):
+    """Each transform's switch and range, in the order in which they are applied."""
+
+    flip: Transform
+    rotation: Rotation
+    shift: Shift
+    zoom: Scaling
+    crop: Crop
+    brightness: Scaling
+    contrast: Scaling
+    saturation: Scaling
+    hue: Hue
+    jpeg: Jpeg
+    blur: Spread
+    noise: Spread
+    rescale: Rescale
+
+
+class Augment(Block):
+    copies: Annotated[int, Field(ge=0, le=20)]
+    one_degradation: bool = True
+    transforms: Transforms
+
+
+class Histogram(Block):
+    bins: Annotated[int, Field(ge=2, le=32)]
+
+
+class Pixels(Block):
+    size: Annotated[int, Field(ge=4, le=256)]
+
+
+class Residual(Block):
+    truncation: Annotated[int, Field(ge=1, le=4)]
+    orders: list[Literal[1, 2, 3]] = Field(min_length=1)
+    joint: bool
+
+
+class Spectrum(Block):
+    bins: Annotated[int, Field(ge=4, le=256)]
+
+
+class Features(Block):
+    """One block a feature set; its name is the name of the set in `fakeprint.features`."""
+
+    rgb_hist: Histogram | None = None
+    hsv_hist: Histogram | None = None
+    hsv_joint: Histogram | None = None
+    pixels: Pixels | None = None
+    residual: Residual | None = None
+    spectrum: Spectrum | None = None
+
+
+class Classifier(Block):
+    """What every classical classifier has: its features, concatenated, and what is done to them before fitting."""
+
+    features: list[str] = Field(min_length=1)
+    scale: Literal["none", "sqrt", "standard", "sqrt_standard"]
+    augmented: bool
+
+
+class KNN(Classifier):
+    method: Literal["knn"]
+    k: list[Count] = Field(min_length=1)
+    metrics: list[Literal["l1", "l2"]] = Field(min_length=1)
+
+
+class Logistic(Classifier):
+    method: Literal["logistic"]
+    C: Annotated[float, Field(gt=0)]
+
+
+class LinearSVM(Classifier):
+    method: Literal["svm_linear"]
+    C: Annotated[float, Field(gt=0)]
+
+
+class RBFSVM(Classifier):
+    method: Literal["svm_rbf"]
+    C: Annotated[float, Field(gt=0)]
+    gamma: Literal["scale"] | Annotated[float, Field(gt=0)]
+
+
+class LDA(Classifier):
+    method: Literal["lda"]
+    shrinkage: Literal["auto"] | Fraction
+
+
+class Boosting(Classifier):
+    method: Literal["boosting"]
+    iterations: Count
+    lr: Annotated[float, Field(gt=0, le=1)]
+    leaves: Annotated[int, Field(ge=2)]
+
+
+class Forest(Classifier):
+    method: Literal["forest"]
+    trees: Count
+
+
+AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest, Field(discriminator="method")]
+
+Normalisation = Literal["unit", "imagenet"]
+
+
+class Model(Block):
+    """What every network shares."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    width: Annotated[float, Field(gt=0, le=4)]
+    normalisation: Normalisation
+
+
+class Network(Block):
+    """One network's overrides of `model` and `train`; None = what the shared block says."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    width: Annotated[float, Field(gt=0, le=4)] | None = None
+    normalisation: Normalisation | None = None
+    train: dict[str, Any] = {}
+
+
+class HistCNN(Network):
+    bins: Annotated[int, Field(ge=2, le=64)] = 16
+
+
+class ThreeCNN(Network):
+    dilation: Annotated[int, Field(ge=1, le=4)] = 1
+
+
+class Models(Block):
+    """One block a network; its name is the name of the network's file in `fakeprint.models.networks`."""
+
+    hist_cnn: HistCNN | None = None
+    three_cnn: ThreeCNN | None = None
+
+
+class Train(Block):
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    optimiser: Literal["adam", "adamw", "sgd"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    schedule: Literal["plateau", "cosine", "none"]
+    patience: Annotated[int, Field(ge=0)]
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    early_stopping: Annotated[int, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "fp32", "bf16"]
+    augmented: bool
+    one_degradation: bool = True
+    transforms: Transforms
+
+
+class Ensemble(Block):
+    method: Literal["average"]
+    members: list[str] = Field(min_length=1)
+    weights: list[Annotated[float, Field(ge=0)]] = []
+
+    @model_validator(mode="after")
+    def _one_weight_a_member(self) -> Self:
+        if self.weights and len(self.weights) != len(self.members):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.members)} members")
+        if self.weights and not sum(self.weights):
+            raise ValueError("the weights are all 0")
+        return self
+
+
+class Evaluate(Block):
+    calibration_bins: Count
+    mistakes: Annotated[int, Field(ge=0)]
+
+
+class Compare(Block):
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Submit(Block):
+    model: str
+
+
+class Tracking(Block):
+    enabled: bool
+    experiment: str = Field(min_length=1)
+
+
+class NetworkSettings(Block):
+    """A network's effective settings: its own where it pins them, the shared ones elsewhere.
+
+    `options` holds what only this network has (bins, dilation); `pinned` the keys that the shared blocks do not reach,
+    as `"model.dropout"` or `"train.lr"`.
+    """
+
+    name: str
+    dropout: float
+    width: float
+    normalisation: Normalisation
+    options: dict[str, Any]
+    train: Train
+    pinned: list[str]
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    run: Run
+    data: Data
+    validate_: Validate = Field(alias="validate")
+    prepare: Prepare
+    augment: Augment
+    features: Features
+    classifiers: dict[str, AnyClassifier]
+    model: Model
+    models: Models
+    train: Train
+    ensembles: dict[str, Ensemble]
+    evaluate: Evaluate
+    compare: Compare
+    submit: Submit
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _what_runs_exists(self) -> Self:
+        features = [name for name in Features.model_fields if getattr(self.features, name) is not None]
+        networks = [name for name in Models.model_fields if getattr(self.models, name) is not None]
+        _require_known("run.features", self.run.features, features)
+        _require_known("run.classifiers", self.run.classifiers, self.classifiers)
+        _require_known("run.networks", self.run.networks, networks)
+        _require_known("run.ensembles", self.run.ensembles, self.ensembles)
+        twice = sorted({name for name in self.run.models if self.run.models.count(name) > 1})
+        if twice:
+            raise ValueError(f"run: {', '.join(twice)} stands more than once; every model needs a name of its own")
+        for name in self.run.classifiers:
+            _require_known(f"classifiers.{name}.features", self.classifiers[name].features, self.run.features)
+        every = [*self.classifiers, *Models.model_fields]
+        for name in self.run.ensembles:
+            _require_known(f"ensembles.{name}.members", self.ensembles[name].members, every)
+        if self.submit.model != "champion":
+            _require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
+        for name in networks:
+            self.network(name)
+        return self
+
+    def network(self, name: str) -> NetworkSettings:
+        """The effective settings of one network. Raises InputError for an unknown train key of its own."""
+        own = getattr(self.models, name).model_dump()
+        own_train = own.pop("train")
+        shared = self.model.model_dump()
+        effective = {key: shared[key] if own[key] is None else own[key] for key in shared}
+        pinned = [f"model.{key}" for key in shared if own[key] is not None]
+        pinned += [f"train.{key}" for key in own_train]
+        train = validated(Train, _merged(self.train.model_dump(), own_train), prefix=f"models.{name}.train", name="")
+        options = {key: value for key, value in own.items() if key not in shared}
+        return NetworkSettings(name=name, **effective, options=options, train=train, pinned=pinned)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over`, blocks within blocks merged too."""
+    both = {key: _merged(base[key], value) for key, value in over.items() if isinstance(base.get(key), dict)}
+    return {**base, **over, **both}
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or the known names where none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def _require_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key}: '{name}' is unknown{near(name, known)}")
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a parameter file. Raises InputError with one line that names the key and the near one."""
+    try:
+        content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run this in the repository's root") from None
+    except YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(content, name=str(path))
+
+
+def parse(content: Any, name: str = "params.yaml") -> Params:
+    """Validate parameters given as a mapping, as YAML gives it. Raises InputError."""
+    if not isinstance(content, dict):
+        raise InputError(f"{name} holds no mapping of blocks")
+    return validated(Params, content, prefix="", name=name)
+
+
+BlockType = TypeVar("BlockType", bound=Block)
+
+
+def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name: str = "params.yaml") -> BlockType:
+    """`content` as this block of the file `name`, at the key `prefix`. Raises InputError naming key and near key."""
+    try:
+        return block.model_validate(content)
+    except ValidationError as error:
+        # a misspelt key that is required counts twice, as unknown and as missing: name what was typed
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+        more = error.error_count() - 1
+        line = f"{name}: " * bool(name) + _explained(block, first, prefix) + f" (and {more} more)" * bool(more)
+        raise InputError(line) from None
+
+
+def _explained(block: type[Block], error: Any, prefix: str) -> str:
+    keys, siblings = _place(block, error["loc"])
+    path = ".".join([prefix, *keys]).strip(".")
+    if error["type"] == "extra_forbidden":
+        return f"{path} is not a parameter{near(keys[-1], siblings)}"
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if not path:
+        return message
+    given = "" if isinstance(error["input"], dict) else f", not {error['input']!r}"
+    return f"{path}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _place(block: type[Block], location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:
+    """The keys of a pydantic location as params.yaml spells them, and the keys known beside the last one."""
+    keys: list[str] = []
+    siblings: list[str] = []
+    here: Any = block
+    for step in location:
+        options = [kind for kind in _alternatives(here) if isinstance(kind, type) and issubclass(kind, Block)]
+        tagged = [kind for kind in options if len(options) > 1 and step in get_args(_annotation(kind, "method"))]
+        if tagged:
+            here = tagged[0]
+            continue
+        if isinstance(step, int):
+            keys[-1] += f"[{step}]"
+            here = None
+        elif options:
+            siblings = [field.alias or known for known, field in options[0].model_fields.items()]
+            keys.append(step)
+            here = _annotation(options[0], step)
+        elif get_origin(here) is dict:
+            keys.append(step)
+            here = get_args(here)[1]
+        elif keys and step not in ("str", "int", "float", "literal['scale']", "literal['auto']"):
+            here = None
+    return keys, siblings
+
+
+def _annotation(block: type[Block], key: str) -> Any:
+    for name, field in block.model_fields.items():
+        if key in (name, field.alias):
+            return field.annotation
+    return None
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in _alternatives(part)]
+    return [annotation]

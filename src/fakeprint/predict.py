@@ -1,0 +1,136 @@
+"""Image in, probabilities out: the one path that the predict stage and `python -m fakeprint predict` share."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fakeprint.data.arrays import Dataset, resized
+from fakeprint.data.decode import Unreadable, decode
+from fakeprint.errors import InputError
+from fakeprint.features import extract, extract_parallel
+from fakeprint.files import read_json
+from fakeprint.models.ensembles import combine
+from fakeprint.progress import track
+
+if TYPE_CHECKING:
+    import torch
+
+    from fakeprint.models.classifiers import FittedClassifier
+
+BATCH = 128  # images a forward pass; as few are answered without progress
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to answer.
+
+    `probabilities(images)` takes uint8 (N, S, S, 3) RGB, S = dataset.image_size, and returns float64 (N, C), rows that
+    sum to 1, columns in the order of dataset.classes. N may be 0.
+    """
+
+    name: str
+    dataset: Dataset
+    probabilities: Callable[[np.ndarray], np.ndarray]
+
+
+def load_model(folder: Path, workers: int | None = None) -> LoadedModel:
+    """Load models/NAME, or models/champion. An ensemble's members are looked for beside it.
+
+    workers: processes for features, None for all cores; changes no result. torch is imported for networks only.
+    Raises InputError for a missing or unknown model.
+    """
+    if (folder / "champion.json").exists():
+        folder = folder / read_json(folder / "champion.json")["model"]
+    description = _description(folder)
+    loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
+    if description.get("kind") not in loaders:
+        raise InputError(f"{folder / 'model.json'} describes no network, classifier or ensemble: run `dvc repro`")
+    answer = loaders[description["kind"]](folder, workers)
+    return LoadedModel(description["name"], Dataset(**description["dataset"]), answer)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / "model.json"
+    try:
+        description: dict[str, Any] = read_json(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run `dvc repro` or `dvc checkout {folder}` first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path} is not valid JSON: run `dvc checkout --force {folder}`") from None
+    return description
+
+
+def _network(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    from fakeprint.models.network_files import load_network
+    from fakeprint.training.device import choose
+
+    module, description = load_network(folder)
+    execution = choose("auto", "fp32")
+    return partial(_forward, execution.place(module), execution.device, description)
+
+
+def _forward(module: "torch.nn.Module", device: str, description: dict[str, Any], images: np.ndarray) -> np.ndarray:
+    import torch
+
+    probabilities = np.empty((len(images), len(description["dataset"]["classes"])))
+    starts = range(0, len(images), BATCH)
+    # TF32 keeps 10 bits: enough to tell a GPU's answers from a CPU's in the third digit.
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        for start in track(starts, f"predict {description['name']}", unit="batch") if len(starts) > 1 else starts:
+            pixels = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
+            logits = module(pixels.permute(0, 3, 1, 2).float().div_(255))
+            probabilities[start : start + BATCH] = torch.softmax(logits.cpu().double(), dim=1).numpy()
+    return probabilities
+
+
+def _classifier(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    from fakeprint.models.classifiers import load_classifier
+
+    return partial(_classify, load_classifier(folder), workers)
+
+
+def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarray) -> np.ndarray:
+    name = fitted.description["name"]
+    described = [
+        extract(features, options, images)
+        if len(images) <= BATCH
+        else extract_parallel(features, options, images, workers, f"predict {name}: {features}")
+        for features, options in fitted.features.items()
+    ]
+    return fitted.probabilities(np.concatenate(described, axis=1))
+
+
+def _ensemble(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    description = read_json(folder / "model.json")
+    members = [load_model(folder.parent / member, workers) for member in description["members"]]
+
+    def answer(images: np.ndarray) -> np.ndarray:
+        return combine([member.probabilities(images) for member in members], description["weights"])
+
+    return answer
+
+
+def read_images(paths: Sequence[Path], dataset: Dataset) -> tuple[np.ndarray, list[Path], list[tuple[Path, str]]]:
+    """Decode and resize image files of any size and format as `prepare` does.
+
+    Returns the images, uint8 (N, S, S, 3); the N paths they are from; and path and reason of each file left out.
+    """
+    images, names, set_aside = [], [], []
+    for path in paths:
+        try:
+            rgb = decode(path.read_bytes(), dataset.max_pixels).rgb
+        except Unreadable as error:
+            set_aside.append((path, error.reason))
+        except OSError as error:
+            set_aside.append((path, error.strerror or str(error)))
+        else:
+            images.append(resized(rgb, dataset.image_size, dataset.resize))
+            names.append(path)
+    size = dataset.image_size
+    stacked = np.stack(images) if images else np.empty((0, size, size, 3), dtype=np.uint8)
+    return stacked, names, set_aside

@@ -1,0 +1,70 @@
+"""Where and how a network computes: device, precision, memory layout, allocator.
+
+`auto` was decided by measurement, images/s of training steps on batches of 32 (two cores of a CPU with AVX512-BF16):
+see docs/models.md. Channels-last was the faster layout in every case, so there is no switch for it.
+"""
+
+import ctypes
+import platform
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from fakeprint.errors import InputError
+
+# glibc's mallopt parameters (malloc.h)
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A device ("cpu", "cuda", "mps") and whether convolutions and products run in bfloat16 there."""
+
+    device: str
+    bf16: bool
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """A context in which the forward pass computes in this precision; weights stay float32."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def place(self, network: torch.nn.Module) -> torch.nn.Module:
+        """The network on the device, channels last."""
+        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def __str__(self) -> str:
+        """`cuda (NVIDIA …), bf16`."""
+        name = f" ({torch.cuda.get_device_name()})" if self.device == "cuda" else ""
+        return f"{self.device}{name}, {'bf16' if self.bf16 else 'fp32'}"
+
+
+def choose(device: str, precision: str) -> Execution:
+    """Resolve `train.device` and `train.precision`. Raises InputError where the device asked for is not there."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if present[name])
+    if not present[device]:
+        raise InputError(f"train.device: torch finds no {device} device on this machine; set it to auto or cpu")
+    return Execution(device, _fast_at_bf16(device) if precision == "auto" else precision == "bf16")
+
+
+def _fast_at_bf16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    if device == "cpu":
+        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    return False
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory for the next step instead of returning big tensors to the system after each.
+
+    The same as starting with MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=-1, without a second process. For training
+    on a CPU; where the C library is not glibc nothing happens.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, -1)

@@ -1,0 +1,108 @@
+"""The way of the training images: from arrays of uint8 to batches on the device, prepared ahead of the network."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fakeprint import seeds
+from fakeprint.augment.transforms import augment_batch, uniforms
+from fakeprint.params import Transforms
+
+AHEAD = 4  # batches prepared before the network asks for them
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images in one or more arrays, seen as one list.
+
+    parts: uint8 (Nᵢ, H, W, 3) RGB each, in memory or mapped. labels: int64 (ΣNᵢ,).
+    """
+
+    parts: Sequence[np.ndarray]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The images of these rows, uint8 (len(rows), H, W, 3), a new array."""
+        taken = np.empty((len(rows), *self.parts[0].shape[1:]), dtype=np.uint8)
+        start = 0
+        for part in self.parts:
+            inside = (rows >= start) & (rows < start + len(part))
+            taken[inside] = part[rows[inside] - start]
+            start += len(part)
+        return taken
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to each training image anew in each epoch."""
+
+    transforms: Transforms
+    one_degradation: bool
+
+
+def training_batches(
+    images: Images, augmentation: Augmentation, batch_size: int, seed: int, purpose: str, epoch: int
+) -> list[Callable[[], Batch]]:
+    """One epoch's batches, shuffled and augmented, as tasks; a last one that would not be full is left out.
+
+    Order and augmentation depend on seed, purpose and epoch alone, not on what ran before or who prepares the batches.
+    """
+    order = seeds.generator(seed, f"{purpose}/order", epoch).permutation(len(images))
+    numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
+
+    def prepared(rows: np.ndarray) -> Batch:
+        plain = images.take(rows)
+        return (
+            augment_batch(plain, augmentation.transforms, augmentation.one_degradation, numbers[rows]),
+            images.labels[rows],
+        )
+
+    full = len(images) // batch_size * batch_size
+    return [_task(prepared, order[start : start + batch_size]) for start in range(0, full, batch_size)]
+
+
+def plain_batches(images: Images, batch_size: int) -> list[Callable[[], Batch]]:
+    """All images in their order, as tasks; the last batch may be smaller."""
+    rows = np.arange(len(images))
+
+    def prepared(rows: np.ndarray) -> Batch:
+        return images.take(rows), images.labels[rows]
+
+    return [_task(prepared, rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+
+
+def _task(prepared: Callable[[np.ndarray], Batch], rows: np.ndarray) -> Callable[[], Batch]:
+    return lambda: prepared(rows)
+
+
+def ahead(tasks: Sequence[Callable[[], Batch]], pool: ThreadPoolExecutor) -> Iterator[Batch]:
+    """The tasks' batches in order, up to `AHEAD` of them prepared by the pool while the caller is busy."""
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(task))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for batch in waiting:
+            batch.cancel()
+
+
+def to_device(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
+    """A batch as the network wants it: float32 images (N, 3, H, W) in [0, 1], channels last, and int64 labels (N,)."""
+    images, labels = (torch.from_numpy(array) for array in batch)
+    if device == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
+    images, labels = (tensor.to(device, non_blocking=True) for tensor in (images, labels))
+    return images.permute(0, 3, 1, 2).float().div_(255), labels

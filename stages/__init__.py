@@ -1,0 +1,1 @@
+"""One file a stage: read params, call fakeprint, write outputs."""

@@ -1,0 +1,30 @@
+"""features: one feature set of every image, train copies included, side by side with the arrays."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fakeprint import params
+from fakeprint.data.arrays import SPLITS, load_split
+from fakeprint.errors import one_line_errors
+from fakeprint.features import extract_parallel
+from fakeprint.features.files import save_features
+
+
+@one_line_errors
+def main() -> None:
+    name = sys.argv[1]
+    settings = params.load()
+    options = getattr(settings.features, name).model_dump()
+    images = {split: load_split(split).images for split in SPLITS}
+    images["augmented"] = np.load(Path("data/augmented/copies.npy"), mmap_mode="r")
+    parts = {
+        part: extract_parallel(name, options, arrays, settings.run.workers, f"{name} of {part}")
+        for part, arrays in images.items()
+    }
+    save_features(name, options, parts)
+
+
+if __name__ == "__main__":
+    main()

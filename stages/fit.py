@@ -1,0 +1,49 @@
+"""fit: one classical classifier on its feature sets."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fakeprint import params, seeds, tracking
+from fakeprint.data.arrays import load_dataset, load_index
+from fakeprint.errors import one_line_errors
+from fakeprint.features.files import load_features, load_options
+from fakeprint.files import written_folder
+from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.models.neighbours import Neighbours, plot_sweep
+
+
+@one_line_errors
+def main() -> None:
+    name = sys.argv[1]
+    everything = params.load()
+    settings = everything.classifiers[name]
+    sets = settings.features
+    y = load_index("train")["class"].to_numpy()
+    x, parents = load_features(sets, "train"), np.arange(len(y))
+    if settings.augmented:
+        copies = pd.read_parquet("data/augmented/copies.parquet")
+        x = np.concatenate([x, load_features(sets, "augmented")])
+        y = np.concatenate([y, copies["class"]])
+        parents = np.concatenate([parents, copies["parent_row"]])
+    x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
+
+    with tracking.model_run(everything, name, "classifier", settings.model_dump(), [Path("data/features")]) as run:
+        seed = seeds.integer(everything.seed, f"fit/{name}")
+        model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, parents)
+        fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))
+        with written_folder(Path("models") / name) as folder:
+            save_classifier(folder, fitted)
+            if isinstance(model, Neighbours):
+                plot_sweep(model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(sets)}: {everything.data.title}")
+        accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
+        run.log_metrics({"validation_accuracy": accuracy})
+        run.finish(Path("models") / name)
+    print(f"{name}: validation accuracy {accuracy:.4f}")
+
+
+if __name__ == "__main__":
+    main()

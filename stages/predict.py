@@ -1,0 +1,28 @@
+"""predict NAME: a model's probabilities of every validation and test image, by the path that serves strange images."""
+
+import sys
+from pathlib import Path
+
+from fakeprint import params
+from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.errors import one_line_errors
+from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, Predictions, save_predictions
+from fakeprint.predict import load_model
+
+
+@one_line_errors
+def main() -> None:
+    name = sys.argv[1]
+    settings = params.load()
+    dataset = load_dataset()
+    model = load_model(Path("models") / name, settings.run.workers)
+    said = {}
+    for split in ("validation", "test"):
+        arrays = load_split(split)
+        said[split] = Predictions(arrays.image_ids, arrays.labels, model.probabilities(arrays.images))
+    for folder in (PREDICTIONS, MEMBERS):
+        save_predictions(folder / f"{name}.parquet", dataset.classes, said)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""submit: the labels that a model gives the test images, in the form that the source asks for."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fakeprint import params
+from fakeprint.data.arrays import load_dataset
+from fakeprint.data.submission_form import FORM
+from fakeprint.errors import one_line_errors
+from fakeprint.evaluation import submission
+from fakeprint.evaluation.champion import CHAMPION, champion_name
+from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+from fakeprint.files import written
+
+SUBMISSION = Path("data/submission/submission.csv")
+SET_ASIDE = Path("reports/validate/set_aside.csv")
+
+
+@one_line_errors
+def main() -> None:
+    settings = params.load()
+    data = settings.data
+    name = champion_name() if settings.submit.model == CHAMPION else settings.submit.model
+    classes = load_dataset().classes
+    said = load_predictions(PREDICTIONS / f"{name}.parquet", classes, "test")
+    labels = {str(image): classes[index] for image, index in zip(said.image_ids, said.predicted, strict=True)}
+
+    form = pd.read_csv(FORM, dtype=str, keep_default_na=False)
+    filled = submission.filled(form, data.image_column, data.label_column, labels, set_aside_tests())
+    with written(SUBMISSION) as partial:
+        filled.to_csv(partial, index=False)
+    if labels:
+        print(f"{SUBMISSION}: {len(filled)} test images, labelled by {name}")
+    else:
+        print(f"{SUBMISSION}: the source has no test images, so it holds the header alone")
+
+
+def set_aside_tests() -> dict[str, str]:
+    """Reason by image id of the test images that `validate` set aside."""
+    if not SET_ASIDE.exists():
+        return {}
+    rows = pd.read_csv(SET_ASIDE, dtype=str, keep_default_na=False)
+    tests = rows[rows["split"] == "test"]
+    return dict(zip(tests["image_id"], tests["reason"], strict=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""validate: decode every file of the source once, say what is wrong with it, and fix the splits in the manifest."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fakeprint import params, seeds
+from fakeprint.data import report, validation
+from fakeprint.data.checks import duplicates_table
+from fakeprint.data.decode import decode
+from fakeprint.data.manifest import save_manifest
+from fakeprint.data.sources import Source, class_names, open_source
+from fakeprint.data.submission_form import FORM, submission_form
+from fakeprint.errors import InputError, one_line_errors
+from fakeprint.files import write_json, written, written_folder
+
+REPORT = Path("reports/validate")
+METRICS = Path("metrics/validate.json")
+
+
+@one_line_errors
+def main() -> None:
+    settings = params.load()
+    data, limits = settings.data, settings.validate_
+    source = open_source(data)
+    checked = validation.check_files(source, data, settings.seed, settings.run.workers)
+    try:
+        validation.require_few_bad(checked, limits.max_bad_fraction)
+    except InputError:  # the list of what was set aside is what one needs then
+        with written_folder(REPORT) as folder:
+            write_table(checked.set_aside, folder / "set_aside.csv")
+        raise
+    found = validation.build(checked, source, data, limits, settings.seed)
+    write_report(found, source, settings)
+    if limits.on_shortcut == "stop" and validation.shortcut_found(found.audit, limits):
+        raise InputError(validation.shortcut_line(found.audit, limits))
+    write_json(METRICS, validation.figures(found, checked.listed))
+    save_manifest(found.manifest)
+    with written(FORM) as partial:
+        tests = found.manifest.loc[found.manifest["split"] == "test", "image_id"]
+        write_table(submission_form(source.container, data.image_column, data.label_column, list(tests)), partial)
+    for line in validation.warnings(found, limits):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def write_report(found: validation.Validation, source: Source, settings: params.Params) -> None:
+    title = settings.data.title
+    names = class_names(settings.data, found.classes)
+    pictures = sample_pictures(found, source, settings)
+    with written_folder(REPORT) as folder:
+        report.save(report.class_counts(found.manifest, found.classes, names, title), folder / "class_counts.png")
+        report.save(report.samples(pictures, names, title), folder / "samples.png")
+        report.save(report.channels(found, names, title), folder / "channels.png")
+        report.save(report.sizes(found, names, title), folder / "sizes.png")
+        write_table(found.set_aside, folder / "set_aside.csv")
+        write_table(duplicates_table(found.pairs, found.manifest), folder / "duplicates.csv")
+
+
+def sample_pictures(found: validation.Validation, source: Source, settings: params.Params) -> list[list[np.ndarray]]:
+    """A few train images of each class, uint8 (H, W, 3)."""
+    train = found.manifest[found.manifest["split"] == "train"]
+    drawn = []
+    for label in found.classes:
+        paths = train.loc[train["label"] == label, "path"].to_numpy(dtype=object)
+        rng = seeds.generator(settings.seed, f"validate/samples/{label}")
+        drawn.append(sorted(rng.permutation(paths)[: settings.validate_.sample_images]))
+    contents = source.container.read_many([path for paths in drawn for path in paths])
+    return [[thumbnail(decode(contents[path], settings.data.max_pixels).rgb) for path in paths] for paths in drawn]
+
+
+def thumbnail(rgb: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(rgb)
+    picture.thumbnail((200, 200))
+    return np.asarray(picture)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from fakeprint import params
+from fakeprint.augment import transforms
+from fakeprint.augment.transforms import Plan, apply
+
+OFF = {name: {**block, "enabled": False} for name, block in params.load().augment.transforms.model_dump().items()}
+IDENTITY = {
+    "rotation": {"degrees": (0, 0)},
+    "shift": {"fraction": (0, 0)},
+    "zoom": {"factor": (1, 1)},
+    "crop": {"fraction": (1, 1)},
+    "brightness": {"factor": (1, 1)},
+    "contrast": {"factor": (1, 1)},
+    "saturation": {"factor": (1, 1)},
+    "hue": {"degrees": (0, 0)},
+    "blur": {"sigma": (0, 0)},
+    "noise": {"sigma": (0, 0)},
+    "rescale": {"factor": (1, 1)},
+}
+IMAGES = arrays(np.uint8, st.tuples(st.integers(8, 24), st.integers(8, 24), st.just(3)))
+NOISE = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+
+
+def settings(**blocks: dict) -> params.Transforms:
+    """Every transform off, but those given: on, with p = 1."""
+    on = {name: {**OFF[name], "enabled": True, "p": 1.0, **block} for name, block in blocks.items()}
+    return params.Transforms.model_validate({**OFF, **on})
+
+
+def done(image: np.ndarray, *steps: tuple) -> np.ndarray:
+    return apply(image, Plan(tuple((name, values) for name, *values in steps)))
+
+
+def uniform(colour: tuple[int, int, int]) -> np.ndarray:
+    return np.full((8, 8, 3), colour, np.uint8)
+
+
+def test_flip_is_numpys() -> None:
+    assert np.array_equal(done(NOISE, ("flip",)), NOISE[:, ::-1])
+
+
+@pytest.mark.parametrize(("right", "down"), [(3, 2), (-3, 2), (3, -2), (-1, 0), (0, 5)])
+def test_shift_moves_whole_pixels_and_mirrors_the_border(right: int, down: int) -> None:
+    shifted = done(NOISE, ("shift", right / 20, down / 16))
+    padded = np.pad(NOISE, [(8, 8), (8, 8), (0, 0)], mode="reflect")
+    assert np.array_equal(shifted, padded[8 - down : 24 - down, 8 - right : 28 - right])
+
+
+def test_flip_then_shift_interpolates_nothing() -> None:
+    both = done(NOISE, ("flip",), ("shift", 0.1, 0.0))
+    assert np.array_equal(both[:, 2:], NOISE[:, ::-1][:, :-2])
+
+
+def test_geometric_transforms_are_one_warp() -> None:
+    there_and_back = done(NOISE, ("rotation", 0.0), ("zoom", 2.0), ("crop", 1.0, 0.0, 0.0), ("zoom", 0.5))
+    assert np.array_equal(there_and_back, NOISE)
+
+
+def test_rotation_by_a_half_turn_and_a_quarter_counter_clockwise() -> None:
+    square = NOISE[:, :16]
+    assert np.array_equal(done(square, ("rotation", 180.0)), square[::-1, ::-1])
+    assert np.array_equal(done(square, ("rotation", 90.0)), np.rot90(square))
+
+
+def test_zoom_enlarges_about_the_centre() -> None:
+    image = np.zeros((33, 33, 3), np.uint8)
+    image[12:21, 12:21] = 255
+    zoomed = done(image, ("zoom", 2.0))[..., 0] > 150  # the outermost ring lies half between
+    assert zoomed[8:25, 8:25].all() and zoomed.sum() == 17 * 17
+
+
+def test_crop_keeps_the_chosen_corner() -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:16, 16:] = 200
+    assert (done(image, ("crop", 0.5, 1.0, 0.0))[4:-4, 4:-4] == 200).all()
+    assert (done(image, ("crop", 0.5, 0.0, 1.0))[4:-4, 4:-4] == 0).all()
+
+
+def test_brightness_multiplies_and_clips() -> None:
+    assert done(uniform((10, 100, 200)), ("brightness", 1.5))[0, 0].tolist() == [15, 150, 255]
+
+
+def test_contrast_is_about_the_mean_luma() -> None:
+    image = uniform((50, 50, 50))
+    image[:, 4:] = 150
+    twice = done(image, ("contrast", 1.5))
+    assert twice[0, 0].tolist() == [25] * 3
+    assert twice[0, 7].tolist() == [175] * 3
+    assert (done(image, ("contrast", 3.0))[0, 0] == 0).all()
+
+
+def test_saturation_zero_is_luma() -> None:
+    assert done(uniform((200, 100, 50)), ("saturation", 0.0))[0, 0].tolist() == [124] * 3  # 59.8 + 58.7 + 5.7
+
+
+@pytest.mark.parametrize(
+    ("degrees", "turned"),
+    [(120.0, (0, 255, 0)), (-120.0, (0, 0, 255)), (60.0, (255, 255, 0)), (180.0, (0, 255, 255))],
+)
+def test_hue_turns_red(degrees: float, turned: tuple[int, int, int]) -> None:
+    assert (done(uniform((255, 0, 0)), ("hue", degrees)) == turned).all()
+
+
+def test_hue_leaves_grey_and_turns_back() -> None:
+    assert (done(uniform((77, 77, 77)), ("hue", 100.0)) == 77).all()
+    back = done(done(NOISE, ("hue", 90.0)), ("hue", -90.0))
+    assert np.abs(back.astype(int) - NOISE).max() <= 1
+
+
+@pytest.mark.parametrize("quality", [50, 75, 96])
+def test_jpeg_is_what_pillow_makes_of_that_quality(quality: int) -> None:
+    smooth = done(NOISE, ("blur", 2.0))
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    expected = np.asarray(Image.open(stream)).astype(int)
+    compressed = done(smooth, ("jpeg", float(quality))).astype(int)
+    assert np.abs(compressed - expected).max() <= 3
+    assert np.abs(compressed - smooth).max() > 0
+
+
+def test_blur_is_a_gaussian() -> None:
+    image = np.zeros((21, 21, 3), np.uint8)
+    image[10, 10] = 255
+    weights = np.exp(-(np.arange(-4, 5) ** 2) / 2)
+    expected = 255 * np.outer(weights, weights) / weights.sum() ** 2
+    assert np.abs(done(image, ("blur", 1.0))[6:15, 6:15, 0] - expected).max() <= 1
+
+
+def test_noise_has_its_standard_deviation_and_its_seed() -> None:
+    grey = np.full((128, 128, 3), 128, np.uint8)
+    grain = done(grey, ("noise", 4.0, 0.25)).astype(float) - 128
+    assert abs(grain.std() - 4) < 0.1 and abs(grain.mean()) < 0.1
+    assert abs(np.corrcoef(grain[..., 0].ravel(), grain[..., 1].ravel())[0, 1]) < 0.03
+    assert np.array_equal(done(grey, ("noise", 4.0, 0.25)), done(grey, ("noise", 4.0, 0.25)))
+    assert not np.array_equal(done(grey, ("noise", 4.0, 0.25)), done(grey, ("noise", 4.0, 0.5)))
+
+
+def test_rescale_by_half_averages_two_by_two() -> None:
+    stripes = np.zeros((16, 16, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert (done(stripes, ("rescale", 0.5)) == 100).all()
+
+
+@given(IMAGES, st.integers(0, 2**32 - 1))
+def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, seed: int) -> None:
+    everything = settings(**{name: {"p": 0.5} for name in OFF})
+    before = image.copy()
+    out = apply(image, transforms.draw(everything, False, np.random.default_rng(seed)))
+    assert out.shape == image.shape and out.dtype == np.uint8
+    assert np.array_equal(image, before) and not np.shares_memory(out, image)
+
+
+@given(IMAGES, st.integers(0, 2**32 - 1))
+def test_ranges_of_no_effect_leave_the_image(image: np.ndarray, seed: int) -> None:
+    plan = transforms.draw(settings(**IDENTITY), False, np.random.default_rng(seed))
+    assert len(plan.steps) == len(IDENTITY)
+    assert np.array_equal(apply(image, plan), image)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_any_shift_brings_in_only_the_image_itself(right: float, down: float) -> None:
+    assert set(done(NOISE[..., :], ("shift", right, down)).ravel()) <= set(NOISE.ravel())
+
+
+def test_values_come_from_their_ranges() -> None:
+    every = settings(**{name: {} for name in OFF})
+    for plan in transforms.plans(every, False, transforms.uniforms(200, 1, "test")):
+        assert [name for name, _ in plan.steps] == list(OFF)
+        for name, values in plan.steps:
+            setting, count = (
+                next((key for key in OFF[name] if key not in ("enabled", "p")), None),
+                2 - (name != "shift"),
+            )
+            if setting:
+                low, high = OFF[name][setting]
+                assert all(low <= value <= high for value in values[:count])
+    quality = settings(jpeg={"quality": (70, 72)})
+    drawn = {plan.steps[0][1][0] for plan in transforms.plans(quality, True, transforms.uniforms(100, 1, "test"))}
+    assert drawn == {70, 71, 72}
+
+
+def test_one_degradation_excludes_the_others_and_keeps_each_p() -> None:
+    four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.2}, rescale={"p": 0.1})
+    numbers = transforms.uniforms(4000, 1, "test")
+    steps = [plan.steps for plan in transforms.plans(four, True, numbers)]
+    assert {len(each) for each in steps} == {0, 1}
+    share = {name: np.mean([bool(each) and each[0][0] == name for each in steps]) for name in transforms.DEGRADATIONS}
+    assert share == pytest.approx({"jpeg": 0.4, "blur": 0.1, "noise": 0.2, "rescale": 0.1}, abs=0.03)
+    assert max(len(plan.steps) for plan in transforms.plans(four, False, numbers)) > 1
+
+
+def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
+    four = settings(jpeg={"p": 1.0}, blur={"p": 1.0}, noise={"p": 1.0}, rescale={"p": 1.0})
+    names = [plan.steps[0][0] for plan in transforms.plans(four, True, transforms.uniforms(4000, 1, "test"))]
+    assert all(abs(names.count(name) / 4000 - 0.25) < 0.03 for name in transforms.DEGRADATIONS)
+
+
+def test_switching_a_transform_on_changes_no_other_draw() -> None:
+    numbers = transforms.uniforms(50, 1, "test")
+    alone = transforms.plans(settings(shift={"p": 0.5}), False, numbers)
+    with_more = transforms.plans(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
+    for few, many in zip(alone, with_more, strict=True):
+        assert few.steps == tuple(step for step in many.steps if step[0] == "shift")
+
+
+def test_batches_and_threads_change_nothing() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
+    every = settings(**{name: {"p": 0.5} for name in OFF})
+    numbers = transforms.uniforms(23, 7, "train/test", 3)
+    whole = transforms.augment_batch(images, every, True, numbers)
+    rows = np.random.default_rng(2).permutation(23)
+    with ThreadPoolExecutor(4) as pool:
+        parts = [transforms.augment_batch(images[r], every, True, numbers[r], pool) for r in np.array_split(rows, 5)]
+    assert np.array_equal(np.concatenate(parts), whole[rows])
+    other_epoch = transforms.augment_batch(images, every, True, transforms.uniforms(23, 7, "train/test", 4))
+    assert not np.array_equal(other_epoch, whole)
+
+
+def test_a_plan_says_what_it_does() -> None:
+    assert str(Plan((("flip", ()), ("shift", (0.05, -0.021)), ("jpeg", (71.0,))))) == (
+        "flip, shift fraction=0.05/-0.021, jpeg quality=71"
+    )
+    assert str(Plan((("noise", (2.5, 0.123)),))) == "noise sigma=2.5"
+    assert str(Plan(())) == "as it is"

@@ -1,0 +1,134 @@
+import argparse
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint import params
+from fakeprint.commands import predict
+from fakeprint.data.arrays import Dataset
+from fakeprint.errors import InputError
+from fakeprint.evaluation.champion import copy_out
+from fakeprint.features import extract
+from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.predict import load_model
+
+OPTIONS = {"rgb_hist": {"bins": 3}}
+
+
+def picture(channel, seed=0):
+    image = np.random.default_rng(seed).integers(0, 160, (24, 24, 3), dtype=np.uint8)
+    image[:, :, channel % 3] += 60
+    return image
+
+
+def make_models(root, classes):
+    """A discriminant analysis of colours as `lda`, and the champion, which is the same."""
+    names = [f"generator {label}" for label in classes]
+    dataset = Dataset(classes=classes, names=names, image_size=24, resize="squash", max_pixels=10**6)
+    settings = params.LDA(method="lda", features=["rgb_hist"], scale="sqrt", augmented=False, shrinkage=0.5)
+    labels = np.arange(6 * len(classes)) % len(classes)
+    x = extract("rgb_hist", OPTIONS["rgb_hist"], np.stack([picture(c, seed) for seed, c in enumerate(labels)]))
+    model = fit(settings, x, labels, x, labels, seed=1, workers=1)
+    (root / "lda").mkdir(parents=True)
+    save_classifier(root / "lda", FittedClassifier(model, describe("lda", settings, model, OPTIONS, asdict(dataset))))
+    copy_out("lda", "test pictures, a simulation", root)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A folder with models/ and pictures in files/ and files/deep/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    make_models(tmp_path / "models", ["0", "1", "2"])
+    (tmp_path / "files" / "deep").mkdir(parents=True)
+    Image.fromarray(picture(0, 50)).save("files/red.png")
+    Image.fromarray(picture(2, 51)).save("files/deep/blue.PNG")
+    (tmp_path / "files" / "notes.txt").write_text("no picture")
+    (tmp_path / "files" / ".hidden.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+def call(*arguments):
+    parser = argparse.ArgumentParser()
+    predict.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["predict", *arguments])
+    predict.run(args)
+
+
+def test_json_of_a_folder(workplace, capsys):
+    call("files", "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["model"] == "lda"
+    assert answer["data"] == "test pictures, a simulation"
+    assert [(row["image"], row["class"], row["name"]) for row in answer["images"]] == [
+        ("files/deep/blue.PNG", "2", "generator 2"),
+        ("files/red.png", "0", "generator 0"),
+    ]
+    wanted = load_model(workplace / "models" / "lda").probabilities(picture(0, 50)[None])[0]
+    assert list(answer["images"][1]["probabilities"].values()) == pytest.approx(wanted.tolist())
+    assert list(answer["images"][1]["probabilities"]) == ["0", "1", "2"]
+
+
+def test_table_names_model_data_and_classes(workplace, capsys):
+    call("files/red.png", "--model", "lda")
+    out = capsys.readouterr().out
+    assert "p(generator 2)" in out
+    assert "files/red.png" in out
+    call("files/red.png")
+    assert "lda, trained on: test pictures, a simulation" in capsys.readouterr().out
+
+
+def test_table_of_many_classes_shows_the_likeliest(workplace, capsys):
+    make_models(workplace / "many", [str(label) for label in range(9)])
+    call("files/red.png", "--models-folder", "many")
+    out = capsys.readouterr().out
+    assert "then" in out
+    assert out.count("generator") == 3
+
+
+def test_a_file_twice_is_answered_once(workplace, capsys):
+    call("files/red.png", "files/red.png", "--json")
+    assert len(json.loads(capsys.readouterr().out)["images"]) == 1
+
+
+def test_unreadable_files_are_named_and_the_others_answered(workplace, capsys):
+    (workplace / "files" / "broken.png").write_bytes(b"")
+    with pytest.raises(SystemExit) as stopped:
+        call("files", "--json")
+    captured = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert captured.err == "files/broken.png: empty\n"
+    assert len(json.loads(captured.out)["images"]) == 2
+
+
+def test_only_unreadable_files(workplace, capsys):
+    with pytest.raises(SystemExit):
+        call("files/notes.txt")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "files/notes.txt: not an image\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone.png", "files"], r"^no such file or folder: gone\.png$"),
+        (["empty"], r"^no images in empty; looked for \.apng, \.bmp, "),
+        (["files", "--model", "ldaa"], r"^--model: there is no 'ldaa' in models; did you mean 'lda'\?$"),
+        (
+            ["files", "--models-folder", "empty"],
+            r"^empty/champion/champion\.json is missing: there is no champion yet, run",
+        ),
+        (
+            ["files", "--models-folder", "empty", "--model", "lda"],
+            r"^--model: there is no 'lda' in empty; known: champion$",
+        ),
+    ],
+)
+def test_messages(workplace, arguments, message):
+    (workplace / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        call(*arguments)

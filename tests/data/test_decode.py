@@ -1,0 +1,119 @@
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint.data.decode import Unreadable, decode
+
+RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def rgb_of(image: Image.Image, form: str, **options: Any) -> np.ndarray:
+    return decode(encoded(image, form, **options), 10_000).rgb
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_lossless_forms_keep_every_pixel(form: str, options: dict[str, Any]) -> None:
+    found = decode(encoded(Image.fromarray(RGB), form, **options), 54)
+    assert found.rgb.dtype == np.uint8
+    assert (found.rgb == RGB).all()
+    assert (found.facts.format, found.facts.width, found.facts.height, found.facts.mode) == (form, 9, 6, "RGB")
+
+
+def test_jpeg_facts() -> None:
+    content = encoded(Image.fromarray(RGB), "JPEG", quality=100)
+    facts = decode(content, 54).facts
+    assert (facts.format, facts.bytes, facts.quantisation) == ("JPEG", len(content), (64, 64))
+    assert decode(encoded(Image.fromarray(RGB), "JPEG", quality=50), 54).facts.quantisation[0] > 640
+    assert "exif" not in facts.metadata
+    exif = Image.Exif()
+    exif[271] = "camera"
+    assert "exif" in decode(encoded(Image.fromarray(RGB), "JPEG", exif=exif), 54).facts.metadata
+
+
+def test_grey_and_one_bit() -> None:
+    grey = RGB[:, :, 0]
+    assert (rgb_of(Image.fromarray(grey), "PNG") == grey[:, :, None]).all()
+    bits = Image.fromarray(np.where(grey > 127, 255, 0).astype(np.uint8)).convert("1")
+    assert (rgb_of(bits, "PNG")[:, :, 1] == np.where(grey > 127, 255, 0)).all()
+
+
+def test_palette_and_gif_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    found = decode(content, 100)
+    assert (found.rgb == (255, 0, 0)).all()
+    assert found.facts.format == "GIF"
+    palette = Image.fromarray(RGB).quantize(8)
+    assert (rgb_of(palette, "PNG") == np.asarray(palette.convert("RGB"))).all()
+
+
+def test_alpha_is_composited_over_white_and_opaque_pixels_stay_exact() -> None:
+    alpha = np.full((6, 9, 1), 255, dtype=np.uint8)
+    alpha[0, 0], alpha[0, 1] = 0, 51
+    found = rgb_of(Image.fromarray(np.concatenate([RGB, alpha], axis=2)), "PNG")
+    assert (found[0, 0] == 255).all()
+    assert np.abs(found[0, 1].astype(float) - (0.2 * RGB[0, 1] + 0.8 * 255)).max() <= 1
+    assert (found[1:] == RGB[1:]).all()
+    half = Image.fromarray(np.dstack([RGB[:, :, 0], alpha[:, :, 0]]), "LA")
+    assert (rgb_of(half, "PNG")[0, 0] == 255).all()
+
+
+def test_sixteen_bit_takes_the_upper_byte() -> None:
+    deep = np.array([[0, 255, 256, 513, 65535]], dtype=np.uint16)
+    for form in ("PNG", "TIFF"):
+        assert rgb_of(Image.fromarray(deep), form)[0, :, 2].tolist() == [0, 0, 1, 2, 255]
+
+
+def test_cmyk() -> None:
+    inks = np.array([[[255, 0, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0], [0, 255, 255, 128]]], dtype=np.uint8)
+    found = rgb_of(Image.fromarray(inks, "CMYK"), "TIFF")
+    assert found[0].tolist() == [[0, 255, 255], [0, 0, 0], [255, 255, 255], [127, 0, 0]]
+
+
+def test_exif_rotation() -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned a quarter clockwise
+    found = decode(encoded(Image.fromarray(RGB), "PNG", exif=exif), 54)
+    assert (found.rgb == np.rot90(RGB, -1)).all()
+    assert (found.facts.width, found.facts.height) == (6, 9)
+
+
+def test_what_can_not_be_read_says_why() -> None:
+    png = encoded(Image.fromarray(RGB).resize((200, 200)), "PNG")
+    jpeg = encoded(Image.fromarray(RGB).resize((200, 200)), "JPEG")
+    webp = encoded(Image.fromarray(RGB).resize((200, 200)), "WEBP")
+    broken = bytearray(png)
+    broken[45:60] = bytes(15)
+    cases = [
+        (b"", "empty"),
+        (b"hello, I am a text file of some length", "not an image"),
+        (png[: len(png) // 2], "truncated"),
+        (png[:20], "truncated"),
+        (jpeg[: len(jpeg) // 2], "truncated"),
+        (webp[: len(webp) // 2], "truncated"),
+        (bytes(broken), "corrupt"),
+        (encoded(Image.new("L", (201, 200)), "PNG"), "too large"),
+        (encoded(Image.new("F", (4, 4)), "TIFF"), "unsupported pixel form F"),
+    ]
+    for content, reason in cases:
+        with pytest.raises(Unreadable) as raised:
+            decode(content, 40_000)
+        assert raised.value.reason == reason
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    content = encoded(Image.new("1", (20_000, 20_000)), "PNG")
+    with pytest.raises(Unreadable, match="too large"):
+        decode(content, 50_000_000)

@@ -1,0 +1,239 @@
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakeprint.data.sources import Source, class_names, classes_of, open_source
+from fakeprint.errors import InputError
+from fakeprint.params import Data
+
+SUFFIXES = (".zip", ".tar", ".tar.gz")
+
+
+def data(path: Path, **options: Any) -> Data:
+    return Data(**{"title": "test", "path": str(path), "layout": "csv", **options})
+
+
+def message(path: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as raised:
+        open_source(data(path, **options))
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def counts(source: Source) -> dict[tuple[str, str | None], int]:
+    return {key: len(part) for key, part in source.rows.groupby(["split", source.rows["label"].fillna("-")])}
+
+
+def test_csv_layout(csv_folder: Path) -> None:
+    source = open_source(data(csv_folder))
+    assert counts(source) == {
+        ("train", "a"): 6,
+        ("train", "b"): 6,
+        ("validation", "a"): 2,
+        ("validation", "b"): 2,
+        ("test", "-"): 3,
+    }
+    assert source.rows.iloc[0].to_dict() == {
+        "image_id": "train00",
+        "split": "train",
+        "label": "a",
+        "path": "train/train00.png",
+    }
+    assert source.splits == ["train", "validation", "test"]
+
+
+def test_csv_columns_extensions_and_spellings(tmp_path: Path, save: Callable[..., Path]) -> None:
+    for number, name in enumerate(["train/a.jpg", "train/b.v2.WEBP", "train/c.tif", "train/deep/d.png", "Valid/e.gif"]):
+        save(tmp_path / name, number)
+    (tmp_path / "Train.csv").write_text("\ufefffile, kind\na.png,0\nb.v2,007\ntrain/c.tif,0\ndeep/d,1\n", "utf-8")
+    (tmp_path / "val.csv").write_text("file,kind\ne.gif,1\n")
+    rows = open_source(data(tmp_path, image_column="file", label_column="kind")).rows
+    assert rows["path"].tolist() == ["train/a.jpg", "train/b.v2.WEBP", "train/c.tif", "train/deep/d.png", "Valid/e.gif"]
+    assert rows["label"].tolist() == ["0", "007", "0", "1", "1"]
+
+
+def test_one_folder_of_images_for_all_splits(tmp_path: Path, save: Callable[..., Path]) -> None:
+    for number in range(3):
+        save(tmp_path / "images" / f"{number}.png", number)
+    (tmp_path / "train.csv").write_text("image_id,label\n0,x\n1,y\n")
+    (tmp_path / "test.csv").write_text("image_id\n2\n")
+    assert open_source(data(tmp_path)).rows["path"].tolist() == ["images/0.png", "images/1.png", "images/2.png"]
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "VAL", "Test"), ("train", "valid", "test"), ("TRAIN", "Validation", "TEST")]
+)
+def test_folders_with_splits(tmp_path: Path, save: Callable[..., Path], names: tuple[str, str, str]) -> None:
+    number = 0
+    for split in names:
+        for label in ("Real", "Fake"):
+            save(tmp_path / split / label / "sub" / "x.png", number)
+            number += 1
+    (tmp_path / "readme.txt").write_text("no image")
+    source = open_source(data(tmp_path, layout="folders"))
+    assert source.splits == ["train", "validation", "test"]
+    assert counts(source) == {(split, label): 1 for split in source.splits for label in ("Real", "Fake")}
+    assert source.rows["image_id"][0] == f"{names[0]}/Fake/sub/x.png"
+    assert source.others == 1
+
+
+def test_folders_without_splits_and_unlabelled_test(tmp_path: Path, save: Callable[..., Path]) -> None:
+    for number, name in enumerate(["cats/1.png", "cats/2.png", "dogs/1.png"]):
+        save(tmp_path / "plain" / name, number)
+        save(tmp_path / "half" / "train" / name, number)
+    save(tmp_path / "half" / "test" / "9.png", 9)
+    plain = open_source(data(tmp_path / "plain", layout="folders"))
+    assert plain.splits == ["train"]
+    assert counts(plain) == {("train", "cats"): 2, ("train", "dogs"): 1}
+    half = open_source(data(tmp_path / "half", layout="folders"))
+    assert counts(half) == {("train", "cats"): 2, ("train", "dogs"): 1, ("test", "-"): 1}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_archives_hold_what_folders_hold(csv_folder: Path, pack: Callable[..., Path], suffix: str) -> None:
+    folder, archive = open_source(data(csv_folder)), open_source(data(pack(csv_folder, suffix)))
+    assert archive.rows["path"].tolist() == [f"top/{path}" for path in folder.rows["path"]]
+    assert archive.rows.drop(columns="path").equals(folder.rows.drop(columns="path"))
+    wanted = archive.rows["path"].tolist()
+    found = {}
+    for batch in archive.container.batches(wanted, 4, 10**6):
+        found.update(zip(batch.rows, batch.read(), strict=True))
+    for row, path in enumerate(folder.rows["path"]):
+        assert found[row] == folder.container.read(path) == archive.container.read(wanted[row])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_class_folders_in_archives(
+    tmp_path: Path, save: Callable[..., Path], pack: Callable[..., Path], suffix: str
+) -> None:
+    for number, name in enumerate(["Real/1.png", "Fake/2.png"]):
+        save(tmp_path / "faces" / name, number)
+    rows = open_source(data(pack(tmp_path / "faces", suffix), layout="folders")).rows
+    assert rows[["image_id", "label"]].to_numpy().tolist() == [["Fake/2.png", "Fake"], ["Real/1.png", "Real"]]
+
+
+@pytest.mark.parametrize("name", ["/etc/evil.png", "../evil.png", "a/../../evil.png", "C:\\evil.png", "..\\evil.png"])
+def test_members_that_point_outside_are_refused(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+    for file in ("bad.zip", "bad.tar.gz"):
+        said = message(tmp_path / file)
+        assert "1 member(s) that point outside it or are links" in said
+        assert name in said
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("train/a.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            member = tarfile.TarInfo(f"train/a{kind.decode()}.png")
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+    assert "1 member(s)" in message(tmp_path / "bad.zip")
+    assert "2 member(s) that point outside it or are links: train/a2.png, train/a1.png" in message(tmp_path / "bad.tar")
+
+
+def test_bad_paths_and_archives(tmp_path: Path) -> None:
+    assert message(tmp_path / "none") == f"data.path: {tmp_path / 'none'} does not exist"
+    (tmp_path / "a.rar").write_bytes(b"x")
+    assert "neither a folder nor a .zip, .tar or .tar.gz" in message(tmp_path / "a.rar")
+    for name in ("b.zip", "b.tar", "b.tar.gz"):
+        (tmp_path / name).write_bytes(b"no archive, " * 100)
+        assert "can not be read as an archive" in message(tmp_path / name)
+
+
+def test_empty_sources(tmp_path: Path) -> None:
+    assert "has no images" in message(tmp_path, layout="folders")
+    assert message(tmp_path) == f"{tmp_path}: train.csv is missing"
+    (tmp_path / "train.csv").write_text("image_id,label\n")
+    assert message(tmp_path).endswith("train.csv has no rows")
+    (tmp_path / "train.csv").write_text("")
+    assert "can not be read as CSV" in message(tmp_path)
+
+
+def test_csv_layout_on_class_folders_names_the_other_layout(tmp_path: Path, save: Callable[..., Path]) -> None:
+    save(tmp_path / "a" / "1.png", 1)
+    assert "train.csv is missing; for folders of classes set data.layout to folders" in message(tmp_path)
+
+
+def test_missing_column(csv_folder: Path) -> None:
+    said = message(csv_folder, label_column="labels")
+    assert "train.csv has no column 'labels' (data.label_column); did you mean 'label'?" in said
+    assert "no column 'file' (data.image_column)" in message(csv_folder, image_column="file")
+
+
+def test_empty_cells(csv_folder: Path) -> None:
+    table = csv_folder / "train.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines, "extra,"]))
+    assert "1 row(s) without label: extra" in message(csv_folder)
+    table.write_text("\n".join([*lines, ",a"]))
+    assert "1 row(s) without image_id" in message(csv_folder)
+
+
+def test_duplicate_id_with_two_labels(csv_folder: Path) -> None:
+    with (csv_folder / "train.csv").open("a") as file:
+        file.write("train00,b\ntrain02,b\ntrain01,b\n")
+    assert "2 duplicate image id(s) with two labels: train00, train02" in message(csv_folder)
+
+
+def test_repeated_rows_are_kept_once(csv_folder: Path) -> None:
+    with (csv_folder / "train.csv").open("a") as file:
+        file.write("train00,a\n")
+    source = open_source(data(csv_folder))
+    assert source.repeated["image_id"].tolist() == ["train00"]
+    assert (source.rows["image_id"] == "train00").sum() == 1
+
+
+def test_unknown_class_in_validation(csv_folder: Path) -> None:
+    table = csv_folder / "validation.csv"
+    table.write_text(table.read_text().replace(",b", ",A"))
+    said = message(csv_folder)
+    assert "validation has 2 image(s) of 1 class(es) that train does not have: A" in said
+    assert "(images: validation01, validation03)" in said
+
+
+def test_test_id_without_file(csv_folder: Path) -> None:
+    with (csv_folder / "test.csv").open("a") as file:
+        file.writelines(f"lost{number}\n" for number in range(7))
+    assert "7 test id(s) without file: lost0, lost1, lost2, lost3, lost4, … (7 in all)" in message(csv_folder)
+
+
+def test_id_that_fits_two_files(csv_folder: Path, save: Callable[..., Path]) -> None:
+    save(csv_folder / "train" / "train00.jpg", 50)
+    assert "1 id(s) fit more than one file: train00" in message(csv_folder)
+
+
+def test_folder_mistakes(tmp_path: Path, save: Callable[..., Path]) -> None:
+    save(tmp_path / "one" / "a" / "1.png", 1)
+    save(tmp_path / "loose" / "train" / "1.png", 1)
+    save(tmp_path / "loose" / "train" / "a" / "1.png", 1)
+    save(tmp_path / "noTrain" / "test" / "a" / "1.png", 1)
+    assert "train has one class only, 'a'" in message(tmp_path / "one", layout="folders")
+    assert "1 image(s) lie directly in a split's folder, in no class folder" in message(
+        tmp_path / "loose", layout="folders"
+    )
+    assert "has a test folder but no train folder" in message(tmp_path / "noTrain", layout="folders")
+
+
+def test_two_csv_files_of_one_split(csv_folder: Path) -> None:
+    (csv_folder / "val.csv").write_text("image_id,label\n")
+    assert "both val.csv and validation.csv say what validation is" in message(csv_folder)
+
+
+def test_classes_and_their_names(tmp_path: Path) -> None:
+    assert classes_of(["10", "2", "2", "1"]) == ["1", "2", "10"]
+    assert classes_of(["b", "10", "a"]) == ["10", "a", "b"]
+    assert class_names(data(tmp_path, class_names={0: "StyleGAN"}), ["0", "1"]) == ["StyleGAN", "1"]
+    with pytest.raises(InputError, match=r"data.class_names: the source has no class 'Rael'; did you mean 'Real'\?"):
+        class_names(data(tmp_path, class_names={"Rael": "photograph"}), ["Fake", "Real"])

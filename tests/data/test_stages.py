@@ -1,0 +1,199 @@
+"""stages.validate and stages.prepare as `dvc repro` runs them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from fakeprint.data import scan
+from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.data.decode import decode
+from stages import prepare, validate
+
+COLUMNS = ["image_id", "split", "label", "path", "width", "height", "mode", "format", "bytes"]
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended: exit code and the lines on stderr."""
+
+    returncode: int
+    stderr: str
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run stages' mains in an empty workspace whose params.yaml is the shipped one with some keys changed."""
+
+    def stages(*names: str, path: Path, where: str = "workspace", workers: int = 1, **blocks: dict[str, Any]) -> Done:
+        workspace = tmp_path / where
+        workspace.mkdir(exist_ok=True)
+        content = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        content["run"]["workers"] = workers
+        content["data"] |= {"path": str(path), "title": "hand-made", **blocks.get("data", {})}
+        content["validate"] |= blocks.get("validate", {})
+        content["prepare"] |= {"image_size": 24, **blocks.get("prepare", {})}
+        with (workspace / "params.yaml").open("w") as file:
+            YAML().dump(content, file)
+        monkeypatch.chdir(workspace)
+        try:
+            for name in names:
+                {"validate": validate.main, "prepare": prepare.main}[name]()
+        except SystemExit as error:
+            return Done(int(error.code or 0), capsys.readouterr().err)
+        return Done(0, capsys.readouterr().err)
+
+    return stages
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "params.yaml"
+    }
+
+
+def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
+    (csv_folder / "train" / "train03.png").write_bytes(b"")
+    (csv_folder / "train" / "train04.png").unlink()
+    test = csv_folder / "test" / "test01.png"
+    test.write_bytes(test.read_bytes()[:200])
+    (csv_folder / "validation" / "validation00.png").write_bytes((csv_folder / "train" / "train00.png").read_bytes())
+    done = run("validate", "prepare", path=csv_folder, validate={"max_bad_fraction": 0.2})
+    assert done.returncode == 0, done.stderr
+    here = tmp_path / "workspace"
+
+    figures = json.loads((here / "metrics/validate.json").read_text())
+    assert figures["images"] == {"train": 10, "validation": 4, "test": 2}
+    assert figures["set_aside"] == {
+        "files": 3,
+        "fraction": round(3 / 19, 6),
+        "empty": 1,
+        "missing": 1,
+        "truncated": 1,
+    }
+    assert figures["duplicates"]["exact_pairs_across_splits"] == 1
+    table = pd.read_csv(here / "reports/validate/set_aside.csv")
+    assert table[["image_id", "split", "reason"]].to_numpy().tolist() == [
+        ["train03", "train", "empty"],
+        ["train04", "train", "missing"],
+        ["test01", "test", "truncated"],
+    ]
+    pair = pd.read_csv(here / "reports/validate/duplicates.csv").iloc[0]
+    assert (pair["kind"], pair["first_image_id"], pair["second_image_id"]) == ("exact", "train00", "validation00")
+    for picture in ("class_counts", "samples", "channels", "sizes"):
+        assert Image.open(here / f"reports/validate/{picture}.png").size > (300, 200)
+
+    manifest = pd.read_parquet(here / "data/manifest.parquet")
+    assert list(manifest.columns) == [
+        "image_id",
+        "split",
+        "label",
+        "path",
+        "width",
+        "height",
+        "mode",
+        "format",
+        "bytes",
+    ]
+    assert manifest["image_id"].tolist()[:4] == ["train00", "train01", "train02", "train05"]
+    train_pixels = np.concatenate(
+        [decode((csv_folder / path).read_bytes(), 10**6).rgb for path in manifest["path"][:10]]
+    ).reshape(-1, 3)
+    for number, channel in enumerate(("red", "green", "blue")):
+        told = figures["train_channels"][channel]
+        assert abs(told["mean"] - train_pixels[:, number].mean()) < 1e-3
+        assert abs(told["std"] - train_pixels[:, number].std()) < 1e-3
+
+    split = load_split("train", here / "data/arrays")
+    assert split.images.shape == (10, 24, 24, 3)
+    assert split.images.dtype == np.uint8
+    assert split.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
+    assert (np.concatenate(list(split.images)).reshape(-1, 3) == train_pixels).all()
+    assert load_split("test", here / "data/arrays").labels.tolist() == [-1, -1]
+    assert load_dataset(here / "data/arrays").classes == ["a", "b"]
+
+
+def test_workers_and_archives_give_identical_arrays(
+    tmp_path: Path,
+    save: Callable[..., Path],
+    pack: Callable[..., Path],
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scan, "SERIAL", 50)  # else processes are started for many more images only
+    for number in range(200):
+        save(tmp_path / "faces" / ("real", "fake")[number % 2] / f"{number}.bmp", number, 12)
+    options: dict[str, Any] = {"data": {"layout": "folders"}, "prepare": {"image_size": 16}}
+    for where, path, workers in (
+        ("one", tmp_path / "faces", 1),
+        ("two", tmp_path / "faces", 2),
+        ("tar", pack(tmp_path / "faces", ".tar.gz"), 2),
+    ):
+        done = run("validate", "prepare", path=path, where=where, workers=workers, **options)
+        assert done.returncode == 0, done.stderr
+    one = digests(tmp_path / "one")
+    assert digests(tmp_path / "two") == one
+    packed = digests(tmp_path / "tar")
+    assert {name for name in one if packed[name] != one[name]} == {"data/manifest.parquet"}  # member names
+    splits = pd.read_parquet(tmp_path / "one/data/manifest.parquet").groupby(["split", "label"]).size()
+    assert splits.tolist() == [10, 10, 80, 80, 10, 10]
+
+
+def test_too_many_bad_files_stop_the_run(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
+    for number in (2, 5):
+        (csv_folder / "train" / f"train{number:02}.png").write_bytes(b"this is no image at all, but some text")
+    done = run("validate", path=csv_folder)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: 2 of 19 files can not be used (2 not an image): train02, train05; more than validate.max_bad_fraction "
+        "(0.02) allows; all are in reports/validate/set_aside.csv"
+    )
+    assert "Traceback" not in done.stderr
+    assert len(pd.read_csv(tmp_path / "workspace/reports/validate/set_aside.csv")) == 2
+    assert not (tmp_path / "workspace/data/manifest.parquet").exists()
+
+
+def test_a_class_without_usable_images(csv_folder: Path, run: Callable[..., Any]) -> None:
+    for number in range(1, 12, 2):
+        (csv_folder / "train" / f"train{number:02}.png").write_bytes(b"")
+    done = run("validate", path=csv_folder, validate={"max_bad_fraction": 1.0})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: 1 class(es) have no usable train image left: b; see reports/validate/set_aside.csv"
+    )
+
+
+@pytest.mark.parametrize("on_shortcut", ["warn", "stop"])
+def test_a_planted_shortcut(
+    tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any], on_shortcut: str
+) -> None:
+    for number in range(80):
+        save(tmp_path / "source" / f"c{number % 2}" / f"{number}{('.bmp', '.tif')[number % 2]}", number, 16)
+    done = run("validate", path=tmp_path / "source", data={"layout": "folders"}, validate={"on_shortcut": on_shortcut})
+    line = done.stderr.splitlines()[-1]
+    assert done.returncode == (on_shortcut == "stop")
+    assert line.startswith("error: " if on_shortcut == "stop" else "warning: ")
+    assert "container facts alone tell the class with an accuracy of 1.000 (chance 0.500" in line
+    assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
+
+
+def test_prepare_says_what_is_missing_or_changed(csv_folder: Path, run: Callable[..., Any]) -> None:
+    done = run("prepare", path=csv_folder)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: data/manifest.parquet is missing: run `dvc repro validate` first"
+    assert run("validate", path=csv_folder).returncode == 0
+    (csv_folder / "train" / "train00.png").unlink()
+    done = run("prepare", path=csv_folder)
+    assert done.returncode == 1
+    assert "1 file(s) changed since validate: train/train00.png; run" in done.stderr.splitlines()[-1]

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from fakeprint.errors import InputError
+from fakeprint.evaluation.champion import champion_name, copy_out
+
+
+def make_model(models, name, **description):
+    (models / name).mkdir(parents=True)
+    (models / name / "model.json").write_text(json.dumps({"name": name, **description}))
+    (models / name / "weights.bin").write_bytes(name.encode())
+
+
+def test_a_single_model_is_copied_and_named(tmp_path):
+    make_model(tmp_path, "lda", kind="classifier")
+    copy_out("lda", "demo, simulated generators", tmp_path)
+    champion = tmp_path / "champion"
+    assert json.loads((champion / "champion.json").read_text()) == {
+        "model": "lda",
+        "data": "demo, simulated generators",
+    }
+    assert (champion / "lda" / "weights.bin").read_bytes() == b"lda"
+    assert champion_name(tmp_path) == "lda"
+
+
+def test_an_ensemble_takes_its_members_along_and_the_last_champion_goes(tmp_path):
+    make_model(tmp_path, "lda", kind="classifier")
+    make_model(tmp_path, "cnn", kind="network")
+    make_model(tmp_path, "average", kind="ensemble", members=["cnn", "lda"], weights=[0.5, 0.5])
+    copy_out("lda", "demo", tmp_path)
+    copy_out("average", "demo", tmp_path)
+    assert sorted(path.name for path in (tmp_path / "champion").iterdir()) == [
+        "average",
+        "champion.json",
+        "cnn",
+        "lda",
+    ]
+    assert (tmp_path / "champion" / "cnn" / "weights.bin").read_bytes() == b"cnn"
+
+
+def test_a_missing_member_leaves_the_last_champion_whole(tmp_path):
+    make_model(tmp_path, "lda", kind="classifier")
+    copy_out("lda", "demo", tmp_path)
+    make_model(tmp_path, "average", kind="ensemble", members=["gone"], weights=[1.0])
+    with pytest.raises(
+        InputError, match=r"gone is missing or holds no model\.json: run `dvc repro` or `dvc checkout .*gone`"
+    ):
+        copy_out("average", "demo", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["average", "champion", "lda"]
+    assert champion_name(tmp_path) == "lda"
+
+
+def test_no_champion_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match=r"champion\.json is missing: there is no champion yet, run `dvc repro` \(or"):
+        champion_name(tmp_path)

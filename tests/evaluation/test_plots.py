@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint.evaluation import leaderboard, metrics, plots
+from fakeprint.evaluation.predictions import Predictions
+
+
+def cell_texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_confusion_cells_read_row_by_row_actual_by_predicted():
+    counts = np.array([[3, 1], [0, 0]])
+    figure = plots.confusion_picture(counts, ["real", "fake"], "t", normalised=False)
+    assert cell_texts(figure) == ["3", "1", "0", "0"]
+    assert figure.axes[0].get_ylabel() == "actual class"
+    assert figure.axes[0].get_xlabel() == "predicted class"
+    normalised = plots.confusion_picture(counts, ["real", "fake"], "t", normalised=True)
+    assert cell_texts(normalised) == ["75.0", "25.0", "–", "–"]
+
+
+def test_mistakes_come_surest_first():
+    actual = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.4, 0.6], [0.9, 0.1], [0.95, 0.05], [0.6, 0.4]])
+    rows = [mistake.row for mistake in plots.most_confident_mistakes(actual, probabilities, 2)]
+    assert rows == [2, 0]
+    first = plots.most_confident_mistakes(actual, probabilities, 1)[0]
+    assert (first.actual, first.predicted, first.confidence) == (1, 0, 0.95)
+    assert plots.most_confident_mistakes(actual, probabilities, 0) == []
+
+
+@pytest.mark.parametrize("classes", [2, 8])
+def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
+    rng = np.random.default_rng(classes)
+    names = [f"generator {index}" for index in range(classes)]
+    labels = rng.integers(0, classes - 1, 60)  # the last class has no images
+    said = {
+        name: Predictions(
+            np.array([f"v{row}" for row in range(60)], dtype=object), labels, rng.dirichlet(np.ones(classes), 60)
+        )
+        for name in ("lda", "knn")
+    }
+    board = leaderboard.compare(said, names, 0.95)
+    best = said[board.champion.name]
+    counts = metrics.confusion(labels, best.predicted, classes)
+    bins = metrics.reliability(labels, best.probabilities, 15)
+    mistakes = plots.most_confident_mistakes(labels, best.probabilities, 7)
+    images = rng.integers(0, 255, (60, 16, 16, 3), dtype=np.uint8)
+
+    def draw(folder):
+        folder.mkdir()
+        figures = {
+            "confusion": plots.confusion_picture(counts, names, "t", True),
+            "reliability": plots.reliability_picture(bins, 0.1, "t"),
+            "mistakes": plots.mistakes_picture(mistakes, images, best.image_ids, names, "t"),
+            "none": plots.mistakes_picture([], images, best.image_ids, names, "t"),
+            "leaderboard": plots.leaderboard_picture(board, "t"),
+            "recall": plots.recall_picture(board, "t"),
+            "summary": plots.summary_picture(board, counts, "t"),
+        }
+        for name, figure in figures.items():
+            plots.save(figure, folder / f"{name}.png")
+        return sorted(folder.iterdir())
+
+    for one, two in zip(draw(tmp_path / "one"), draw(tmp_path / "two"), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+        with Image.open(one) as picture:
+            assert min(picture.size) > 200
+            assert "Software" not in picture.info

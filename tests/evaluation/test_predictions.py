@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fakeprint.errors import InputError
+from fakeprint.evaluation.predictions import Predictions, load_predictions, save_predictions
+
+CLASSES = ["0", "1"]
+VALIDATION = Predictions(np.array(["a", "b"], dtype=object), np.array([1, 0]), np.array([[0.25, 0.75], [0.5, 0.5]]))
+TEST = Predictions(np.array(["c"], dtype=object), np.array([-1]), np.array([[0.9, 0.1]]))
+NO_TEST = Predictions(np.array([], dtype=object), np.array([], dtype=np.int64), np.empty((0, 2)))
+
+
+def test_columns_rows_and_labels(tmp_path):
+    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION, "test": TEST})
+    frame = pd.read_parquet(tmp_path / "m.parquet")
+    assert list(frame.columns) == ["image_id", "split", "label", "p_0", "p_1"]
+    assert frame["image_id"].tolist() == ["a", "b", "c"]
+    assert frame["split"].tolist() == ["validation", "validation", "test"]
+    assert frame["label"].tolist()[:2] == ["1", "0"]
+    assert pd.isna(frame["label"][2])
+
+
+@pytest.mark.parametrize("test", [TEST, NO_TEST])
+def test_comes_back_as_it_went(tmp_path, test):
+    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION, "test": test})
+    for name, wanted in (("validation", VALIDATION), ("test", test)):
+        read = load_predictions(tmp_path / "m.parquet", CLASSES, name)
+        assert read.image_ids.tolist() == wanted.image_ids.tolist()
+        assert read.labels.tolist() == wanted.labels.tolist()
+        assert np.array_equal(read.probabilities, wanted.probabilities)
+
+
+def test_same_bytes_each_time(tmp_path):
+    for name in ("one", "two"):
+        save_predictions(tmp_path / name, CLASSES, {"validation": VALIDATION, "test": TEST})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_missing_file_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match=r"m\.parquet is missing: run `dvc repro` first"):
+        load_predictions(tmp_path / "m.parquet", CLASSES, "test")
+
+
+def test_other_classes_are_refused(tmp_path):
+    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION})
+    with pytest.raises(InputError, match=r"m\.parquet was made for other classes \(p_0, p_1\): run `dvc repro`"):
+        load_predictions(tmp_path / "m.parquet", ["real", "fake"], "validation")

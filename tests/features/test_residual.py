@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fakeprint.features.residual import _classes, residual
+
+IMAGES = arrays(np.uint8, st.tuples(st.integers(7, 12), st.integers(7, 12), st.just(3)))
+ALL = {"truncation": 2, "orders": [1, 2, 3], "joint": True}
+
+
+def by_hand(plane, truncation, order, across):
+    """Counts of merged triples of row differences in plain Python: {pattern: count}."""
+    differences = np.clip(np.diff(plane.astype(int), n=order, axis=1), -truncation, truncation)
+    counts: dict = {}
+    for line in (differences.T if across else differences).tolist():
+        for a, b, c in zip(line, line[1:], line[2:], strict=False):
+            pattern = min((a, b, c), (c, b, a), (-a, -b, -c), (-c, -b, -a))
+            counts[pattern] = counts.get(pattern, 0) + 1
+    return counts
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_agrees_with_plain_counting(order):
+    image = np.random.default_rng(3).integers(100, 105, (8, 9, 3), dtype=np.uint8)
+    tables = residual(image, truncation=2, orders=[order], joint=False).reshape(2, 2, 3, -1)
+    for columns, across, channel in np.ndindex(2, 2, 3):
+        plane = image[:, :, channel].T if columns else image[:, :, channel]
+        counts = by_hand(plane, 2, order, bool(across))
+        expected = sorted(count / sum(counts.values()) for count in counts.values())
+        found = tables[columns, across, channel]
+        np.testing.assert_allclose(sorted(found[found > 0]), expected, rtol=1e-6)
+
+
+def test_a_ramp_shows_one_pattern():
+    ramp = np.broadcast_to(np.arange(10, dtype=np.uint8)[None, :, None], (10, 10, 3))
+    rows, columns = np.split(residual(ramp, truncation=1, orders=[1], joint=True), 2)
+    per_channel = 27 // 4 + 4  # classes of triples of three levels: 10
+    for part in (rows, columns):
+        tables = np.split(part, [per_channel * i for i in range(1, 7)])
+        assert all(sorted(table)[-2:] == [0, 1] for table in tables)
+    # Along the rows every difference is 1, down the columns 0: the pattern (0, 0, 0) is the last of its classes.
+    assert rows[per_channel - 1] == 0 and columns[per_channel - 1] == 1
+
+
+def test_classes_merge_sign_and_direction():
+    # Of 5³ = 125 triples: (125 + palindromes 25 + sign-symmetric 1 + negated palindromes 5) / 4 by Burnside's lemma.
+    assert _classes(5, 3, True).max() + 1 == (125 + 25 + 1 + 5) // 4
+    assert _classes(5, 3, False).max() + 1 == (125 + 1) // 2
+    classes = _classes(3, 3, True).reshape(3, 3, 3)
+    assert classes[0, 1, 2] == classes[2, 1, 0]
+    assert classes[0, 0, 1] == classes[2, 2, 1] == classes[1, 0, 0] == classes[1, 2, 2]
+    assert classes[0, 0, 1] != classes[0, 1, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(IMAGES)
+def test_tables_sum_to_one_and_mirrors_change_nothing(image):
+    features = residual(image, **ALL)
+    assert features.dtype == np.float32
+    assert abs(features.sum(dtype=np.float64) - 3 * 2 * (3 + 3 + 1)) < 1e-4
+    for mirrored in (image[:, ::-1], image[::-1]):
+        np.testing.assert_array_equal(residual(mirrored, **ALL), features)
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.uint8, (8, 8, 3), elements=st.integers(0, 200)), st.integers(1, 50))
+def test_brightness_changes_nothing(image, more):
+    np.testing.assert_array_equal(residual(image + np.uint8(more), **ALL), residual(image, **ALL))

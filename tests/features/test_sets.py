@@ -1,0 +1,62 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fakeprint import params
+from fakeprint.errors import InputError
+from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size
+from fakeprint.features.files import load_features, load_options, save_features
+
+OPTIONS = {name: block.model_dump() for name, block in params.load().features if block is not None}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (7, 24, 24, 3), dtype=np.uint8)
+
+
+def test_params_and_sets_have_the_same_names():
+    assert set(FEATURE_SETS) == set(params.Features.model_fields) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", FEATURE_SETS)
+def test_one_by_one_equals_the_batch(name, images):
+    options = OPTIONS[name] | ({"bins": 8} if name == "spectrum" else {})
+    batch = extract(name, options, images)
+    assert batch.dtype == np.float32 and batch.shape == (7, size(name, options, images.shape[1:]))
+    one_by_one = np.concatenate([extract(name, options, images[i : i + 1]) for i in range(len(images))])
+    np.testing.assert_array_equal(one_by_one, batch)
+    assert extract(name, options, images[:0]).shape == (0, batch.shape[1])
+
+
+def test_one_worker_and_two_give_the_same(tmp_path):
+    many = np.random.default_rng(0).integers(0, 256, (BATCH + 50, 16, 16, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", many)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    one, two = (extract_parallel("residual", OPTIONS["residual"], mapped, workers, "test") for workers in (1, 2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(one, extract("residual", OPTIONS["residual"], many))
+
+
+def test_an_unknown_set_names_the_near_one(images):
+    with pytest.raises(InputError, match=r"^'residuals' is not a feature set; did you mean 'residual'\?$"):
+        extract("residuals", {}, images)
+
+
+def test_saved_sets_come_back_side_by_side(tmp_path):
+    parts = {part: np.full((2, 3), i, dtype=np.float32) for i, part in enumerate(("train", "validation"))}
+    save_features("one", {"bins": 8}, parts, tmp_path)
+    save_features("two", {}, {part: 10 + array for part, array in parts.items()}, tmp_path)
+    np.testing.assert_array_equal(load_features(["two", "one"], "validation", tmp_path), [[11, 11, 11, 1, 1, 1]] * 2)
+    assert load_options(["one", "two"], tmp_path) == {"one": {"bins": 8}, "two": {}}
+    with pytest.raises(InputError, match=r"three.train.npy is missing: run `dvc repro features` first, with three in"):
+        load_features(["three"], "train", tmp_path)
+
+
+def test_features_need_neither_torch_nor_mlflow():
+    code = "import sys, fakeprint.features; sys.exit(bool({'torch', 'mlflow', 'sklearn'} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -1,0 +1,255 @@
+import json
+import shutil
+import zipfile
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from fakeprint import params
+from fakeprint.data.arrays import Dataset
+from fakeprint.errors import InputError
+from fakeprint.models.classifiers import (
+    CALIBRATION_FOLDS,
+    CLASSIFIERS,
+    FittedClassifier,
+    _folds,
+    describe,
+    fit,
+    load_classifier,
+    save_classifier,
+)
+from fakeprint.models.neighbours import plot_sweep, search
+
+DATASET = asdict(Dataset(["a", "b", "c"], ["a", "b", "c"], 32, "squash", 10**6))
+SETTINGS = {
+    "knn": params.KNN(method="knn", features=["x"], scale="none", augmented=False, k=[1, 3, 5], metrics=["l1", "l2"]),
+    "logistic": params.Logistic(method="logistic", features=["x"], scale="standard", augmented=False, C=1),
+    "svm_linear": params.LinearSVM(method="svm_linear", features=["x"], scale="sqrt_standard", augmented=False, C=0.1),
+    "svm_rbf": params.RBFSVM(method="svm_rbf", features=["x"], scale="standard", augmented=False, C=10, gamma="scale"),
+    "lda": params.LDA(method="lda", features=["x"], scale="sqrt", augmented=False, shrinkage="auto"),
+    "boosting": params.Boosting(
+        method="boosting", features=["x"], scale="none", augmented=False, iterations=15, lr=0.2, leaves=7
+    ),
+    "forest": params.Forest(method="forest", features=["x"], scale="none", augmented=False, trees=20),
+}
+
+
+def separable(count, seed):
+    """Three classes, each strong in a pair of its own of six positive numbers: x float32 (count, 6), y (count,)."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % 3
+    x = rng.gamma(2.0, 0.05, (count, 6))
+    x[np.arange(count), 2 * y] += 0.6
+    x[np.arange(count), 2 * y + 1] += 0.4
+    return x.astype(np.float32), y
+
+
+TRAIN, VALIDATION = separable(120, 0), separable(45, 1)
+
+
+def fitted(method, workers=1, settings=None):
+    settings = settings or SETTINGS[method]
+    model = fit(settings, *TRAIN, *VALIDATION, seed=5, workers=workers)
+    return FittedClassifier(model, describe(method, settings, model, {"x": {"bins": 2}}, DATASET))
+
+
+def test_every_method_of_params_is_described_and_tested():
+    assert set(CLASSIFIERS) == set(SETTINGS)
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_separates_and_comes_back_exactly(method, tmp_path):
+    classifier = fitted(method)
+    x, y = VALIDATION
+    probabilities = classifier.probabilities(x)
+    assert probabilities.shape == (45, 3) and probabilities.dtype == np.float64
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert np.mean(probabilities.argmax(axis=1) == y) >= 0.97
+
+    save_classifier(tmp_path, classifier)
+    loaded = load_classifier(tmp_path)
+    np.testing.assert_array_equal(loaded.probabilities(x), probabilities)
+    assert loaded.features == {"x": {"bins": 2}}
+    assert loaded.description == classifier.description == json.loads((tmp_path / "model.json").read_text())
+    assert loaded.probabilities(x[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_same_seed_same_bytes_whatever_the_workers(method, tmp_path):
+    for name, workers in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        save_classifier(tmp_path / name, fitted(method, workers))
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
+    for name in files:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("metric", ["l1", "l2"])
+def test_search_equals_brute_force(metric):
+    rng = np.random.default_rng(2)
+    rows, queries = rng.random((200, 16), dtype=np.float32), rng.random((50, 16), dtype=np.float32)
+    distances, nearest = search(rows, queries, 7, metric)
+    gaps = queries[:, None].astype(np.float64) - rows[None]
+    exact = np.abs(gaps).sum(axis=2) if metric == "l1" else (gaps**2).sum(axis=2)
+    order = np.argsort(exact, axis=1)[:, :7]
+    np.testing.assert_array_equal(nearest, order)
+    np.testing.assert_allclose(distances, np.take_along_axis(exact, order, axis=1), rtol=1e-5)
+
+
+def test_knn_equals_scikit_learn():
+    classifier = fitted("knn")
+    chosen = classifier.description["chosen"]
+    for metric, name in (("l1", "manhattan"), ("l2", "euclidean")):
+        for k in SETTINGS["knn"].k:
+            peer = KNeighborsClassifier(k, metric=name, algorithm="brute").fit(*TRAIN)
+            accuracy = peer.score(*VALIDATION)
+            sweep = classifier.model.sweep.query("metric == @metric and k == @k")
+            assert sweep["accuracy"].item() == accuracy
+            if (metric, k) == (chosen["metric"], chosen["k"]):
+                np.testing.assert_array_equal(
+                    classifier.probabilities(VALIDATION[0]), peer.predict_proba(VALIDATION[0])
+                )
+
+
+def test_knn_chooses_by_validation_accuracy():
+    # One mislabelled neighbour beside each query: k = 1 is always wrong, k = 3 always right, l1 and l2 alike.
+    x = np.array([[0, 0], [0.2, 0], [-0.2, 0], [9, 0], [9.2, 0], [8.8, 0]], dtype=np.float32)
+    y = np.array([1, 0, 0, 0, 1, 1])
+    queries, truth = np.array([[0, 0], [9, 0]], dtype=np.float32), np.array([0, 1])
+    settings = SETTINGS["knn"].model_copy(update={"k": [3, 1], "metrics": ["l2", "l1"]})
+    model = fit(settings, x, y, queries, truth, seed=0)
+    assert (model.metric, model.k) == ("l2", 3)
+    assert model.sweep.to_dict("list") == {
+        "metric": ["l2", "l2", "l1", "l1"],
+        "k": [1, 3, 1, 3],
+        "accuracy": [0, 1, 0, 1],
+    }
+    np.testing.assert_allclose(model.predict_proba(queries), [[2 / 3, 1 / 3], [1 / 3, 2 / 3]])
+
+
+def test_knn_ties_go_to_the_earlier_row_and_the_lower_class():
+    rows = np.array([[1.0], [-1.0], [1.0], [5.0]], dtype=np.float32)
+    _, nearest = search(rows, np.zeros((1, 1), dtype=np.float32), 2, "l1")
+    assert nearest.tolist() == [[0, 1]]
+    settings = SETTINGS["knn"].model_copy(update={"k": [2], "metrics": ["l1"]})
+    model = fit(settings, rows, np.array([1, 0, 1, 1]), rows[:1], np.array([1]), seed=0)
+    votes = model.predict_proba(np.zeros((1, 1)))
+    assert votes.tolist() == [[0.5, 0.5]] and votes.argmax() == 0
+
+
+def test_knn_scales_with_train_figures():
+    settings = SETTINGS["knn"].model_copy(update={"scale": "standard", "k": [3], "metrics": ["l2"]})
+    classifier = fitted("knn", settings=settings)
+    scaler = StandardScaler().fit(TRAIN[0])
+    peer = KNeighborsClassifier(3).fit(scaler.transform(TRAIN[0]), TRAIN[1])
+    expected = peer.predict_proba(scaler.transform(VALIDATION[0]))
+    np.testing.assert_array_equal(classifier.probabilities(VALIDATION[0]), expected)
+
+
+def test_knn_curve_is_drawn(tmp_path):
+    model = fitted("knn").model
+    for name in ("one.png", "two.png"):
+        plot_sweep(model.sweep, tmp_path / name, "k-NN on x: a test")
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_sqrt_standard_equals_scaling_by_hand():
+    settings = params.Logistic(method="logistic", features=["x"], scale="sqrt_standard", augmented=False, C=0.5)
+    roots = [np.sqrt(each[0].astype(np.float64)) for each in (TRAIN, VALIDATION)]
+    scaler = StandardScaler().fit(roots[0])
+    peer = LogisticRegression(C=0.5, max_iter=5000).fit(scaler.transform(roots[0]), TRAIN[1])
+    expected = peer.predict_proba(scaler.transform(roots[1]))
+    np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-6)
+
+
+def test_copies_stay_with_their_originals_in_calibration():
+    y = np.arange(30) % 3
+    parents = np.concatenate([np.arange(30), np.arange(30), np.arange(30)])
+    folds = _folds(np.concatenate([y, y, y]), parents, seed=1)
+    assert len(folds) == CALIBRATION_FOLDS
+    for train, held_out in folds:
+        assert not set(parents[train]) & set(parents[held_out])
+        assert len(train) + len(held_out) == 90
+    assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(90))
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "message"),
+    [
+        ("knn", [0, 1, 2, 3], r"^classifiers: k = 5 neighbours are more than the 4 train images; lower k$"),
+        ("svm_rbf", [0, 1, 2, 3, 4, 6, 7, 9, 10], r"^class index 2: fewer than the 3 train images this classifier"),
+        ("lda", [0, 3, 6], r"^the train images show 1 class\(es\); a classifier needs at least 2$"),
+        ("forest", [0, 2, 3], r"^class index 1: fewer than the 1 train images this classifier needs$"),
+    ],
+)
+def test_too_few_images_is_one_line(method, rows, message):
+    with pytest.raises(InputError, match=message):
+        fit(SETTINGS[method], TRAIN[0][rows], TRAIN[1][rows], *VALIDATION, seed=0)
+
+
+def test_knn_without_validation_is_one_line():
+    with pytest.raises(InputError, match="k-NN chooses k by validation accuracy, and there is no labelled validation"):
+        fit(SETTINGS["knn"], *TRAIN, VALIDATION[0][:0], VALIDATION[1][:0], seed=0)
+
+
+def foreign_function(x):
+    return x
+
+
+def test_foreign_types_are_refused(tmp_path):
+    save_classifier(tmp_path, fitted("lda"))
+    foreign = Pipeline([("do", FunctionTransformer(foreign_function))]).fit(TRAIN[0])
+    skops.io.dump(foreign, tmp_path / "classifier.skops")
+    with pytest.raises(InputError, match=r"classifier.skops is not loaded: it holds types that .*foreign_function$"):
+        load_classifier(tmp_path)
+
+
+def test_what_is_no_pipeline_is_refused(tmp_path):
+    save_classifier(tmp_path, fitted("lda"))
+    skops.io.dump(StandardScaler().fit(TRAIN[0]), tmp_path / "classifier.skops")
+    with pytest.raises(InputError, match=r"classifier.skops holds a StandardScaler, not a scikit-learn Pipeline$"):
+        load_classifier(tmp_path)
+
+
+def test_damaged_and_missing_files_are_one_line(tmp_path):
+    save_classifier(tmp_path, fitted("lda"))
+    path = tmp_path / "classifier.skops"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"^[^\n]*classifier.skops is no classifier that skops can read: [^\n]+$"):
+        load_classifier(tmp_path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"classifier.skops can not be read \(No such file or directory\): run `dvc"):
+        load_classifier(tmp_path)
+    (tmp_path / "model.json").write_text('{"kind": "network"}')
+    with pytest.raises(InputError, match=r"model.json describes a network, not a classifier$"):
+        load_classifier(tmp_path)
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(InputError, match=r"model.json is missing: run `dvc repro` or `dvc checkout` first$"):
+        load_classifier(tmp_path)
+
+
+def test_knn_arrays_are_never_unpickled(tmp_path):
+    save_classifier(tmp_path, fitted("knn"))
+    shutil.copy(tmp_path / "labels.npy", tmp_path / "kept.npy")
+    np.save(tmp_path / "labels.npy", np.array([foreign_function], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"holds no whole k-NN classifier: .*allow_pickle=False"):
+        load_classifier(tmp_path)
+    shutil.move(tmp_path / "kept.npy", tmp_path / "labels.npy")
+    (tmp_path / "scaling.npy").unlink()
+    with pytest.raises(InputError, match="holds no whole k-NN classifier: "):
+        load_classifier(tmp_path)
+
+
+def test_skops_file_holds_no_dates_or_addresses(tmp_path):
+    save_classifier(tmp_path, fitted("forest"))
+    with zipfile.ZipFile(tmp_path / "classifier.skops") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        arrays = [name for name in archive.namelist() if name.endswith(".npy")]
+        assert sorted(arrays) == sorted(f"{number}.npy" for number in range(len(arrays)))

@@ -1,0 +1,163 @@
+"""Networks: published shapes and counts, the histogram that one counts itself, what each can be built for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fakeprint.errors import InputError
+from fakeprint.features import extract
+from fakeprint.models import networks
+from fakeprint.models.networks.hist_cnn import HSVHistogram
+
+SOURCE = Path(networks.__file__).parents[3]
+OPTIONS: dict[str, dict[str, int]] = {"hist_cnn": {"bins": 16}, "three_cnn": {"dilation": 1}}
+
+
+def built(
+    name: str, size: int = 100, width: float = 1.0, normalisation: str = "unit", **options: int
+) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return networks.build(name, 5, size, 0.5, width, normalisation, {**OPTIONS[name], **options}).eval()
+
+
+def shapes(network: torch.nn.Module, size: int, *names: str) -> list[tuple[int, ...]]:
+    """The shapes, without N, that the named layers give for images of this size."""
+    seen: dict[str, tuple[int, ...]] = {}
+    modules = dict(network.named_modules())
+    for name in names:
+        modules[name].register_forward_hook(lambda _, __, out, name=name: seen.update({name: tuple(out.shape[1:])}))
+    network(torch.rand(2, 3, size, size))
+    return [seen[name] for name in names]
+
+
+def counts(network: torch.nn.Module) -> dict[str, int]:
+    return {name: sum(p.numel() for p in child.parameters()) for name, child in network.named_children()}
+
+
+def test_three_cnn_is_the_published_one() -> None:
+    network = built("three_cnn")
+    convolved = shapes(network, 100, "block1", "block2", "block3.0", "block3", "head.1", "head.3", "head.6")
+    assert convolved == [(64, 50, 50), (128, 25, 25), (192, 23, 23), (192, 11, 11), (192, 4, 4), (128,), (5,)]
+    assert sum(p.numel() for p in network.parameters()) == 691_781
+    assert counts(network)["head"] == 393_344 + 645
+
+
+def test_hist_cnn_is_the_described_one() -> None:
+    network = built("hist_cnn")
+    names = ["block1", "block2", "block3", "block4", "block5", "skip1", "skip3", "histogram", "colours", "head"]
+    assert shapes(network, 100, *names) == [
+        (32, 50, 50),
+        (64, 25, 25),
+        (128, 12, 12),
+        (256, 12, 12),
+        (512, 12, 12),
+        (128, 12, 12),
+        (512, 12, 12),
+        (48,),
+        (64,),
+        (5,),
+    ]
+    convolutions = {"block1": 896 + 64, "block2": 18_496 + 128, "block3": 73_856 + 256, "block4": 295_168 + 512}
+    assert counts(network) == {
+        "normalise": 0,
+        **convolutions,
+        "block5": 1_180_160 + 1_024,
+        "skip1": 4_224,
+        "skip3": 66_048,
+        "histogram": 0,
+        "colours": 3_136,
+        "head": 576 * 512 + 512 + 1_024 + 2_565,
+    }
+
+
+def test_hist_cnn_adds_block_1_to_block_3_and_that_sum_to_block_5() -> None:
+    network = built("hist_cnn", 64, 0.25)
+    images = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        first = network.block1(images)
+        third = network.block3(network.block2(first)) + network.skip1(first)
+        fifth = network.block5(network.block4(third)) + network.skip3(third)
+        joined = torch.cat([fifth.mean((2, 3)), network.colours(network.histogram(images))], 1)
+        assert torch.equal(network(images), network.head(joined))
+        before = network(images)
+        for skip in (network.skip1[1], network.skip3):
+            torch.nn.init.zeros_(skip.weight)
+            assert not torch.allclose(network(images), before)
+            before = network(images)
+
+
+def test_the_histogram_is_that_of_the_feature_set() -> None:
+    images = np.random.default_rng(1).integers(0, 256, (6, 40, 36, 3), dtype=np.uint8)
+    images[1] = 255
+    images[2, :, :, 1:] = 0
+    images[3] //= 9
+    for bins in (7, 16, 24):
+        floats = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+        ours = HSVHistogram(bins)(floats).numpy()
+        np.testing.assert_allclose(ours, extract("hsv_hist", {"bins": bins}, images), atol=1e-7)
+        np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-6)
+
+
+def test_the_histogram_of_one_colour() -> None:
+    # Pure green: hue 120° is 60 of 180, saturation and value are 255. Of 4 bins: hue 60·4 // 180 = 1, the others 3.
+    green = torch.zeros(1, 3, 5, 5)
+    green[:, 1] = 1
+    expected = torch.tensor([[0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]]) / 3
+    torch.testing.assert_close(HSVHistogram(4)(green), expected)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("size", [16, 64, 100])
+def test_logits_at_every_size_and_width(name: str, size: int) -> None:
+    for width in (0.25, 1.0):
+        logits = built(name, size, width)(torch.rand(2, 3, size, size))
+        assert logits.shape == (2, 5)
+        assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_normalisation_happens_inside(name: str) -> None:
+    unit, imagenet = built(name, 32, 0.25), built(name, 32, 0.25, "imagenet")
+    imagenet.load_state_dict(unit.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    normalised = imagenet.normalise(images)
+    torch.testing.assert_close(normalised[:, 0], (images[:, 0] - 0.485) / 0.229)
+    assert torch.equal(unit.normalise(images), images)
+    assert not torch.allclose(unit(images), imagenet(images))
+
+
+def test_dilation_spreads_the_last_convolution() -> None:
+    assert shapes(built("three_cnn", dilation=2), 100, "block3.0") == [(192, 21, 21)]
+
+
+def test_images_too_small_for_the_network() -> None:
+    with pytest.raises(InputError, match=r"prepare.image_size: three_cnn with dilation 4 needs .* 40 pixels .* not 32"):
+        built("three_cnn", 32, dilation=4)
+    assert built("three_cnn", 40, 0.25, dilation=4)(torch.rand(2, 3, 40, 40)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_overfits_32_images(name: str) -> None:
+    network = built(name, 32, 0.25).train()
+    images, labels = torch.rand(32, 3, 32, 32), torch.arange(32) % 5
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(60):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+        optimiser.step()
+    network.eval()
+    assert (network(images).argmax(1) == labels).float().mean() >= 0.95
+
+
+def test_summary() -> None:
+    assert networks.summary("three_cnn") == networks.NetworkSummary(100, 691_781, 691_781)
+    assert networks.summary("hist_cnn") == networks.NetworkSummary(100, 1_942_981, 1_942_981)
+
+
+def test_the_registry_needs_no_torch() -> None:
+    code = "import sys, fakeprint.models.networks as n; assert n.NETWORKS and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=SOURCE)

@@ -1,0 +1,116 @@
+"""A real clone of the repository with a tiny demo, and the way to run commands in it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+
+# Nothing of the person's own git or MLflow set-up may matter; a clone has no identity unless a test gives it one.
+ENVIRONMENT = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "OMP_NUM_THREADS": "1",
+    "LANG": "C.UTF-8",
+}
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@b.c",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@b.c",
+}
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone of the repository and the way to run commands in it."""
+
+    root: Path
+
+    def run(self, *words: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC", "GIT"))}
+        inherited.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            words,
+            cwd=self.root,
+            env={**inherited, **ENVIRONMENT, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def dvc(self, *words: str, check: bool = True, **environment: str) -> str:
+        return self.run(sys.executable, "-m", "dvc", *words, check=check, **environment).stdout
+
+    def fakeprint(self, *words: str, check: bool = True) -> str:
+        return self.run(sys.executable, "-m", "fakeprint", *words, check=check, PYTHONPATH="src").stdout
+
+    def edit(self, file: str, changes: dict[str, Any]) -> None:
+        yaml = YAML()
+        content = yaml.load((self.root / file).read_text())
+        for path, value in changes.items():
+            *blocks, key = path.split(".")
+            block = content
+            for name in blocks:
+                block = block[name]
+            block[key] = value
+        with (self.root / file).open("w") as stream:
+            yaml.dump(content, stream)
+
+    def json(self, file: str) -> Any:
+        return json.loads((self.root / file).read_text())
+
+    def bytes(self, file: str) -> bytes:
+        return (self.root / file).read_bytes()
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A", **IDENTITY)
+        self.run("git", "commit", "-qm", "state", **IDENTITY)
+
+
+def ran(printed: str) -> list[str]:
+    """The stages that DVC says it ran, in order."""
+    lines = [line.strip() for line in printed.splitlines()]
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+TINY = {
+    "run.features": ["hsv_hist", "spectrum"],
+    "run.classifiers": ["knn", "lda"],
+    "run.networks": ["hist_cnn", "three_cnn"],
+    "run.ensembles": ["average"],
+    "prepare.image_size": 32,
+    "classifiers.knn.features": ["hsv_hist"],
+    "classifiers.lda.features": ["hsv_hist", "spectrum"],
+    "ensembles.average.members": ["lda", "hist_cnn"],
+    "model.width": 0.125,
+    "train.epochs": 2,
+}
+
+
+def tiny_clone(root: Path, **demo: int) -> Clone:
+    """What git would put in a clone (uncommitted work too), with a demo of a few dozen images and tiny networks."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    clone = Clone(root)
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.edit("data/demo/params.yaml", {"draw.train": 60, "draw.validation": 25, "draw.test": 10, **demo})
+    clone.edit("params.yaml", TINY)
+    clone.commit()
+    return clone

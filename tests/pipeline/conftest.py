@@ -1,0 +1,31 @@
+"""A real clone with a tiny demo, reproduced by the real DVC once; tests that change it work on a copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.pipeline.clones import Clone, tiny_clone
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clone:
+    """The tiny clone after `dvc repro`, in a folder with spaces in its name. Shared: copy it before changing it."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base if worker_id == "master" else base.parent) / "a clone with spaces"
+    with FileLock(f"{place}.lock"):
+        if not (place / ".printed").exists():
+            clone = tiny_clone(place / "fakeprint")
+            printed = clone.dvc("repro")
+            clone.commit()
+            (place / ".printed").write_text(printed)
+    return Clone(place / "fakeprint")
+
+
+@pytest.fixture
+def clone(reproduced: Clone, tmp_path: Path) -> Clone:
+    """A copy of the reproduced clone that a test may change."""
+    root = tmp_path / "a copy"
+    shutil.copytree(reproduced.root, root, symlinks=True)
+    return Clone(root)

@@ -1,0 +1,92 @@
+"""`dvc exp run -S …`: each parameter reruns what depends on it and nothing else, and every run is in MLflow."""
+
+import re
+import sqlite3
+
+from tests.pipeline.clones import IDENTITY, Clone, ran
+
+ALWAYS = {"check"}
+AFTER_NETWORKS = {
+    *("predict@hist_cnn", "predict@three_cnn", "evaluate@hist_cnn", "evaluate@three_cnn"),
+    *("ensemble@average", "evaluate_ensembles@average", "compare", "submit"),
+}
+
+
+def runs(clone: Clone) -> list[tuple[str, str]]:
+    """(name, status) of every MLflow run."""
+    with sqlite3.connect(clone.root / "mlflow.db") as database:
+        return sorted(database.execute("select name, status from runs where lifecycle_stage = 'active'"))
+
+
+def experiment(clone: Clone, *changes: str, extra: tuple[str, ...] = ()) -> set[str]:
+    words = [word for change in changes for word in ("-S", change)]
+    return set(ran(clone.dvc("exp", "run", *extra, *words, **IDENTITY)))
+
+
+def test_dropout_retrains_the_networks_and_only_them(clone: Clone) -> None:
+    before = runs(clone)
+    assert [name for name, _ in before] == ["average", "hist_cnn", "knn", "lda", "three_cnn"]
+    assert {status for _, status in before} == {"FINISHED"}
+    stages = experiment(clone, "model.dropout=0.3", extra=("--name", "less-dropout"))
+    assert {"train@hist_cnn", "train@three_cnn"} <= stages
+    assert stages <= {"train@hist_cnn", "train@three_cnn"} | AFTER_NETWORKS | ALWAYS
+    after = [name for name, _ in runs(clone)]
+    assert after.count("hist_cnn") == 2
+    assert after.count("three_cnn") == 2
+    with sqlite3.connect(clone.root / "mlflow.db") as database:
+        dropouts = {value for (value,) in database.execute("select value from params where key like '%dropout'")}
+        names = {value for (value,) in database.execute("select value from tags")}
+    assert {"0.5", "0.3"} <= dropouts
+    assert "less-dropout" in names
+    shown = clone.dvc("exp", "show", "--csv")
+    assert "less-dropout" in shown
+
+
+def test_one_network_s_own_dropout_retrains_it_alone(clone: Clone) -> None:
+    stages = experiment(clone, "models.hist_cnn.dropout=0.2")
+    assert "train@hist_cnn" in stages
+    assert "train@three_cnn" not in stages
+
+
+def test_touching_submit_or_evaluate_retrains_nothing(clone: Clone) -> None:
+    assert experiment(clone, "submit.model=knn") == {"submit"} | ALWAYS
+    stages = experiment(clone, "evaluate.calibration_bins=5")
+    assert not [name for name in stages if re.match(r"fit|train|predict|features|augment|prepare|validate", name)]
+    assert "evaluate@hist_cnn" in stages
+
+
+def test_narrowing_runs_less(clone: Clone) -> None:
+    narrowed = ("run.networks=[hist_cnn]", "run.classifiers=[knn]", "submit.model=hist_cnn")
+    stages = experiment(clone, *narrowed)
+    assert not [name for name in stages if re.match(r"fit|train|predict", name)]
+    assert set(clone.json("metrics/leaderboard.json")["models"]) == {"hist_cnn", "knn", "average"}
+
+
+def test_editing_one_network_s_file_retrains_that_network(clone: Clone) -> None:
+    file = clone.root / "src/fakeprint/models/networks/three_cnn.py"
+    file.write_text(file.read_text() + "\n# a remark\n")
+    planned = clone.dvc("repro", "--dry")
+    assert "train@three_cnn" in ran(planned)
+    assert "train@hist_cnn" not in ran(planned)
+
+
+def test_misspelt_model_is_one_line_before_anything_runs(clone: Clone) -> None:
+    printed = clone.dvc("exp", "run", "-S", "run.networks=[his_cnn]", check=False, **IDENTITY)
+    assert "error: params.yaml: run.networks: 'his_cnn' is unknown; did you mean 'hist_cnn'?" in printed
+    assert "Traceback" not in printed
+    assert ran(printed) == ["check"]
+
+
+def test_queue_with_two_workers_on_a_fresh_database(clone: Clone) -> None:
+    for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
+        (clone.root / name).unlink(missing_ok=True)
+    for dropout in ("0.1", "0.2"):
+        clone.dvc("exp", "run", "--queue", "-S", f"models.hist_cnn.dropout={dropout}", **IDENTITY)
+    clone.dvc("queue", "start", "-j", "2", **IDENTITY)
+    for _ in range(60):
+        status = clone.run("sh", "-c", "sleep 3; exec python -m dvc queue status", **IDENTITY).stdout
+        if "Queued" not in status and "Running" not in status:
+            break
+    assert status.count("Success") == 2, status
+    trained = [(name, state) for name, state in runs(clone) if name == "hist_cnn"]
+    assert trained.count(("hist_cnn", "FINISHED")) >= 2

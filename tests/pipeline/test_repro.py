@@ -1,0 +1,110 @@
+"""The real `dvc repro` in a real clone: what it runs, what it writes, and that twice gives the same."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tests.pipeline.clones import Clone, ran, tiny_clone
+
+MODELS = ["knn", "lda", "hist_cnn", "three_cnn", "average"]
+
+
+def test_every_stage_runs_once_in_a_path_with_spaces_and_without_git_identity(reproduced: Clone) -> None:
+    stages = ran((reproduced.root.parent / ".printed").read_text())
+    assert len(stages) == len(set(stages))
+    assert {name.split(":")[-1] for name in stages} == {
+        *("draw", "check", "validate", "prepare", "augment", "compare", "submit"),
+        *("features@hsv_hist", "features@spectrum", "fit@knn", "fit@lda", "train@hist_cnn", "train@three_cnn"),
+        *("predict@hist_cnn", "predict@three_cnn", "predict_classifiers@knn", "predict_classifiers@lda"),
+        *("ensemble@average", "evaluate_ensembles@average", "evaluate@hist_cnn", "evaluate@three_cnn"),
+        *("evaluate_classifiers@knn", "evaluate_classifiers@lda"),
+    }
+
+
+def test_outputs_have_the_names_and_columns_that_others_build_on(reproduced: Clone) -> None:
+    for name in MODELS:
+        figures = reproduced.json(f"metrics/{name}/evaluate.json")
+        assert {"accuracy", "macro_f1", "log_loss", "ece", "roc_auc", "recall"} <= set(figures)
+        assert len(figures["recall"]) == 5
+        said = pd.read_parquet(reproduced.root / f"data/predictions/{name}.parquet")
+        assert list(said.columns[:3]) == ["image_id", "split", "label"]
+        probabilities = said.filter(like="p_")
+        assert probabilities.shape == (35, 5)
+        assert (probabilities.sum(axis=1) - 1).abs().max() < 1e-6
+        assert said["split"].value_counts().to_dict() == {"validation": 25, "test": 10}
+    assert reproduced.json("models/champion/champion.json")["model"] in MODELS
+    assert reproduced.json("metrics/leaderboard.json")["champion"] in MODELS
+
+
+def test_models_are_stored_without_pickle(reproduced: Clone) -> None:
+    stored = {path.suffix for path in (reproduced.root / "models").rglob("*") if path.is_file()}
+    assert stored <= {".json", ".safetensors", ".skops", ".npy", ".npz", ".csv", ".png"}
+
+
+def test_submission_follows_the_sample(reproduced: Clone) -> None:
+    sample = pd.read_csv(reproduced.root / "data/demo/images/sample_submission.csv", dtype=str)
+    submission = pd.read_csv(reproduced.root / "data/submission/submission.csv", dtype=str)
+    assert list(submission.columns) == list(sample.columns)
+    assert list(submission.iloc[:, 0]) == list(sample.iloc[:, 0])
+    classes = reproduced.json("data/arrays/dataset.json")["classes"]
+    assert set(submission.iloc[:, 1]) <= set(classes)
+
+
+def test_second_repro_has_nothing_to_do(clone: Clone) -> None:
+    assert ran(clone.dvc("repro")) == []
+
+
+def test_another_clone_gives_the_same_lock_metrics_and_submission(reproduced: Clone, tmp_path: Path) -> None:
+    other = tiny_clone(tmp_path / "other")
+    other.edit("params.yaml", {"run.workers": 1})
+    other.dvc("repro")
+    for file in ("data/demo/dvc.lock", "data/submission/submission.csv", "metrics/leaderboard.json"):
+        assert other.bytes(file) == reproduced.bytes(file), file
+    lock = {key: _without_params_file(value) for key, value in _stages(other).items()}
+    assert lock == {key: _without_params_file(value) for key, value in _stages(reproduced).items()}
+
+
+def _stages(clone: Clone) -> dict[str, dict]:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe").load(clone.bytes("dvc.lock").decode())["stages"]
+
+
+def _without_params_file(stage: dict) -> dict:
+    """`check` depends on params.yaml as a file, and the other clone's says another number of workers."""
+    return {**stage, "deps": [each for each in stage["deps"] if each["path"] != "params.yaml"]}
+
+
+def test_leaderboard_command_says_where_everything_is(clone: Clone) -> None:
+    printed = clone.fakeprint("leaderboard")
+    assert "champion" in printed
+    assert "data/submission/submission.csv" in printed
+    assert "make ui" in printed
+    (clone.root / "metrics/leaderboard.md").unlink()
+    failed = clone.fakeprint("leaderboard", check=False)
+    assert failed.strip() == "error: metrics/leaderboard.md is missing: run `make repro` or `dvc repro` first"
+
+
+def test_predict_agrees_with_the_pipeline(clone: Clone) -> None:
+    said = pd.read_parquet(clone.root / "data/predictions/average.parquet")
+    test = said[said["split"] == "test"].set_index("image_id")
+    printed = clone.fakeprint("predict", "data/demo/images/test", "--model", "average", "--json")
+    answers = json.loads(printed)["images"]
+    assert len(answers) == 10
+    for answer in answers:
+        row = test.loc[Path(answer["image"]).stem]
+        for name, probability in answer["probabilities"].items():
+            assert abs(row[f"p_{name}"] - probability) < 1e-5
+
+
+def test_dvc_shows_metrics_params_and_plots(clone: Clone) -> None:
+    shown = clone.dvc("metrics", "show")
+    assert "accuracy" in shown
+    assert "metrics/hist_cnn/evaluate.json" in shown
+    clone.edit("params.yaml", {"model.dropout": 0.3})
+    assert "model.dropout" in clone.dvc("params", "diff")
+    clone.dvc("plots", "show", "-o", "page")
+    page = (clone.root / "page/index.html").read_text()
+    assert "history.csv" in page
+    assert "confusion.csv" in page

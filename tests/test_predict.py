@@ -1,0 +1,189 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint import params
+from fakeprint.data.arrays import Dataset, resized
+from fakeprint.errors import InputError
+from fakeprint.evaluation.champion import copy_out
+from fakeprint.features import extract
+from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.predict import load_model, read_images
+
+SIZE = 40
+DATASET = Dataset(
+    classes=["0", "1", "2"], names=["red", "green", "blue"], image_size=SIZE, resize="squash", max_pixels=10**6
+)
+LDA = params.LDA(method="lda", features=["hsv_hist", "rgb_hist"], scale="sqrt", augmented=False, shrinkage=0.5)
+KNN = params.KNN(method="knn", features=["rgb_hist"], scale="none", augmented=False, k=[3], metrics=["l1"])
+OPTIONS = {"hsv_hist": {"bins": 8}, "rgb_hist": {"bins": 3}}
+
+
+def pictures(count=30, seed=0):
+    """Noise, brighter in the channel of its class."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = rng.integers(0, 180, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    images[np.arange(count), :, :, labels] += 40
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Models lda, knn, three_cnn (random weights), an ensemble of the three, and the champion: the ensemble."""
+    import torch
+
+    from fakeprint.models import networks
+    from fakeprint.models.network_files import save_network
+
+    root = tmp_path_factory.mktemp("models")
+    images, labels = pictures()
+    for name, settings in (("lda", LDA), ("knn", KNN)):
+        x = np.concatenate([extract(part, OPTIONS[part], images) for part in settings.features], axis=1)
+        model = fit(settings, x, labels, x, labels, seed=1, workers=1)
+        features = {part: OPTIONS[part] for part in settings.features}
+        (root / name).mkdir()
+        save_classifier(
+            root / name, FittedClassifier(model, describe(name, settings, model, features, asdict(DATASET)))
+        )
+    torch.manual_seed(0)
+    shape = {"dropout": 0.5, "width": 0.25, "normalisation": "unit", "options": {"dilation": 1}}
+    (root / "three_cnn").mkdir()
+    described = {"name": "three_cnn", "dataset": asdict(DATASET), "network": shape}
+    save_network(root / "three_cnn", networks.build("three_cnn", 3, SIZE, **shape), described)
+    (root / "average").mkdir()
+    ensemble = {"kind": "ensemble", "name": "average", "method": "average", "dataset": asdict(DATASET)}
+    ensemble |= {"members": ["lda", "knn", "three_cnn"], "weights": [0.5, 0.25, 0.25]}
+    (root / "average" / "model.json").write_text(json.dumps(ensemble))
+    copy_out("average", "test pictures", root)
+    return root
+
+
+@pytest.mark.parametrize("name", ["lda", "knn", "three_cnn", "average", "champion"])
+def test_files_are_answered_as_arrays_are(models, tmp_path, name):
+    images, _ = pictures(6, seed=1)
+    paths = [tmp_path / f"{row}.png" for row in range(6)]
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
+    model = load_model(models / name)
+    from_arrays = model.probabilities(images)
+    read, names, set_aside = read_images(paths, model.dataset)
+    assert (names, set_aside) == (paths, [])
+    one_by_one = np.concatenate([model.probabilities(read[row : row + 1]) for row in range(6)])
+    assert from_arrays.shape == (6, 3)
+    assert from_arrays.dtype == np.float64
+    assert from_arrays.sum(axis=1) == pytest.approx(np.ones(6))
+    assert np.abs(one_by_one - from_arrays).max() < 1e-5
+
+
+def test_the_classifiers_tell_the_pictures_apart(models):
+    images, labels = pictures(9, seed=2)
+    for name in ("lda", "knn"):
+        assert load_model(models / name).probabilities(images).argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_a_network_gives_the_softmax_of_its_logits(models):
+    import torch
+
+    from fakeprint.models.network_files import load_network
+
+    images, _ = pictures(150, seed=3)  # more than a batch
+    module, _ = load_network(models / "three_cnn")
+    with torch.no_grad():
+        logits = module(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255)
+    wanted = torch.softmax(logits.double(), dim=1).numpy()
+    assert np.abs(load_model(models / "three_cnn").probabilities(images) - wanted).max() < 1e-5
+
+
+def test_an_ensemble_weighs_its_members(models):
+    images, _ = pictures(4, seed=4)
+    lda, knn, cnn = (load_model(models / name).probabilities(images) for name in ("lda", "knn", "three_cnn"))
+    assert load_model(models / "average").probabilities(images) == pytest.approx(0.5 * lda + 0.25 * knn + 0.25 * cnn)
+
+
+def test_the_champion_stands_alone(models, tmp_path):
+    images, _ = pictures(3)
+    (models / "champion").rename(tmp_path / "moved")
+    try:
+        moved = load_model(tmp_path / "moved")
+        assert moved.name == "average"
+        assert np.array_equal(moved.probabilities(images), load_model(models / "average").probabilities(images))
+    finally:
+        (tmp_path / "moved").rename(models / "champion")
+
+
+@pytest.mark.parametrize("name", ["lda", "three_cnn", "average"])
+def test_no_images_give_no_rows(models, name):
+    assert load_model(models / name).probabilities(np.empty((0, SIZE, SIZE, 3), np.uint8)).shape == (0, 3)
+
+
+def test_any_size_and_format_goes_the_way_of_prepare(tmp_path):
+    rng = np.random.default_rng(5)
+    large = rng.integers(0, 255, (90, 61, 3), dtype=np.uint8)
+    Image.fromarray(large).save(tmp_path / "large.bmp")
+    grey = rng.integers(0, 255, (SIZE, SIZE), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.webp", lossless=True)
+    images, names, _ = read_images([tmp_path / "large.bmp", tmp_path / "grey.webp"], DATASET)
+    assert [path.name for path in names] == ["large.bmp", "grey.webp"]
+    assert np.array_equal(images[0], resized(large, SIZE, "squash"))
+    assert np.array_equal(images[1], np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def test_what_can_not_be_read_is_set_aside_by_reason(tmp_path):
+    buffer = BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    contents = {
+        "empty.png": b"",
+        "text.png": b"hello, this is no picture at all, is it?",
+        "cut.png": whole[: len(whole) // 2],
+    }
+    for name, content in {**contents, "good.png": whole}.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / name for name in [*contents, "good.png"]] + [tmp_path]
+    images, names, set_aside = read_images(paths, DATASET)
+    assert images.shape == (1, SIZE, SIZE, 3)
+    assert names == [tmp_path / "good.png"]
+    assert [(path.name, reason) for path, reason in set_aside[:3]] == [
+        ("empty.png", "empty"),
+        ("text.png", "not an image"),
+        ("cut.png", "truncated"),
+    ]
+    assert set_aside[3] == (tmp_path, "Is a directory")
+
+
+def test_a_missing_model_says_what_to_run(tmp_path):
+    with pytest.raises(
+        InputError, match=r"gone/model\.json is missing: run `dvc repro` or `dvc checkout .*gone` first"
+    ):
+        load_model(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"kind": "oracle"}', r"model\.json describes no network, classifier or ensemble: run `dvc repro`"),
+        ("{", r"model\.json is not valid JSON: run `dvc checkout --force .*"),
+    ],
+)
+def test_a_strange_model_is_refused(tmp_path: Path, text, message):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path)
+
+
+def test_evaluation_and_the_way_to_a_classifier_need_no_torch():
+    code = (
+        "import sys; from fakeprint import predict;"
+        "from fakeprint.evaluation import champion, leaderboard, metrics, plots, submission;"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,356 @@
+"""MLflow as a user meets it: real databases, a real server, real processes that die."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakeprint import params, tracking
+from fakeprint.files import write_json
+
+ROOT = Path(__file__).parents[1]
+BEGINNING = """
+import os, sys, time
+from pathlib import Path
+from fakeprint import params, tracking
+settings = params.load()
+lda = tracking.settings_of(settings, "lda", "classifier")
+def run(**options):
+    return tracking.model_run(settings, "lda", "classifier", lda, [Path("data/arrays/train.npy")], **options)
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a space in its name, params.yaml, arrays and two models, and no MLflow of the user's own."""
+    for name in [name for name in os.environ if name.startswith(("MLFLOW", "DVC", "GIT"))]:
+        monkeypatch.delenv(name)
+    root = tmp_path / "a clone"
+    (root / "data/arrays").mkdir(parents=True)
+    (root / "params.yaml").write_bytes((ROOT / "presets/demo.yaml").read_bytes())
+    (root / "data/arrays/train.npy").write_bytes(b"train")
+    model(root, "lda", {"kind": "classifier"})
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def settings(clone: Path) -> params.Params:
+    return params.load()
+
+
+def model(root: Path, name: str, description: dict[str, Any]) -> Path:
+    write_json(root / "models" / name / "model.json", {"name": name, **description})
+    return root / "models" / name
+
+
+def client(uri: str = "") -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}")
+
+
+def runs(uri: str = "") -> list[Any]:
+    """Every run, the oldest first."""
+    mlflow = client(uri)
+    experiment = mlflow.get_experiment_by_name("fakeprint")
+    return mlflow.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+
+
+def fit(settings: params.Params, name: str = "lda", kind: str = "classifier") -> None:
+    described = tracking.settings_of(settings, name, kind)
+    with tracking.model_run(settings, name, kind, described, [Path("data/arrays/train.npy")]) as run:
+        run.log_epoch({"train_loss": 0.5}, 1)
+        run.log_epoch({"train_loss": 0.25}, 2)
+        run.finish(Path("models") / name)
+
+
+def python(script: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "DVC"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", BEGINNING + textwrap.dedent(script)],
+        cwd=cwd,
+        env={**inherited, "PYTHONPATH": str(ROOT / "src"), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
+    settings: params.Params, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "loose-nail")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # a leftover of the shell: neither reused nor complained about
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    fit(settings)
+    Path("report.txt").write_text("fine")
+    tracking.attach(
+        settings, "lda", Path("models/lda"), {"accuracy": 0.5, "recall": {"a/b": 0.25}}, [Path("report.txt")]
+    )
+
+    (run,) = runs()
+    assert run.info.run_name == "lda"
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        **{"model": "lda", "kind": "classifier", "seed": "7", "method": "lda", "shrinkage": "auto", "scale": "sqrt"},
+        **{"augmented": "True", "features": "['hsv_joint', 'residual', 'spectrum']", "feature.hsv_joint.bins": "8"},
+        **{"feature.residual.truncation": "2", "feature.residual.orders": "[1, 2, 3]"},
+        **{"feature.residual.joint": "True", "feature.spectrum.bins": "32"},
+    }
+    assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5, "recall/a_b": 0.25}
+    curve = client().get_metric_history(run.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
+    tags = run.data.tags
+    assert tags["dvc.experiments"] == "loose-nail"
+    assert tags["data.md5.train.npy"] == "61b3a8faa9c1091806675c230a9abe64"  # printf train | md5sum
+    assert {"hardware.cpu", "hardware.cores", "hardware.ram", "version.numpy", "version.scikit-learn"} <= set(tags)
+    assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
+    assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"report.txt", "model"}
+    attached = Path("mlartifacts", run.info.run_id, "artifacts/model/lda/model.json")
+    assert attached.read_bytes() == Path("models/lda/model.json").read_bytes()
+
+
+def test_commit_and_whether_code_differs_from_it(settings: params.Params) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    Path("dvc.lock").write_text("results change in every run")
+    fit(settings)
+    Path("params.yaml").write_text("# changed\n" + Path("params.yaml").read_text())
+    fit(settings)
+    assert [run.data.tags["git.commit"] for run in runs()] == [commit, f"{commit}+dirty"]
+
+
+def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
+    model(Path(), "hist_cnn", {"kind": "network"})
+    tracking.record(settings, ["hist_cnn"])
+    (run,) = runs()
+    shown = run.data.params
+    assert shown["dropout"] == "0.5"
+    assert shown["options.bins"] == "16"
+    assert shown["train.transforms.flip.p"] == "0.5"
+    assert not [key for key in shown if "rotation" in key or "enabled" in key]
+    assert not {"train.momentum", "train.patience", "train.factor"} & set(shown)  # AdamW on a cosine
+
+
+def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) -> None:
+    model(Path(), "hist_cnn", {"kind": "network"})
+    Path("metrics/hist_cnn").mkdir(parents=True)
+    Path("metrics/hist_cnn/history.csv").write_text("epoch,train_loss,lr\n1,0.75,0.1\n2,0.5,0.05\n")
+    tracking.attach(settings, "hist_cnn", Path("models/hist_cnn"), {"accuracy": 0.5}, [])
+    tracking.attach(settings, "hist_cnn", Path("models/hist_cnn"), {"accuracy": 0.5}, [])
+    (run,) = runs()
+    assert run.data.tags["fakeprint.origin"].startswith("made from files")
+    assert run.data.metrics == {"train_loss": 0.5, "lr": 0.05, "accuracy": 0.5}
+    assert not [key for key in run.data.tags if key.startswith("hardware")]
+
+
+def test_a_large_model_is_named_not_attached(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("models/lda/classifier.skops").open("wb") as file:
+        file.truncate(65 * 2**20)
+    fit(settings)
+    tracking.attach(settings, "lda", Path("models/lda"), {}, [])
+    (run,) = runs()
+    assert run.data.tags["model.left_out"] == "65 MiB; DVC keeps it as models/lda"
+    assert client().list_artifacts(run.info.run_id) == []
+
+
+def test_each_experiment_lists_its_leaderboard_and_no_model_twice(
+    settings: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(Path(), "hist_cnn", {"kind": "network", "weights": 1})
+    for name, kind in (("lda", "classifier"), ("hist_cnn", "network")):
+        fit(settings, name, kind)
+    tracking.record(settings, ["lda", "hist_cnn"])
+    assert [run.data.tags["dvc.experiments"] for run in runs()] == ["workspace", "workspace"]
+
+    monkeypatch.setenv("DVC_EXP_NAME", "less-dropout")  # retrains the network; DVC skips the classifier
+    model(Path(), "hist_cnn", {"kind": "network", "weights": 2})
+    fit(settings, "hist_cnn", "network")
+    tracking.record(settings, ["lda", "hist_cnn"])
+    tracking.record(settings, ["lda", "hist_cnn"])
+    listed = [(run.info.run_name, run.data.tags["dvc.experiments"]) for run in runs()]
+    assert listed == [("lda", "workspace, less-dropout"), ("hist_cnn", "workspace"), ("hist_cnn", "less-dropout")]
+
+    tracking.record(settings, ["lda"])  # narrowed, under the same name
+    assert [run.data.tags["dvc.experiments"] for run in runs()] == ["workspace, less-dropout", "workspace", ""]
+
+
+def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Params) -> None:
+    folder = model(Path(), "average", {"kind": "ensemble", "members": ["lda"]})
+    predictions = Path("data/predictions/average.parquet")
+    predictions.parent.mkdir()
+    digests = []
+    for content in (b"before", b"after", b"before"):
+        predictions.write_bytes(content)
+        digests.append(tracking.model_digest(folder))
+    assert digests[0] == digests[2] != digests[1]
+    tracking.attach(settings, "average", folder, {}, [])
+    (run,) = runs()
+    inside = Path("mlartifacts", run.info.run_id, "artifacts/model")
+    assert sorted(file.name for file in inside.iterdir()) == ["average", "lda"]
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_an_exception_closes_the_run(settings: params.Params, error: type[BaseException], status: str) -> None:
+    with pytest.raises(error), tracking.model_run(settings, "lda", "classifier", {}, []):
+        raise error
+    assert [run.info.status for run in runs()] == [status]
+
+
+def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(settings: params.Params) -> None:
+    script = """
+    with run(fingerprint=sys.argv[1] if len(sys.argv) > 1 else "same") as tracked:
+        tracked.log_epoch({"train_loss": 0.5}, 1)
+        while not Path("mlflow.db").exists() or not logged(): time.sleep(0.1)
+        print("logged", flush=True)
+        time.sleep(600)
+    """
+    logged = """
+    import sqlite3
+    def logged():
+        with sqlite3.connect("mlflow.db") as database:
+            tables = [name for (name,) in database.execute("select name from sqlite_master")]
+            return "metrics" in tables and database.execute("select count(*) from metrics").fetchone()[0]
+    """
+    process = python(textwrap.dedent(logged) + textwrap.dedent(script), Path.cwd())
+    assert process.stdout and process.stdout.readline() == "logged\n", process.communicate()[1]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert [run.info.status for run in runs()] == ["RUNNING"]
+    with tracking.model_run(settings, "lda", "classifier", {}, [], fingerprint="same") as run:
+        run.log_epoch({"train_loss": 0.25}, 2)
+    (only,) = runs()
+    assert only.info.status == "FINISHED"
+    assert len(client().get_metric_history(only.info.run_id, "train_loss")) == 2
+
+    client().update_run(only.info.run_id, status="RUNNING")
+    client().set_tag(only.info.run_id, "fakeprint.process", f"{socket.gethostname()}:{process.pid}")
+    fit(settings)
+    assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
+
+
+def test_two_processes_on_a_fresh_database_at_once(clone: Path, tmp_path: Path) -> None:
+    rounds = 4
+    script = f"""
+    import json
+    tracking._import_quietly()
+    me, other = os.environ["ME"], os.environ["OTHER"]
+    for number in range({rounds}):
+        folder = Path("..", f"fresh {{number}}", ".dvc", "tmp", "exps", me).resolve()
+        folder.mkdir(parents=True)
+        os.chdir(folder)
+        Path("train.npy").write_bytes(b"train")
+        Path("../../../../" + me).touch()
+        while not Path("../../../../" + other).exists(): time.sleep(0.005)
+        with tracking.model_run(settings, me, "classifier", lda, [Path("train.npy")]) as tracked:
+            tracked.log_epoch({{"train_loss": 0.5}}, 1)
+        os.chdir(Path("../../../../../a clone"))
+    """
+    pair = [python(script, clone, ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
+    for process in pair:
+        printed, errors = process.communicate(timeout=120)
+        assert (process.returncode, printed, errors) == (0, "", "")
+    for number in range(rounds):
+        os.chdir(tmp_path / f"fresh {number}")  # the root, not DVC's copies of it
+        assert sorted((run.info.run_name, run.info.status) for run in runs()) == [
+            ("one", "FINISHED"),
+            ("two", "FINISHED"),
+        ]
+
+
+def test_disabled_needs_no_mlflow_and_missing_is_one_line(clone: Path) -> None:
+    script = """
+    class Blocked:
+        def find_spec(self, name, *_):
+            if name.partition(".")[0] in ("mlflow", "torch"): raise ModuleNotFoundError(f"No module named {name!r}")
+    sys.meta_path.insert(0, Blocked())
+    with run() as tracked:
+        tracked.log_epoch({"train_loss": 0.5}, 1)
+        tracked.log_metrics({"accuracy": 0.5})
+        tracked.finish(Path("models/lda"))
+    tracking.attach(settings, "lda", Path("models/lda"), {}, []) if not settings.tracking.enabled else None
+    tracking.record(settings, ["lda"]) if not settings.tracking.enabled else None
+    print("done")
+    """
+    printed, errors = python(script, clone).communicate()
+    assert printed == "done\n"
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith("warning: MLflow")
+    assert "No module named 'mlflow" in errors
+    text = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(text.replace("enabled: true # false needs", "enabled: false # false needs"))
+    assert python(script, clone).communicate() == ("done\n", "")
+    assert not (clone / "mlflow.db").exists()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A real MLflow server's address, and how to kill it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/served"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
+
+    def kill() -> None:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield address, kill
+    kill()
+
+
+def test_a_server_that_serves_then_dies_midway_then_stays_down(
+    server: tuple[str, Callable[[], None]],
+    settings: params.Params,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    address, kill = server
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    fit(settings)
+    tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5}, [])
+    (run,) = runs(address)
+    assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}
+    assert [file.path for file in client(address).list_artifacts(run.info.run_id, "model/lda")] == [
+        "model/lda/model.json"
+    ]
+    assert not Path("mlflow.db").exists()
+    assert capfd.readouterr() == ("", "")
+
+    described = tracking.settings_of(settings, "lda", "classifier")
+    with tracking.model_run(settings, "lda", "classifier", described, []) as tracked:
+        tracked.log_epoch({"train_loss": 0.5}, 1)
+        kill()
+        for epoch in range(2, 50):
+            tracked.log_epoch({"train_loss": 0.5}, epoch)
+        tracked.finish(Path("models/lda"))
+    printed, errors = capfd.readouterr()
+    assert printed == ""
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith(f"warning: MLflow at {address} is left out from here on: ")
+
+    tracking.record(settings, ["lda"])
+    assert len(capfd.readouterr().err.splitlines()) == 1

@@ -1,0 +1,78 @@
+"""Checkpoints: whose they are, and that they appear whole."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fakeprint.training import checkpoints
+from fakeprint.training.checkpoints import Checkpoint, checkpoint, sources
+
+IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+
+
+def of(root: Path, name: str = "hist_cnn", images: np.ndarray = IMAGES, **settings: Any) -> Path:
+    return checkpoint(name, {"lr": 0.1, **settings}, [images, np.array([0, 1])], root).path
+
+
+def test_other_settings_data_or_network_have_other_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = IMAGES.copy()
+    changed[1, 3, 3, 2] += 1
+    paths = [of(tmp_path), of(tmp_path, lr=0.2), of(tmp_path, images=changed), of(tmp_path, name="three_cnn")]
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    paths.append(of(tmp_path))
+    assert len(set(paths)) == 5
+    assert of(tmp_path) == paths[-1]
+    assert paths[0].parent == tmp_path / ".fakeprint" / "checkpoints"
+
+
+def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = tmp_path / "fakeprint"
+    for path in sources("hist_cnn"):
+        target = copied / path.relative_to(checkpoints.PACKAGE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    before = of(tmp_path)
+    monkeypatch.setattr(checkpoints, "PACKAGE", copied)
+    assert of(tmp_path) == before
+    for path in sources("hist_cnn"):
+        with path.open("a") as file:
+            file.write("# another version\n")
+        after = of(tmp_path)
+        assert after != before
+        before = after
+
+
+def test_what_decides_the_weights_is_among_the_sources() -> None:
+    names = {path.relative_to(checkpoints.PACKAGE).as_posix() for path in sources("three_cnn")}
+    assert {"training/loop.py", "augment/transforms.py", "models/networks/three_cnn.py", "seeds.py"} <= names
+    assert "models/networks/hist_cnn.py" not in names
+
+
+def test_saves_whole_or_not_at_all(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "here" / "x.pt")
+    assert kept.load() is None
+    kept.save({"epoch": torch.tensor(1)})
+    with pytest.raises(AttributeError):
+        kept.save({"epoch": lambda: None})
+    loaded = kept.load()
+    assert loaded is not None and loaded["epoch"] == 1
+    assert [path.name for path in kept.path.parent.iterdir()] == ["x.pt"]
+    kept.remove()
+    assert kept.load() is None
+
+
+def test_a_damaged_checkpoint_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = Checkpoint(tmp_path / "x.pt")
+    for content in (b"", b"no checkpoint"):
+        kept.path.write_bytes(content)
+        assert kept.load() is None
+        assert "x.pt can not be read; training starts from the first epoch" in capsys.readouterr().err
+
+
+def test_loading_runs_no_code(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "x.pt")
+    torch.save({"path": Path("anything")}, kept.path)  # unpickling a Path calls a function
+    assert kept.load() is None

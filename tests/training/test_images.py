@@ -1,0 +1,76 @@
+"""The way of the training images: order, parts, batches prepared ahead."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from fakeprint import params
+from fakeprint.training.images import Augmentation, Images, ahead, plain_batches, to_device, training_batches
+
+
+def images(first: int = 6, second: int = 4) -> Images:
+    """Image i is filled with i, its label is i."""
+    count = first + second
+    filled = np.arange(count, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    return Images([filled[:first], filled[first:]], np.arange(count))
+
+
+def augmentation(flip: float = 0.0) -> Augmentation:
+    transforms = params.load().train.transforms.model_dump()
+    for transform in transforms.values():
+        transform["enabled"] = False
+    transforms["flip"] = {"enabled": True, "p": flip}
+    return Augmentation(params.Transforms.model_validate(transforms), True)
+
+
+def collected(threads: int, epoch: int, purpose: str = "train/x", batch_size: int = 3) -> list[list[int]]:
+    with ThreadPoolExecutor(threads) as pool:
+        batches = list(ahead(training_batches(images(), augmentation(), batch_size, 7, purpose, epoch), pool))
+    for pictures, labels in batches:
+        assert (pictures == labels[:, None, None, None]).all()  # each image kept its label
+    return [labels.tolist() for _, labels in batches]
+
+
+def test_an_epoch_shuffles_and_leaves_out_what_fills_no_batch() -> None:
+    batches = collected(1, 1)
+    assert [len(batch) for batch in batches] == [3, 3, 3]
+    assert len({row for batch in batches for row in batch}) == 9
+
+
+def test_order_depends_on_seed_purpose_and_epoch_alone() -> None:
+    assert collected(1, 1) == collected(3, 1)
+    assert collected(1, 1) != collected(1, 2)
+    assert collected(1, 1) != collected(1, 1, "train/y")
+    fives, threes = (np.concatenate(collected(1, 1, batch_size=size)) for size in (5, 3))
+    assert fives[:9].tolist() == threes.tolist()
+
+
+def test_augmentation_is_applied() -> None:
+    rows = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    for flip, expected in ((1.0, rows[:, :, ::-1]), (0.0, rows)):
+        (task,) = training_batches(Images([rows], np.arange(4)), augmentation(flip), 4, 7, "train/x", 1)
+        pictures, labels = task()
+        np.testing.assert_array_equal(pictures, expected[labels])
+
+
+def test_validation_sees_every_image_in_order() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        batches = list(ahead(plain_batches(images(), 4), pool))
+    assert [labels.tolist() for _, labels in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_an_error_while_preparing_reaches_the_caller() -> None:
+    def broken() -> tuple[np.ndarray, np.ndarray]:
+        raise OSError("gone")
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(OSError, match="gone"):
+        list(ahead([broken], pool))
+
+
+def test_what_the_network_gets() -> None:
+    inputs, labels = to_device((np.full((2, 8, 6, 3), 51, np.uint8), np.array([3, 1])), "cpu")
+    assert (inputs.shape, inputs.dtype, labels.tolist()) == ((2, 3, 8, 6), torch.float32, [3, 1])
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(inputs, torch.full((2, 3, 8, 6), 0.2))

@@ -1,0 +1,147 @@
+"""The stage itself, as a process: its outputs, its messages, and what it does after it was killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from fakeprint.data.arrays import Dataset, save_dataset, save_index
+
+ROOT = Path(__file__).parents[2]
+TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
+
+
+def repository(folder: Path, seed: int = 0, **train: Any) -> Path:
+    """A folder with all that the stage reads: 64 images, 64 copies, 32 for validation, 16×16, two classes."""
+    rng = np.random.default_rng(seed)
+    (folder / "data" / "arrays").mkdir(parents=True)
+    (folder / "data" / "augmented").mkdir()
+    yaml = YAML()
+    content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["train"].update(TINY | train)
+    content["model"]["width"] = 0.25
+    content["models"]["three_cnn"]["dropout"] = 0.3
+    content["tracking"]["enabled"] = False
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+    arrays = folder / "data" / "arrays"
+    save_dataset(Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6), arrays)
+    for split, count in {"train": 64, "validation": 32}.items():
+        np.save(arrays / f"{split}.npy", rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8))
+        save_index(split, [f"{split}{row}" for row in range(count)], np.arange(count) % 2, arrays)
+    copies = folder / "data" / "augmented"
+    np.save(copies / "copies.npy", np.load(arrays / "train.npy")[:, ::-1])
+    pd.DataFrame({"class": np.arange(64) % 2}).to_parquet(copies / "copies.parquet")
+    return folder
+
+
+def command(name: str) -> list[str]:
+    return [sys.executable, "-m", "stages.train", name]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+
+
+def train(folder: Path, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(name), cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+def until_epoch_2(folder: Path, how: signal.Signals, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
+    """Start the stage and send it a signal when its second epoch is printed."""
+    process = subprocess.Popen(
+        command(name), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "epoch 2/" in line:
+            time.sleep(0.01)
+            process.send_signal(how)
+            break
+    rest, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, "".join(lines) + rest, errors)
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    files = [*(folder / "models").rglob("*"), *(folder / "metrics").rglob("*")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.is_file()}
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return list((folder / ".fakeprint" / "checkpoints").glob("*.pt"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = repository(tmp_path_factory.mktemp("unbroken") / "a folder", epochs=60)
+    return folder, train(folder)
+
+
+def test_outputs_and_what_it_says(unbroken: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = unbroken
+    assert done.returncode == 0, done.stderr
+    written = outputs(folder)
+    names = ["history.csv", "model.json", "weights.safetensors"]
+    assert sorted(path.split("/")[-1] for path in written) == names
+    history = pd.read_csv(folder / "metrics" / "three_cnn" / "history.csv")
+    assert list(history) == ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr"]
+    assert history["epoch"].tolist() == list(range(1, 61))
+    assert "three_cnn pins model.dropout = 0.3; `model.dropout` does not reach it" in done.stdout
+    assert "three_cnn: 128 training images, 32 for validation, on cpu, fp32" in done.stdout
+    assert checkpoints(folder) == []
+
+
+def test_killed_it_goes_on_and_ends_the_same(
+    tmp_path: Path, unbroken: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    folder = repository(tmp_path / "killed", epochs=60)
+    killed = until_epoch_2(folder, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    assert outputs(folder) == {}
+    assert len(checkpoints(folder)) == 1
+
+    # Other data do not go on from it, nor take it away.
+    other = shutil.copytree(folder, tmp_path / "other")
+    images = np.load(other / "data" / "arrays" / "train.npy")
+    images[0, 0, 0, 0] ^= 1
+    np.save(other / "data" / "arrays" / "train.npy", images)
+    assert "going on" not in until_epoch_2(other, signal.SIGKILL).stdout
+    assert len(checkpoints(other)) == 2
+
+    done = train(folder)
+    assert "three_cnn: going on after epoch" in done.stdout
+    assert "epoch 1/60" not in done.stdout
+    assert outputs(folder) == outputs(unbroken[0])
+    assert checkpoints(folder) == []
+
+
+def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
+    main = repository(tmp_path / "main", epochs=60)
+    copy = main / ".dvc" / "tmp" / "exps" / "tmpcopy"
+    shutil.copytree(main, copy, ignore=shutil.ignore_patterns(".dvc"))
+    stopped = until_epoch_2(copy, signal.SIGINT)
+    assert stopped.returncode == 130
+    last = stopped.stderr.strip().splitlines()[-1]
+    assert "three_cnn: interrupted; " in last and "of 60 epochs are kept" in last
+    assert "Traceback" not in stopped.stderr
+    assert len(checkpoints(main)) == 1 and not (copy / ".fakeprint").exists()
+
+
+def test_bad_input_is_one_line(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "bad", batch_size=129)
+    done = train(folder)
+    assert done.returncode == 1
+    assert "error: train.batch_size: 129 is more than the 128 training images there are" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert outputs(folder) == {}
