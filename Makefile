@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
+unexport PYTHONDONTWRITEBYTECODE # each stage is a process: without bytecode files, half its start is compiling
 PORT ?= 5000
 
 .PHONY: repro test ui lint bench env lock
@@ -15,7 +16,7 @@ test: env
 	@python -m pytest -n 2
 
 ui: env ## MLflow's pages: every run, its parameters, curves and pictures
-	@echo "MLflow: http://127.0.0.1:$(PORT)   (Ctrl-C ends it)"
+	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C ends it)"
 	@python -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db
 
 lint: env

@@ -31,7 +31,10 @@ def main() -> None:
         parents = np.concatenate([parents, copies["parent_row"]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
 
-    with tracking.model_run(everything, name, "classifier", settings.model_dump(), [Path("data/features")]) as run:
+    told = tracking.settings_of(everything, name, "classifier")
+    with tracking.model_run(
+        everything, name, "classifier", told, [Path("data/features") / each for each in sets]
+    ) as run:
         seed = seeds.integer(everything.seed, f"fit/{name}")
         model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, parents)
         fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))

@@ -95,7 +95,11 @@ def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
     fit(settings)
     Path("report.txt").write_text("fine")
     tracking.attach(
-        settings, "lda", Path("models/lda"), {"accuracy": 0.5, "recall": {"a/b": 0.25}}, [Path("report.txt")]
+        settings,
+        "lda",
+        Path("models/lda"),
+        {"accuracy": 0.5, "recall": {"a/b": 0.25}, "f1": {"a/b": 0.5}},
+        [Path("report.txt")],
     )
 
     (run,) = runs()
@@ -104,8 +108,8 @@ def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
     assert run.data.params == {
         **{"model": "lda", "kind": "classifier", "seed": "7", "method": "lda", "shrinkage": "auto", "scale": "sqrt"},
         **{"augmented": "True", "features": "['hsv_joint', 'residual', 'spectrum']", "feature.hsv_joint.bins": "8"},
-        **{"feature.residual.truncation": "2", "feature.residual.orders": "[1, 2, 3]"},
-        **{"feature.residual.joint": "True", "feature.spectrum.bins": "32"},
+        **{f"feature.residual.{key}": str(value) for key, value in settings.features.residual},
+        **{"feature.spectrum.bins": "32"},
     }
     assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5, "recall/a_b": 0.25}
     curve = client().get_metric_history(run.info.run_id, "train_loss")
@@ -154,6 +158,18 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
     assert run.data.tags["fakeprint.origin"].startswith("made from files")
     assert run.data.metrics == {"train_loss": 0.5, "lr": 0.05, "accuracy": 0.5}
     assert not [key for key in run.data.tags if key.startswith("hardware")]
+
+
+def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params) -> None:
+    write_json("metrics/lda/evaluate.json", {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}})
+    Path("reports/lda").mkdir(parents=True)
+    Path("reports/lda/confusion.png").write_bytes(b"picture")
+    tracking.record(settings, ["lda"])
+    tracking.record(settings, ["lda"])
+    (run,) = runs()
+    assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25}
+    assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"confusion.png", "model"}
+    assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
 
 
 def test_a_large_model_is_named_not_attached(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +258,7 @@ def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(sett
 
 
 def test_two_processes_on_a_fresh_database_at_once(clone: Path, tmp_path: Path) -> None:
-    rounds = 4
+    rounds = 3
     script = f"""
     import json
     tracking._import_quietly()

@@ -1,4 +1,4 @@
-"""`python -m fakeprint`: predict, models, use."""
+"""`python -m fakeprint`: predict, models, use, leaderboard."""
 
 import argparse
 import importlib
@@ -9,6 +9,7 @@ from fakeprint.errors import one_line_errors
 COMMANDS = {
     "predict": "class and probabilities of image files",
     "models": "every network, classifier and feature set that params.yaml can name",
+    "leaderboard": "how the models stand, and where the submission lies",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
 

@@ -150,7 +150,10 @@ class Pixels(Block):
 class Residual(Block):
     truncation: Annotated[int, Field(ge=1, le=4)]
     orders: list[Literal[1, 2, 3]] = Field(min_length=1)
+    steps: list[Annotated[int, Field(ge=1, le=32)]] = Field(min_length=1)
     joint: bool
+    opponent: bool
+    srm: bool
 
 
 class Spectrum(Block):

@@ -42,6 +42,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from fakeprint.data.arrays import ARRAYS
 from fakeprint.files import read_json
 from fakeprint.params import Params
 
@@ -49,9 +50,10 @@ LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, an
 PATIENCE = 60.0  # seconds that the end of a stage waits for what is still to be sent
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
 CODE = ("src", "stages", "params.yaml", "dvc.yaml")  # what makes a commit dirty; results change during every run
+UNFINISHED = ("fakeprint.process", "fakeprint.fingerprint")  # tags that only a run that is not finished needs
 BATCH = 100  # params or tags that MLflow takes in one request
 
-Task = Callable[["Session"], None]
+Task = Callable[["Session"], object]
 
 
 class TrackedRun:
@@ -107,13 +109,16 @@ def model_run(
 
 
 def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any], artifacts: Iterable[Path]) -> None:
-    """Add figures, files and the model itself to the run of the model in this folder, after its evaluation."""
+    """Add figures, files and the model itself to the run of the model in this folder, after its evaluation.
+
+    Of figures a class only the recall: precision and F1 are in the report, and would bury the curves.
+    """
     if not params.tracking.enabled:
         return
     files = [Path(file) for file in artifacts]
     with Sender(params) as sender:
         sender.send(lambda session: session.find_or_restore(params, name, model_folder))
-        sender.send(lambda session: session.log_metrics(flattened(metrics, "/")))
+        sender.send(lambda session: session.log_metrics(_shown(metrics)))
         sender.send(lambda session: session.log_files(files))
         sender.send(lambda session: session.log_model(model_folder))
 
@@ -268,6 +273,12 @@ class Session:
 
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
+        from mlflow.exceptions import MlflowException
+
+        if status == "FINISHED":
+            for tag in UNFINISHED:
+                with contextlib.suppress(MlflowException):  # it has none
+                    self.client.delete_tag(self.run_id, tag)
         self.client.set_terminated(self.run_id, status)
 
     def log_params(self, settings: dict[str, Any]) -> None:
@@ -299,13 +310,15 @@ class Session:
         self.client.log_batch(self.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
     def log_data(self, title: str, files: list[Path]) -> None:
-        """Name the data: an md5 tag a file, and the dataset column of the UI."""
+        """Name the data: an md5 tag a file, and the dataset column of the UI, which tells the arrays from others."""
         from mlflow.entities import Dataset, DatasetInput
 
-        digests = {f"data.md5.{file.name}": _md5(file) for file in files}
-        self.set_tags(digests)
-        whole = hashlib.md5(" ".join(digests.values()).encode(), usedforsecurity=False).hexdigest()[:8]
-        source = json.dumps({"files": [file.as_posix() for file in files]})
+        arrays = [file for file in (ARRAYS / "train.npy", ARRAYS / "validation.npy") if file.exists()]
+        digests = {file: _md5(file) for file in [*arrays, *files]}
+        self.set_tags({f"data.md5.{file.name}": digest for file, digest in digests.items()})
+        known_by = " ".join(digests[file] for file in arrays or files)
+        whole = hashlib.md5(known_by.encode(), usedforsecurity=False).hexdigest()[:8]
+        source = json.dumps({"files": [file.as_posix() for file in digests]})
         dataset = Dataset(name=title[:500], digest=whole, source_type="local", source=source)
         self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset)])
 
@@ -326,15 +339,19 @@ class Session:
             inside = Path("model", file.relative_to(folder.parent).parent).as_posix()
             self.client.log_artifact(self.run_id, str(file), inside)
 
-    def find_or_restore(self, params: Params, name: str, folder: Path) -> None:
-        """Turn to the run of the model in this folder: this experiment's, else the latest, else one made from files."""
+    def find_or_restore(self, params: Params, name: str, folder: Path) -> bool:
+        """Turn to the run of the model in this folder: this experiment's, else the latest, else one made from files.
+
+        Returns whether it was made.
+        """
         runs = self._runs(f"tags.`fakeprint.model` = '{model_digest(folder)}' AND attributes.run_name = '{name}'")
         if not runs:
             self._restore(params, name, folder)
-            return
+            return True
         here = _experiment()
         own = [run for run in runs if here in _names(run)]
         self.run_id = (own or runs)[0].info.run_id
+        return False
 
     def record(self, params: Params, folders: dict[str, Path]) -> None:
         """See `fakeprint.tracking.record`."""
@@ -342,7 +359,8 @@ class Session:
         with _lock():  # two queue workers add their names to the same run
             on_board = set()
             for name, folder in folders.items():
-                self.find_or_restore(params, name, folder)
+                if self.find_or_restore(params, name, folder):
+                    self._restore_evaluation(name, folder)
                 on_board.add(self.run_id)
                 names = _names(self.client.get_run(self.run_id))
                 self._set_names([*names, here] if here not in names else names)
@@ -370,7 +388,17 @@ class Session:
         history = Path("metrics") / name / "history.csv"
         if history.exists():
             self.log_curves(_curves(history))
+        self.log_data(params.data.title, [])
         self.end("FINISHED")
+
+    def _restore_evaluation(self, name: str, folder: Path) -> None:
+        """What evaluation wrote, if it has; where it is yet to run, it will say it anew."""
+        tables = Path("metrics") / name
+        if (tables / "evaluate.json").exists():
+            self.log_metrics(_shown(read_json(tables / "evaluate.json")))
+        files = [tables / "report.txt", tables / "confusion.csv", *sorted((Path("reports") / name).glob("*.png"))]
+        self.log_files([file for file in files if file.exists()])
+        self.log_model(folder)
 
     def _runs(self, where: str) -> list[Any]:
         return self.client.search_runs([self.experiment_id], where, order_by=["attributes.start_time DESC"])
@@ -399,6 +427,13 @@ def _concerning(settings: dict[str, Any]) -> dict[str, Any]:
         kept.pop("patience", None)
         kept.pop("factor", None)
     return kept
+
+
+def _shown(metrics: dict[str, Any]) -> dict[str, float]:
+    """Of the figures a class only the recall."""
+    return flattened(
+        {key: value for key, value in metrics.items() if key == "recall" or not isinstance(value, dict)}, "/"
+    )
 
 
 def _tags(name: str, kind: str, fingerprint: str | None) -> dict[str, str]:

@@ -7,7 +7,8 @@ from hypothesis.extra.numpy import arrays
 from fakeprint.features.residual import _classes, residual
 
 IMAGES = arrays(np.uint8, st.tuples(st.integers(7, 12), st.integers(7, 12), st.just(3)))
-ALL = {"truncation": 2, "orders": [1, 2, 3], "joint": True}
+PLAIN = {"truncation": 2, "orders": [1], "steps": [1], "joint": False, "opponent": False, "srm": False}
+ALL = PLAIN | {"orders": [1, 2, 3], "steps": [1, 4], "joint": True, "opponent": True, "srm": True}
 
 
 def by_hand(plane, truncation, order, across):
@@ -24,7 +25,7 @@ def by_hand(plane, truncation, order, across):
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_agrees_with_plain_counting(order):
     image = np.random.default_rng(3).integers(100, 105, (8, 9, 3), dtype=np.uint8)
-    tables = residual(image, truncation=2, orders=[order], joint=False).reshape(2, 2, 3, -1)
+    tables = residual(image, **PLAIN | {"orders": [order]}).reshape(2, 2, 3, -1)
     for columns, across, channel in np.ndindex(2, 2, 3):
         plane = image[:, :, channel].T if columns else image[:, :, channel]
         counts = by_hand(plane, 2, order, bool(across))
@@ -35,13 +36,48 @@ def test_agrees_with_plain_counting(order):
 
 def test_a_ramp_shows_one_pattern():
     ramp = np.broadcast_to(np.arange(10, dtype=np.uint8)[None, :, None], (10, 10, 3))
-    rows, columns = np.split(residual(ramp, truncation=1, orders=[1], joint=True), 2)
-    per_channel = 27 // 4 + 4  # classes of triples of three levels: 10
+    rows, columns = np.split(residual(ramp, **PLAIN | {"truncation": 1, "joint": True}), 2)
+    per_channel = 10  # classes of the 27 triples of three levels
     for part in (rows, columns):
         tables = np.split(part, [per_channel * i for i in range(1, 7)])
         assert all(sorted(table)[-2:] == [0, 1] for table in tables)
     # Along the rows every difference is 1, down the columns 0: the pattern (0, 0, 0) is the last of its classes.
     assert rows[per_channel - 1] == 0 and columns[per_channel - 1] == 1
+
+
+def test_opponent_planes_and_steps_are_tables_like_any():
+    image = np.random.default_rng(4).integers(100, 110, (8, 9, 3), dtype=np.uint8)
+    red_green = image[:, :, 0].astype(int) - image[:, :, 1] + 100
+    as_grey = np.repeat(red_green[:, :, None], 3, axis=2).astype(np.uint8)
+    tables = residual(image, **PLAIN | {"opponent": True}).reshape(4, 5, 39)
+    np.testing.assert_array_equal(tables[:, :3], residual(image, **PLAIN).reshape(4, 3, 39))
+    np.testing.assert_array_equal(tables[:, 3], residual(as_grey, **PLAIN).reshape(4, 3, 39)[:, 0])
+    in_fours = residual((4 * (image - 100)).astype(np.uint8), **PLAIN | {"steps": [4]})
+    np.testing.assert_array_equal(in_fours, residual(image, **PLAIN))
+
+
+def test_a_lone_bright_pixel_in_the_srm_residuals():
+    image = np.full((9, 9, 3), 50, dtype=np.uint8)
+    image[4, 4] = 51
+    srm = residual(image, **PLAIN | {"srm": True})[len(residual(image, **PLAIN)) :]
+    sizes = [39] * 3 + [63], [39] * 3 + [63], [75] * 3, [75] * 3
+    square, laplacian, first, second = (
+        np.split(part, np.cumsum(size)[:-1])
+        for part, size in zip(np.split(srm, np.cumsum([sum(size) for size in sizes])[:-1]), sizes, strict=True)
+    )
+    # Square kernel, halved: 1 −1 … rounds to even, (−1 2 −1; 2 −4 2; −1 2 −1) / 2 → (0 1 0; 1 −2 1; 0 1 0).
+    # Of the 7×7 places 4 hold ±1 and one −2; the colours agree at each.
+    assert sorted(count * 49 for count in square[3] if count) == pytest.approx([1, 4, 44])
+    # Laplacian: 1 beside the pixel, −4 at it; halved: 0 (0.5 rounds to even) and −2.
+    assert sorted(count * 49 for count in laplacian[3] if count) == pytest.approx([1, 48])
+    # First differences. Least: −1 at the pixel. Greatest, negated: 1 at the pixel, −1 at the four beside it. Of 2 · 35
+    # triples each: (0 0 0), then (0 0 −1) 4 + 12 times, (0 −1 0) 2 + 4, (0 −1 1) 4, (−1 1 −1) 2.
+    for table in first:
+        assert sorted(count * 140 for count in table if count) == pytest.approx([2, 4, 6, 16, 112])
+    # Second differences. Least: −2 at the pixel, all four being so, and 0 beside it, where one is 1 and three are 0.
+    # Greatest, negated: 2 there, −1 at all eight around it.
+    for table in second:
+        assert sorted(count * 140 for count in table if count) == pytest.approx([2, 2, 4, 4, 4, 8, 12, 104])
 
 
 def test_classes_merge_sign_and_direction():
@@ -59,7 +95,7 @@ def test_classes_merge_sign_and_direction():
 def test_tables_sum_to_one_and_mirrors_change_nothing(image):
     features = residual(image, **ALL)
     assert features.dtype == np.float32
-    assert abs(features.sum(dtype=np.float64) - 3 * 2 * (3 + 3 + 1)) < 1e-4
+    assert abs(features.sum(dtype=np.float64) - (3 * 2 * (2 * 2 * 5 + 1) + 2 * (3 + 1) + 2 * 3)) < 1e-3
     for mirrored in (image[:, ::-1], image[::-1]):
         np.testing.assert_array_equal(residual(mirrored, **ALL), features)
 

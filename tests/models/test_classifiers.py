@@ -6,10 +6,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import skops.io
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 
 from fakeprint import params
 from fakeprint.data.arrays import Dataset
@@ -24,7 +27,9 @@ from fakeprint.models.classifiers import (
     load_classifier,
     save_classifier,
 )
+from fakeprint.models.kernel_svm import MOST_ROWS, KernelSVM
 from fakeprint.models.neighbours import plot_sweep, search
+from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
 DATASET = asdict(Dataset(["a", "b", "c"], ["a", "b", "c"], 32, "squash", 10**6))
 SETTINGS = {
@@ -167,6 +172,39 @@ def test_sqrt_standard_equals_scaling_by_hand():
     peer = LogisticRegression(C=0.5, max_iter=5000).fit(scaler.transform(roots[0]), TRAIN[1])
     expected = peer.predict_proba(scaler.transform(roots[1]))
     np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shrinkage", ["auto", 0.0, 0.3])
+def test_lda_equals_scikit_learn(shrinkage):
+    (x, y), queries = TRAIN, VALIDATION[0].astype(np.float64)
+    x = np.column_stack([x, x[:, 0] * x[:, 1], np.random.default_rng(0).normal(size=(len(x), 3))]).astype(np.float64)
+    queries = np.column_stack([queries, queries[:, 0] * queries[:, 1], np.ones((len(queries), 3))])
+    peer = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x[:-7], y[:-7])
+    ours = ShrinkageLDA(shrinkage).fit(x[:-7], y[:-7])
+    np.testing.assert_allclose(ours.coef_, peer.coef_, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-4)
+    np.testing.assert_array_equal(ours.predict(queries), peer.predict(queries))
+
+
+def test_lda_bears_a_constant_feature():
+    x = np.column_stack([TRAIN[0], np.full(len(TRAIN[0]), 0.25)]).astype(np.float64)
+    assert np.mean(ShrinkageLDA().fit(x, TRAIN[1]).predict(x) == TRAIN[1]) > 0.97
+
+
+def test_kernel_svm_equals_scikit_learn():
+    (x, y), queries = TRAIN, VALIDATION[0].astype(np.float64)
+    x, folds = x.astype(np.float64), _folds(y, np.arange(len(y)), seed=5)
+    peer = CalibratedClassifierCV(SVC(C=3, gamma=0.5), cv=folds, ensemble=False).fit(x, y)
+    ours = KernelSVM(C=3, gamma=0.5).fit(x, y, folds)
+    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-6)
+    np.testing.assert_array_equal(ours.predict(queries), peer.predict(queries))
+    assert len(ours.support_rows_) < len(x)
+
+
+def test_kernel_svm_refuses_what_does_not_fit_in_memory():
+    rows = np.zeros((MOST_ROWS + 1, 1))
+    with pytest.raises(InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* or data.per_class$"):
+        KernelSVM().fit(rows, np.zeros(len(rows)), [])
 
 
 def test_copies_stay_with_their_originals_in_calibration():

@@ -36,14 +36,14 @@ def test_dropout_retrains_the_networks_and_only_them(clone: Clone) -> None:
     with sqlite3.connect(clone.root / "mlflow.db") as database:
         dropouts = {value for (value,) in database.execute("select value from params where key like '%dropout'")}
         names = {value for (value,) in database.execute("select value from tags")}
-    assert {"0.5", "0.3"} <= dropouts
+    assert {"0.2", "0.3"} <= dropouts
     assert "less-dropout" in names
     shown = clone.dvc("exp", "show", "--csv")
     assert "less-dropout" in shown
 
 
 def test_one_network_s_own_dropout_retrains_it_alone(clone: Clone) -> None:
-    stages = experiment(clone, "models.hist_cnn.dropout=0.2")
+    stages = experiment(clone, "models.hist_cnn.dropout=0.4")
     assert "train@hist_cnn" in stages
     assert "train@three_cnn" not in stages
 

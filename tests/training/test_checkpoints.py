@@ -1,5 +1,6 @@
 """Checkpoints: whose they are, and that they appear whole."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def test_saves_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in kept.path.parent.iterdir()] == ["x.pt"]
     kept.remove()
     assert kept.load() is None
+
+
+def test_leftovers_of_killed_processes_go_in_time(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "x.pt")
+    old, fresh = tmp_path / ".y.12.partial.pt", tmp_path / ".x.34.partial.pt"
+    for leftover in (old, fresh):
+        leftover.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    kept.remove()
+    assert list(tmp_path.iterdir()) == [fresh]  # another process may be about to move it into place
 
 
 def test_a_damaged_checkpoint_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    return list((folder / ".fakeprint" / "checkpoints").glob("*.pt"))
+    return list((folder / ".fakeprint" / "checkpoints").glob("three_cnn-*.pt"))
 
 
 @pytest.fixture(scope="module")

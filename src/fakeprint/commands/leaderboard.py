@@ -15,7 +15,8 @@ SUBMISSION = Path("data/submission/submission.csv")
 
 def add_parser(subparsers: Any) -> None:
     """Add the subcommand to `python -m fakeprint`."""
-    subparsers.add_parser("leaderboard", help="how the models stand, and where the submission lies")
+    parser = subparsers.add_parser("leaderboard", help="how the models stand, and where the submission lies")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:

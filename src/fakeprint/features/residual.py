@@ -1,62 +1,117 @@
 """Residual: what neighbouring pixels of a generator's output do together, once the scene is taken away."""
 
 import functools
-from collections.abc import Iterator
 
 import numpy as np
 
-LENGTH = 3  # neighbours in a row whose differences are counted together
+LENGTH = 3  # differences in a row that are counted together
 
 
-def residual(image: np.ndarray, truncation: int, orders: list[int], joint: bool) -> np.ndarray:
+def residual(
+    image: np.ndarray, truncation: int, orders: list[int], steps: list[int], joint: bool, opponent: bool, srm: bool
+) -> np.ndarray:
     """Co-occurrences of truncated pixel differences.
 
-    Differences of 1st, 2nd and 3rd order along rows and along columns are clipped at ±truncation, and what LENGTH
-    neighbours in a row (along the difference and across it) show is counted, a channel (SPAM: Pevný, Bas and Fridrich
-    2010); `joint` also counts what red, green and blue show at one pixel. Patterns that differ in sign or direction only
-    are counted as one (the symmetries of SRM: Fridrich and Kodovský 2012), which makes the table three times smaller and
-    blind to mirroring. Rows and columns stay apart: upsampling need not treat them alike.
+    Differences of 1st, 2nd and 3rd order along rows and along columns are divided by a step, rounded and clipped at
+    ±truncation, and what LENGTH of them in a row (along the difference and across it) show is counted, a channel (SPAM:
+    Pevný, Bas and Fridrich 2010). Patterns that differ in sign or direction only are counted as one (the symmetries of
+    SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and blind to mirroring. Rows and
+    columns stay apart: upsampling need not treat them alike. Three options add to this:
+
+    opponent: the planes red − green and blue − green count as two channels more.
+    joint: what red, green and blue show at one pixel, at the finest step.
+    srm: residuals of SRM that look both ways at once: two 3×3 kernels, and the least and greatest of four differences.
 
     image: uint8 (H, W, 3) RGB. Returns float32 (D,); each table of co-occurrences sums to one.
     """
     levels = 2 * truncation + 1
     along = _classes(levels, LENGTH, reverse=True)
     colours = _classes(levels, 3, reverse=False)
+    planes = _planes(image, opponent)
     tables = []
     for order in orders:
-        for planes in _turned(image):
-            differences = _truncated(planes, order, truncation)
-            tables += [_merged(_patterns(differences, levels, axis), along) for axis in (2, 1)]
-            if joint:
-                tables.append(_merged(_colour_patterns(differences, levels), colours))
+        for turned in (planes, np.ascontiguousarray(planes.transpose(0, 2, 1))):
+            differences = np.diff(turned, n=order, axis=2)
+            for step in steps:
+                truncated = _truncated(differences, step, truncation)
+                tables += [_merged(_patterns(truncated, levels, axis), along) for axis in (2, 1)]
+                if joint and step == min(steps):
+                    tables.append(_merged(_colour_patterns(truncated, levels), colours))
+    if srm:
+        tables += _srm(planes[:3], truncation, along, colours)
     return np.concatenate(tables).astype(np.float32)
 
 
-def _turned(image: np.ndarray) -> Iterator[np.ndarray]:
-    """The planes int16 (3, H, W), and transposed: differences along the last axis then run along columns."""
+def _srm(planes: np.ndarray, truncation: int, along: np.ndarray, colours: np.ndarray) -> list[np.ndarray]:
+    levels = 2 * truncation + 1
+    undirected = _classes(levels, LENGTH, reverse=True, sign=False)
+    tables = []
+    for kernel in (_square(planes), _laplacian(planes)):
+        truncated = _truncated(kernel, 2, truncation)
+        tables.append(_merged(_patterns_both_ways(truncated, levels), along))
+        tables.append(_merged(_colour_patterns(truncated, levels), colours))
+    for four in (_first_differences(planes), _second_differences(planes)):
+        # The greatest of an image is the least of its negative: both tell the same, and are counted together.
+        ends = [_truncated(end, 1, truncation) for end in (four.min(axis=0), -four.max(axis=0))]
+        tables.append(_merged(_patterns_both_ways(ends[0], levels) + _patterns_both_ways(ends[1], levels), undirected))
+    return tables
+
+
+def _planes(image: np.ndarray, opponent: bool) -> np.ndarray:
+    """Red, green, blue and, with `opponent`, red − green and blue − green: int16 (3 or 5, H, W)."""
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.int16)
-    yield planes
-    yield np.ascontiguousarray(planes.transpose(0, 2, 1))
+    return np.concatenate([planes, planes[[0, 2]] - planes[1]]) if opponent else planes
 
 
-def _truncated(planes: np.ndarray, order: int, truncation: int) -> np.ndarray:
-    """Differences along the last axis, clipped and counted from 0: int16 (3, H, W − order)."""
-    return np.clip(np.diff(planes, n=order, axis=2), -truncation, truncation) + np.int16(truncation)
+def _truncated(differences: np.ndarray, step: int, truncation: int) -> np.ndarray:
+    """Differences in steps, rounded, clipped at ±truncation and counted from 0: int16."""
+    in_steps = differences if step == 1 else np.rint(differences / np.float32(step)).astype(np.int16)
+    return np.clip(in_steps, -truncation, truncation) + np.int16(truncation)
 
 
-def _patterns(differences: np.ndarray, levels: int, axis: int) -> np.ndarray:
-    """How often each pattern of LENGTH neighbours along the axis occurs, a channel: (3, levels ** LENGTH)."""
-    places = differences.shape[axis] - LENGTH + 1
-    pattern = differences.take(range(places), axis=axis)
-    for step in range(1, LENGTH):
-        pattern = pattern * np.int16(levels) + differences.take(range(step, step + places), axis=axis)
-    kinds = levels**LENGTH
-    return np.stack([np.bincount(plane.ravel(), minlength=kinds) for plane in pattern])
+def _square(planes: np.ndarray) -> np.ndarray:
+    """SRM's 3×3 square kernel, 2nd differences of 2nd differences: (3, H − 2, W − 2)."""
+    return np.diff(np.diff(planes, n=2, axis=2), n=2, axis=1)
 
 
-def _colour_patterns(differences: np.ndarray, levels: int) -> np.ndarray:
+def _laplacian(planes: np.ndarray) -> np.ndarray:
+    """Each pixel against the four beside it: (3, H − 2, W − 2)."""
+    return _first_differences(planes).sum(axis=0, dtype=np.int16)
+
+
+def _first_differences(planes: np.ndarray) -> np.ndarray:
+    """The four neighbours less the pixel: (4, 3, H − 2, W − 2)."""
+    neighbours = [planes[:, :-2, 1:-1], planes[:, 2:, 1:-1], planes[:, 1:-1, :-2], planes[:, 1:-1, 2:]]
+    return np.stack(neighbours) - planes[:, 1:-1, 1:-1]
+
+
+def _second_differences(planes: np.ndarray) -> np.ndarray:
+    """Opposite neighbours less twice the pixel, down, across and along both diagonals: (4, 3, H − 2, W − 2)."""
+    pairs = [
+        planes[:, :-2, 1:-1] + planes[:, 2:, 1:-1],
+        planes[:, 1:-1, :-2] + planes[:, 1:-1, 2:],
+        planes[:, :-2, :-2] + planes[:, 2:, 2:],
+        planes[:, :-2, 2:] + planes[:, 2:, :-2],
+    ]
+    return np.stack(pairs) - 2 * planes[:, 1:-1, 1:-1]
+
+
+def _patterns(truncated: np.ndarray, levels: int, axis: int) -> np.ndarray:
+    """How often each pattern of LENGTH neighbours along the axis occurs, a channel: (channels, levels ** LENGTH)."""
+    lines = truncated if axis == 2 else truncated.transpose(0, 2, 1)
+    base = np.int16(levels)
+    pattern = (lines[:, :, :-2] * base + lines[:, :, 1:-1]) * base + lines[:, :, 2:]
+    return np.stack([np.bincount(plane.ravel(order="K"), minlength=levels**LENGTH) for plane in pattern])
+
+
+def _patterns_both_ways(truncated: np.ndarray, levels: int) -> np.ndarray:
+    """Patterns along rows and along columns, counted together."""
+    return _patterns(truncated, levels, axis=2) + _patterns(truncated, levels, axis=1)
+
+
+def _colour_patterns(truncated: np.ndarray, levels: int) -> np.ndarray:
     """How often each pattern of the three channels at one pixel occurs: (1, levels³)."""
-    red, green, blue = differences
+    red, green, blue = truncated[:3]
     pattern = (red * np.int16(levels) + green) * np.int16(levels) + blue
     return np.bincount(pattern.ravel(), minlength=levels**3)[None]
 
@@ -68,10 +123,12 @@ def _merged(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache
-def _classes(levels: int, length: int, reverse: bool) -> np.ndarray:
-    """The class (0, 1, …) of each pattern: those that differ in sign, or (with `reverse`) in direction, share one."""
+def _classes(levels: int, length: int, reverse: bool, sign: bool = True) -> np.ndarray:
+    """The class (0, 1, …) of each pattern: those that differ in `sign`, or in direction (`reverse`), share one."""
     pattern = np.indices((levels,) * length).reshape(length, -1)
-    alike = [pattern, levels - 1 - pattern]
+    alike = [pattern]
+    if sign:
+        alike.append(levels - 1 - pattern)
     if reverse:
         alike += [each[::-1] for each in alike]
     weights = levels ** np.arange(length)[::-1]

@@ -7,24 +7,25 @@ from typing import Any
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, LinearSVC
+from sklearn.svm import LinearSVC
 from threadpoolctl import threadpool_limits
 
 from fakeprint import params
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import read_json, write_json
+from fakeprint.models.kernel_svm import KernelSVM
 from fakeprint.models.neighbours import (
     Neighbours,
     fit_neighbours,
     load_neighbours,
     save_neighbours,
 )
+from fakeprint.models.shrinkage_lda import ShrinkageLDA
 from fakeprint.models.skops_files import load_pipeline, save_pipeline
 
 CALIBRATION_FOLDS = 3
@@ -97,10 +98,11 @@ def fit(
     calibrated = isinstance(estimator, CalibratedClassifierCV)
     if calibrated:
         estimator.set_params(cv=_folds(y_train, parents, seed), n_jobs=workers or -1)
-    steps = [("scale", StandardScaler())] * standard + [("classify", estimator)]
+    pipeline = Pipeline([("scale", StandardScaler())] * standard + [("classify", estimator)])
+    folds = {"classify__folds": _folds(y_train, parents, seed)} if isinstance(estimator, KernelSVM) else {}
     # One thread a fold, however many folds run at once: sums in another order would differ in the last bit.
     with threadpool_limits(1 if calibrated else None):
-        pipeline = Pipeline(steps).fit(x_train, y_train)
+        pipeline.fit(x_train, y_train, **folds)
     if calibrated:  # what is stored holds neither the folds nor anything of this machine
         estimator.set_params(cv=CALIBRATION_FOLDS, n_jobs=None)
     if isinstance(estimator, RandomForestClassifier):
@@ -116,12 +118,12 @@ def _svm_linear(settings: params.LinearSVM, seed: int, workers: int | None) -> C
     return CalibratedClassifierCV(LinearSVC(C=settings.C, max_iter=20_000, random_state=seed), ensemble=False)
 
 
-def _svm_rbf(settings: params.RBFSVM, seed: int, workers: int | None) -> CalibratedClassifierCV:
-    return CalibratedClassifierCV(SVC(C=settings.C, gamma=settings.gamma, cache_size=1000), ensemble=False)
+def _svm_rbf(settings: params.RBFSVM, seed: int, workers: int | None) -> KernelSVM:
+    return KernelSVM(C=settings.C, gamma=settings.gamma)
 
 
-def _lda(settings: params.LDA, seed: int, workers: int | None) -> LinearDiscriminantAnalysis:
-    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=settings.shrinkage)
+def _lda(settings: params.LDA, seed: int, workers: int | None) -> ShrinkageLDA:
+    return ShrinkageLDA(shrinkage=settings.shrinkage)
 
 
 def _boosting(settings: params.Boosting, seed: int, workers: int | None) -> HistGradientBoostingClassifier:

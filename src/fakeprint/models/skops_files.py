@@ -25,6 +25,8 @@ else:
 
 # What skops does not trust by itself and the classifiers here are made of. Nothing else is ever loaded.
 TRUSTED = (
+    "fakeprint.models.kernel_svm.KernelSVM",
+    "fakeprint.models.shrinkage_lda.ShrinkageLDA",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",

@@ -3,10 +3,12 @@
 Its name is a hash of all that decides what the run computes, so that no run ever goes on from another's.
 """
 
+import contextlib
 import hashlib
 import json
 import pickle
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +52,15 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        """Training has finished and its outputs are written."""
+        """Training has finished and its outputs are written.
+
+        Goes with what processes killed in the middle of a save have left: no save takes an hour.
+        """
         self.path.unlink(missing_ok=True)
+        for leftover in self.path.parent.glob(".*.partial.pt"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - leftover.stat().st_mtime > 3600:
+                    leftover.unlink()
 
 
 def checkpoint(name: str, settings: dict[str, Any], arrays: Iterable[np.ndarray], root: Path) -> Checkpoint:
