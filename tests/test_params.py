@@ -57,7 +57,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"run__classifiers": ["ldaa"]}, "run.classifiers: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"run__ensembles": ["averge"]}, "run.ensembles: 'averge' is unknown; did you mean 'average'?"),
         ({"run__classifiers": ["lda", "lda"]}, "run: lda stands more than once; every model needs a name of its own"),
-        ({"run__features": ["hsv_joint"]}, "classifiers.svm_linear.features: 'residual' is unknown; known: hsv_joint"),
+        ({"run__features": ["hsv_joint"]}, "classifiers.lda.features: 'residual' is unknown; known: hsv_joint"),
         ({"ensembles__average__members": ["ldaa"]}, "ensembles.average.members: 'ldaa' is unknown; did you mean 'lda'"),
         ({"ensembles__average__weights": [1.0]}, "ensembles.average: 1 weights for 4 members"),
         ({"submit__model": "champ"}, "submit.model: 'champ' is unknown; did you mean 'champion'?"),

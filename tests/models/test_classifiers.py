@@ -28,7 +28,7 @@ from fakeprint.models.classifiers import (
     save_classifier,
 )
 from fakeprint.models.kernel_svm import MOST_ROWS, KernelSVM
-from fakeprint.models.neighbours import plot_sweep, search
+from fakeprint.models.neighbours import BLOCK, plot_sweep, search
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
 DATASET = asdict(Dataset(["a", "b", "c"], ["a", "b", "c"], 32, "squash", 10**6))
@@ -96,10 +96,11 @@ def test_same_seed_same_bytes_whatever_the_workers(method, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize("count", [200, 2 * BLOCK + 3])
 @pytest.mark.parametrize("metric", ["l1", "l2"])
-def test_search_equals_brute_force(metric):
+def test_search_equals_brute_force(metric, count):
     rng = np.random.default_rng(2)
-    rows, queries = rng.random((200, 16), dtype=np.float32), rng.random((50, 16), dtype=np.float32)
+    rows, queries = rng.random((count, 16), dtype=np.float32), rng.random((50, 16), dtype=np.float32)
     distances, nearest = search(rows, queries, 7, metric)
     gaps = queries[:, None].astype(np.float64) - rows[None]
     exact = np.abs(gaps).sum(axis=2) if metric == "l1" else (gaps**2).sum(axis=2)

@@ -92,6 +92,7 @@ TINY = {
     "run.networks": ["hist_cnn", "three_cnn"],
     "run.ensembles": ["average"],
     "prepare.image_size": 32,
+    "features.spectrum.bins": 16,
     "classifiers.knn.features": ["hsv_hist"],
     "classifiers.lda.features": ["hsv_hist", "spectrum"],
     "ensembles.average.members": ["lda", "hist_cnn"],

@@ -106,5 +106,5 @@ def test_dvc_shows_metrics_params_and_plots(clone: Clone) -> None:
     assert "model.dropout" in clone.dvc("params", "diff")
     clone.dvc("plots", "show", "-o", "page")
     page = (clone.root / "page/index.html").read_text()
-    assert "history.csv" in page
-    assert "confusion.csv" in page
+    assert "metrics_hist_cnn_history_csv" in page
+    assert "metrics_lda_confusion_csv" in page

@@ -2,6 +2,7 @@
 
 import functools
 
+import cv2
 import numpy as np
 
 LENGTH = 3  # differences in a row that are counted together
@@ -26,7 +27,7 @@ def residual(
     """
     levels = 2 * truncation + 1
     along = _classes(levels, LENGTH, reverse=True)
-    colours = _classes(levels, 3, reverse=False)
+    colours = _classes(levels, LENGTH, reverse=False)
     planes = _planes(image, opponent)
     tables = []
     for order in orders:
@@ -64,9 +65,10 @@ def _planes(image: np.ndarray, opponent: bool) -> np.ndarray:
 
 
 def _truncated(differences: np.ndarray, step: int, truncation: int) -> np.ndarray:
-    """Differences in steps, rounded, clipped at ±truncation and counted from 0: int16."""
+    """Differences in steps, rounded, clipped at ±truncation and counted from 0: uint8 if patterns fit, or uint16."""
     in_steps = differences if step == 1 else np.rint(differences / np.float32(step)).astype(np.int16)
-    return np.clip(in_steps, -truncation, truncation) + np.int16(truncation)
+    counted = np.clip(in_steps, -truncation, truncation) + np.int16(truncation)
+    return counted.astype(np.uint8 if (2 * truncation + 1) ** LENGTH <= 256 else np.uint16)
 
 
 def _square(planes: np.ndarray) -> np.ndarray:
@@ -98,10 +100,11 @@ def _second_differences(planes: np.ndarray) -> np.ndarray:
 
 def _patterns(truncated: np.ndarray, levels: int, axis: int) -> np.ndarray:
     """How often each pattern of LENGTH neighbours along the axis occurs, a channel: (channels, levels ** LENGTH)."""
-    lines = truncated if axis == 2 else truncated.transpose(0, 2, 1)
-    base = np.int16(levels)
-    pattern = (lines[:, :, :-2] * base + lines[:, :, 1:-1]) * base + lines[:, :, 2:]
-    return np.stack([np.bincount(plane.ravel(order="K"), minlength=levels**LENGTH) for plane in pattern])
+    if axis == 2:
+        first, second, third = truncated[:, :, :-2], truncated[:, :, 1:-1], truncated[:, :, 2:]
+    else:
+        first, second, third = truncated[:, :-2], truncated[:, 1:-1], truncated[:, 2:]
+    return _counts((first * truncated.dtype.type(levels) + second) * truncated.dtype.type(levels) + third, levels)
 
 
 def _patterns_both_ways(truncated: np.ndarray, levels: int) -> np.ndarray:
@@ -112,8 +115,14 @@ def _patterns_both_ways(truncated: np.ndarray, levels: int) -> np.ndarray:
 def _colour_patterns(truncated: np.ndarray, levels: int) -> np.ndarray:
     """How often each pattern of the three channels at one pixel occurs: (1, levels³)."""
     red, green, blue = truncated[:3]
-    pattern = (red * np.int16(levels) + green) * np.int16(levels) + blue
-    return np.bincount(pattern.ravel(), minlength=levels**3)[None]
+    base = truncated.dtype.type(levels)
+    return _counts(((red * base + green) * base + blue)[None], levels)
+
+
+def _counts(patterns: np.ndarray, levels: int) -> np.ndarray:
+    """How often each number below levels ** LENGTH occurs in each plane; OpenCV counts faster than NumPy."""
+    kinds = levels**LENGTH
+    return np.stack([cv2.calcHist([plane], [0], None, [kinds], [0, kinds]).ravel() for plane in patterns])
 
 
 def _merged(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:

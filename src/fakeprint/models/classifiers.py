@@ -44,7 +44,7 @@ CLASSIFIERS: dict[str, ClassifierEntry] = {
     "logistic": ClassifierEntry("multinomial logistic regression", "scikit-learn LogisticRegression"),
     "svm_linear": ClassifierEntry("linear SVM with calibrated probabilities", "scikit-learn LinearSVC; Platt 1999"),
     "svm_rbf": ClassifierEntry("RBF-kernel SVM with calibrated probabilities", "scikit-learn SVC; Platt 1999"),
-    "lda": ClassifierEntry("linear discriminant analysis, shrunk covariance", "Ledoit and Wolf 2004; scikit-learn"),
+    "lda": ClassifierEntry("linear discriminant analysis, shrunk covariance", "Ledoit and Wolf 2004"),
     "boosting": ClassifierEntry("gradient boosting of histogram trees", "scikit-learn HistGradientBoostingClassifier"),
     "forest": ClassifierEntry("random forest", "Breiman 2001; scikit-learn RandomForestClassifier"),
 }
