@@ -43,7 +43,8 @@ def test_dropout_retrains_the_networks_and_only_them(clone: Clone) -> None:
 
 
 def test_one_network_s_own_dropout_retrains_it_alone(clone: Clone) -> None:
-    stages = experiment(clone, "models.hist_cnn.dropout=0.4")
+    clone.edit("params.yaml", {"models.hist_cnn.dropout": 0.4})
+    stages = ran(clone.dvc("repro", "--dry"))
     assert "train@hist_cnn" in stages
     assert "train@three_cnn" not in stages
 
