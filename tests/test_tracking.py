@@ -141,7 +141,7 @@ def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
     tracking.record(settings, ["hist_cnn"])
     (run,) = runs()
     shown = run.data.params
-    assert shown["dropout"] == "0.5"
+    assert shown["dropout"] == "0.2"
     assert shown["options.bins"] == "16"
     assert shown["train.transforms.flip.p"] == "0.5"
     assert not [key for key in shown if "rotation" in key or "enabled" in key]
