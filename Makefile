@@ -24,7 +24,8 @@ lint: env
 	@ruff format --check .
 	@mypy
 
-bench: env
+bench: env ## speed against peers, one table a script
+	@python -m dvc repro --quiet
 	@for script in knn features augmentation training pipeline; do python -m benchmarks.$$script || exit 1; done
 
 env: .venv/.installed

@@ -88,11 +88,12 @@ def draw_images(folder: Path, count: int) -> Path:
 
 def pipeline(folder: Path, images: Path) -> Path:
     """Fakeprint's own pipeline on these images, narrowed to a quick classifier, reproduced once."""
-    kept = shutil.ignore_patterns(".*", "metrics", "models", "reports", "mlflow.db", "mlartifacts", "dvc.lock")
-    shutil.copytree(ROOT, folder, ignore=kept)
-    for generated in (folder / "data").iterdir():
-        if generated.is_dir() and generated.name != "demo":
-            shutil.rmtree(generated)
+    parts = ["src", "stages", "data", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore"]
+    listed = ["git", "ls-files", "-z", *parts]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     yaml = YAML()
     params = yaml.load((folder / "params.yaml").read_text())
     params["data"].update(path=str(images), title="benchmark")

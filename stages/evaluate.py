@@ -54,7 +54,8 @@ def main() -> None:
         for picture, figure in pictures.items():
             plots.save(figure, partial / f"{picture}.png")
 
-    artifacts = [tables / "report.txt", tables / "confusion.csv", *(reports / f"{picture}.png" for picture in pictures)]
+    written_tables = [tables / name for name in ("report.txt", "report.csv", "report.json", "confusion.csv")]
+    artifacts = [*written_tables, *(reports / f"{picture}.png" for picture in pictures)]
     tracking.attach(settings, name, Path("models") / name, figures, artifacts)
 
 

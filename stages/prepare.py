@@ -1,9 +1,10 @@
 """prepare: every image of the manifest as RGB of one size, one array a split and an index beside it."""
 
 from fakeprint import params
-from fakeprint.data import arrays
+from fakeprint.data.arrays import SPLITS, Dataset, save_dataset
 from fakeprint.data.containers import open_container
 from fakeprint.data.manifest import load_manifest
+from fakeprint.data.preparation import write_split
 from fakeprint.data.sources import class_names, classes_of
 from fakeprint.errors import one_line_errors
 
@@ -14,11 +15,11 @@ def main() -> None:
     data, wanted = settings.data, settings.prepare
     manifest = load_manifest()
     classes = classes_of(manifest.loc[manifest["split"] == "train", "label"])
-    dataset = arrays.Dataset(classes, class_names(data, classes), wanted.image_size, wanted.resize, data.max_pixels)
+    dataset = Dataset(classes, class_names(data, classes), wanted.image_size, wanted.resize, data.max_pixels)
     container = open_container(data.path)
-    for split in arrays.SPLITS:
-        arrays.write_split(split, manifest[manifest["split"] == split], container, dataset, settings.run.workers)
-    arrays.save_dataset(dataset)
+    for split in SPLITS:
+        write_split(split, manifest[manifest["split"] == split], container, dataset, settings.run.workers)
+    save_dataset(dataset)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pandas as pd
 
 from fakeprint import params
 from fakeprint.data.arrays import load_dataset
-from fakeprint.data.submission_form import FORM
+from fakeprint.data.manifest import FORM
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation import submission
 from fakeprint.evaluation.champion import CHAMPION, champion_name

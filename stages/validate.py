@@ -11,9 +11,9 @@ from fakeprint import params, seeds
 from fakeprint.data import report, validation
 from fakeprint.data.checks import duplicates_table
 from fakeprint.data.decode import decode
-from fakeprint.data.manifest import save_manifest
+from fakeprint.data.manifest import FORM, save_manifest
 from fakeprint.data.sources import Source, class_names, open_source
-from fakeprint.data.submission_form import FORM, submission_form
+from fakeprint.data.submission_form import submission_form
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.files import write_json, written, written_folder
 

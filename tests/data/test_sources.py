@@ -237,3 +237,5 @@ def test_classes_and_their_names(tmp_path: Path) -> None:
     assert class_names(data(tmp_path, class_names={0: "StyleGAN"}), ["0", "1"]) == ["StyleGAN", "1"]
     with pytest.raises(InputError, match=r"data.class_names: the source has no class 'Rael'; did you mean 'Real'\?"):
         class_names(data(tmp_path, class_names={"Rael": "photograph"}), ["Fake", "Real"])
+    with pytest.raises(InputError, match=r"data.class_names: 'Real' would be the name of 2 classes: Fake, Real"):
+        class_names(data(tmp_path, class_names={"Fake": "Real"}), ["Fake", "Real"])

@@ -59,7 +59,14 @@ def train(folder: Path, name: str = "three_cnn") -> subprocess.CompletedProcess[
 def until_epoch_2(folder: Path, how: signal.Signals, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
     """Start the stage and send it a signal when its second epoch is printed."""
     process = subprocess.Popen(
-        command(name), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(name),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the stage.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
     lines = []
@@ -127,13 +134,13 @@ def test_killed_it_goes_on_and_ends_the_same(
 
 
 def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
-    main = repository(tmp_path / "main", epochs=60)
+    main = repository(tmp_path / "main", epochs=600)
     copy = main / ".dvc" / "tmp" / "exps" / "tmpcopy"
     shutil.copytree(main, copy, ignore=shutil.ignore_patterns(".dvc"))
     stopped = until_epoch_2(copy, signal.SIGINT)
     assert stopped.returncode == 130
     last = stopped.stderr.strip().splitlines()[-1]
-    assert "three_cnn: interrupted; " in last and "of 60 epochs are kept" in last
+    assert "three_cnn: interrupted; " in last and "of 600 epochs are kept" in last
     assert "Traceback" not in stopped.stderr
     assert len(checkpoints(main)) == 1 and not (copy / ".fakeprint").exists()
 

@@ -1,17 +1,13 @@
 """The arrays that every model sees: one .npy of uint8 RGB images a split and an index beside it."""
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fakeprint.data.containers import Container
-from fakeprint.data.decode import decode
-from fakeprint.data.scan import each_file
-from fakeprint.errors import InputError, first_few
+from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written
 
 ARRAYS = Path("data/arrays")
@@ -68,47 +64,6 @@ def resized(rgb: np.ndarray, size: int, how: str) -> np.ndarray:
         return np.ascontiguousarray(rgb)
     picture = Image.fromarray(np.ascontiguousarray(rgb))
     return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
-
-
-def write_split(
-    split: str,
-    rows: pd.DataFrame,
-    container: Container,
-    dataset: Dataset,
-    workers: int | None,
-    folder: Path = ARRAYS,
-) -> None:
-    """Write <split>.npy and <split>.parquet, in the order of `rows` (image_id, label, path of the manifest).
-
-    Processes write their images into one mapped file, so that no array larger than a batch is held in memory.
-
-    Raises:
-        InputError: a file that `validate` could read can be read no more.
-    """
-    with written(folder / f"{split}.npy") as partial_path:
-        shape = (len(rows), dataset.image_size, dataset.image_size, 3)
-        with partial_path.open("wb") as file:
-            np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            start = file.tell()
-            file.truncate(start + int(np.prod(shape)))
-        use = partial(_write_image, path=partial_path.absolute(), start=start, dataset=dataset)
-        results = each_file(container, rows["path"].tolist(), dataset.max_pixels, use, workers, f"prepare {split}")
-        lost = [name for name, result in zip(rows["path"], results, strict=True) if result is not None]
-        if lost:
-            raise InputError(
-                f"{container.path}: {len(lost)} file(s) changed since validate: {first_few(lost)}; run "
-                "`dvc repro --force validate`"
-            )
-    classes = {label: number for number, label in enumerate(dataset.classes)}
-    labels = np.array([-1 if label is None else classes[label] for label in rows["label"]], dtype=np.int64)
-    save_index(split, rows["image_id"].tolist(), labels, folder)
-
-
-def _write_image(content: bytes, row: int, path: Path, start: int, dataset: Dataset) -> None:
-    pixels = resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
-    with path.open("r+b") as file:
-        file.seek(start + row * pixels.nbytes)
-        file.write(pixels.tobytes())
 
 
 def save_index(split: str, image_ids: list[str], labels: np.ndarray, folder: Path = ARRAYS) -> None:

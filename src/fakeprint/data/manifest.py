@@ -1,4 +1,4 @@
-"""The manifest: every usable image of a source, with its final split."""
+"""The manifest: every usable image of a source, with its final split; and where the form of a submission lies."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from fakeprint.errors import InputError
 from fakeprint.files import written
 
 MANIFEST = Path("data/manifest.parquet")
+FORM = Path("data/submission_form.csv")
 COLUMNS = ["image_id", "split", "label", "path", "width", "height", "mode", "format", "bytes"]
 
 

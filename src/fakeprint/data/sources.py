@@ -54,12 +54,21 @@ def classes_of(labels: Iterable[str]) -> list[str]:
 
 
 def class_names(data: Data, classes: list[str]) -> list[str]:
-    """What reports call each class. Raises InputError where data.class_names names a class that is not there."""
+    """What reports call each class.
+
+    Raises:
+        InputError: data.class_names names a class that is not there, or two classes would be shown by one name.
+    """
     named = {str(label): name for label, name in data.class_names.items()}
     for label in named:
         if label not in classes:
             raise InputError(f"data.class_names: the source has no class '{label}'{near(label, classes)}")
-    return [named.get(label, label) for label in classes]
+    shown = [named.get(label, label) for label in classes]
+    twice = next((name for name in shown if shown.count(name) > 1), None)
+    if twice is not None:
+        alike = [label for label, name in zip(classes, shown, strict=True) if name == twice]
+        raise InputError(f"data.class_names: '{twice}' would be the name of {len(alike)} classes: {first_few(alike)}")
+    return shown
 
 
 # --- csv layout

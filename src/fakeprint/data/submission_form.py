@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pandas as pd
 
 from fakeprint.data.containers import Container
 from fakeprint.errors import InputError, first_few
 
-FORM = Path("data/submission_form.csv")
 SAMPLE = "sample_submission.csv"
 TEST = "test.csv"
 

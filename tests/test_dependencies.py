@@ -1,0 +1,59 @@
+"""Every stage depends on the code that it runs: a change to that code must rerun it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+# What no output depends on: messages, how files are written, progress, tracking. A stage depends on the blocks of
+# params.yaml that it reads, not on their definition, which grows with every model.
+NEUTRAL = ("__init__", "errors", "files", "models/__init__", "params", "progress", "tracking")
+WITHOUT_EFFECT = {f"src/fakeprint/{name}.py" for name in NEUTRAL}
+# predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.
+CLASSIFIERS = {
+    f"models/{name}.py" for name in ("classifiers", "kernel_svm", "neighbours", "shrinkage_lda", "skops_files")
+}
+NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
+FILES = {"data/decode.py", "models/ensembles.py"}
+NOT_USED = {"predict": {*CLASSIFIERS, *FILES, "features"}, "predict_classifiers": {*NETWORKS, *FILES}}
+STAGES: dict[str, dict] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def imported(path: Path) -> set[Path]:
+    """The files of the package that a file imports, within functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in filter(lambda name: name.split(".")[0] == "fakeprint", names):
+            place = SOURCE.joinpath(*name.split("."))
+            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if file.exists()}
+    return found
+
+
+def closure(stage: Path) -> set[str]:
+    """All files of the package that running this stage may load, as dvc.yaml names them."""
+    seen: set[Path] = set()
+    waiting = [stage]
+    while waiting:
+        new = {file for file in imported(waiting.pop()) if file.relative_to(ROOT).as_posix() not in WITHOUT_EFFECT}
+        waiting.extend(new - seen)
+        seen |= new
+    return {file.relative_to(ROOT).as_posix() for file in seen}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_depends_on_its_code(name: str) -> None:
+    stage = STAGES[name].get("do", STAGES[name])
+    script = stage["cmd"].split("-m stages.")[1].split()[0]
+    deps = stage["deps"]
+    assert f"stages/{script}.py" in deps
+    covered = (*deps, *(f"src/fakeprint/{part}" for part in NOT_USED.get(name, ())))
+    assert sorted(file for file in closure(ROOT / "stages" / f"{script}.py") if not file.startswith(covered)) == []
