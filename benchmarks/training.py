@@ -27,7 +27,7 @@ def compared(name: str, execution: device.Execution) -> Row:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (STEPS * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
     images = Images([pictures], rng.integers(0, CLASSES, len(pictures)))
-    run = start(settings, CLASSES, SIDE, everything.seed, execution)
+    run = start(settings, images, CLASSES, everything.seed, execution)
     inputs, labels = to_device((pictures[:batch_size], images.labels[:batch_size]), execution.device)
     criterion = torch.nn.CrossEntropyLoss(label_smoothing=settings.train.label_smoothing)
 

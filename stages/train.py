@@ -39,7 +39,7 @@ def main(name: str) -> None:
     images, files = training_images(settings.train.augmented)
     validation = load_split("validation")
     held_out = Images([validation.images], validation.labels)
-    run = start(settings, len(dataset.classes), dataset.image_size, everything.seed, execution)
+    run = start(settings, images, len(dataset.classes), everything.seed, execution)
     decides = {
         "settings": settings.model_dump(exclude={"pinned"}),
         "seed": everything.seed,
@@ -81,7 +81,8 @@ def write(run: Run, settings: NetworkSettings, dataset: Dataset) -> None:
     description = {
         "name": settings.name,
         "dataset": asdict(dataset),
-        "network": settings.model_dump(include={"dropout", "width", "normalisation", "options"}),
+        "design": asdict(run.design),
+        "options": settings.options,
         "best_epoch": best_epoch(run.accuracies),
     }
     with written_folder(Path("models") / settings.name) as folder:
@@ -91,7 +92,7 @@ def write(run: Run, settings: NetworkSettings, dataset: Dataset) -> None:
 def _value(settings: NetworkSettings, key: str) -> object:
     """The value of a pinned `model.KEY` or `train.KEY`."""
     block, name = key.split(".")
-    return getattr(settings.train if block == "train" else settings, name)
+    return getattr(settings.train if block == "train" else settings.model, name)
 
 
 if __name__ == "__main__":

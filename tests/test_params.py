@@ -43,7 +43,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"validate__on_shortcuts": "warn"}, "validate.on_shortcuts is not a parameter; did you mean 'on_shortcut'?"),
         ({"model__dropout": "much"}, "model.dropout: input should be a valid number, unable to parse string as a "),
         ({"model__dropout": 1.5}, "model.dropout: input should be less than 1, not 1.5"),
-        ({"model__normalisation": "zscore"}, "model.normalisation: input should be 'unit' or 'imagenet', not 'zscore'"),
+        (
+            {"model__normalisation": "zscore"},
+            "model.normalisation: input should be 'unit', 'imagenet' or 'dataset', not",
+        ),
         ({"prepare__image_size": 8}, "prepare.image_size: input should be greater than or equal to 16, not 8"),
         ({"train__epochs": 2.5}, "train.epochs: input should be a valid integer, got a number with a fractional part"),
         ({"train__lr": float("nan")}, "train.lr: "),
@@ -102,7 +105,7 @@ def test_several_faults_are_counted() -> None:
 def test_a_network_s_own_settings_win_and_are_named() -> None:
     own = {"dropout": 0.2, "width": None, "normalisation": None, "bins": 8, "train": {"lr": 0.1}}
     network = params.parse(changed(models__hist_cnn=own)).network("hist_cnn")
-    assert (network.dropout, network.width, network.train.lr, network.train.epochs) == (0.2, 0.25, 0.1, 24)
+    assert (network.model.dropout, network.model.width, network.train.lr, network.train.epochs) == (0.2, 0.25, 0.1, 24)
     assert network.options == {"bins": 8}
     assert network.pinned == ["model.dropout", "train.lr"]
 

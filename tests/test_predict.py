@@ -54,10 +54,10 @@ def models(tmp_path_factory):
             root / name, FittedClassifier(model, describe(name, settings, model, features, asdict(DATASET)))
         )
     torch.manual_seed(0)
-    shape = {"dropout": 0.5, "width": 0.25, "normalisation": "unit", "options": {"dilation": 1}}
+    design = networks.Design(3, SIZE, width=0.25)
     (root / "three_cnn").mkdir()
-    described = {"name": "three_cnn", "dataset": asdict(DATASET), "network": shape}
-    save_network(root / "three_cnn", networks.build("three_cnn", 3, SIZE, **shape), described)
+    described = {"name": "three_cnn", "dataset": asdict(DATASET), "design": asdict(design), "options": {}}
+    save_network(root / "three_cnn", networks.build("three_cnn", design, {}), described)
     (root / "average").mkdir()
     ensemble = {"kind": "ensemble", "name": "average", "method": "average", "dataset": asdict(DATASET)}
     ensemble |= {"members": ["lda", "knn", "three_cnn"], "weights": [0.5, 0.25, 0.25]}

@@ -220,23 +220,40 @@ class Forest(Classifier):
 
 AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest, Field(discriminator="method")]
 
-Normalisation = Literal["unit", "imagenet"]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[float, Field(gt=0, le=4)]
+Normalisation = Literal["unit", "imagenet", "dataset"]
+Side = Annotated[int, Field(ge=8, le=1024)]
+Activation = Literal["relu", "leaky_relu", "gelu", "silu"]
+Norm = Literal["batch", "group", "none"]
+Head = Literal["pool", "flatten"]
+DropoutAt = Literal["head", "blocks", "both"]
 
 
 class Model(Block):
-    """What every network shares."""
+    """What every network shares; None = as the network was published."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    width: Annotated[float, Field(gt=0, le=4)]
+    dropout: Dropout
+    width: Width
     normalisation: Normalisation
+    input_size: Side | None = None
+    activation: Activation | None = None
+    norm: Norm | None = None
+    head: Head | None = None
+    dropout_at: DropoutAt | None = None
 
 
 class Network(Block):
     """One network's overrides of `model` and `train`; None = what the shared block says."""
 
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    width: Annotated[float, Field(gt=0, le=4)] | None = None
+    dropout: Dropout | None = None
+    width: Width | None = None
     normalisation: Normalisation | None = None
+    input_size: Side | None = None
+    activation: Activation | None = None
+    norm: Norm | None = None
+    head: Head | None = None
+    dropout_at: DropoutAt | None = None
     train: dict[str, Any] = {}
 
 
@@ -314,9 +331,7 @@ class NetworkSettings(Block):
     """
 
     name: str
-    dropout: float
-    width: float
-    normalisation: Normalisation
+    model: Model
     options: dict[str, Any]
     train: Train
     pinned: list[str]
@@ -365,16 +380,16 @@ class Params(Block):
         return self
 
     def network(self, name: str) -> NetworkSettings:
-        """The effective settings of one network. Raises InputError for an unknown train key of its own."""
+        """The effective settings of one network. Raises InputError for a key of its own that is unknown or wrong."""
         own = getattr(self.models, name).model_dump()
         own_train = own.pop("train")
         shared = self.model.model_dump()
-        effective = {key: shared[key] if own[key] is None else own[key] for key in shared}
+        model = Model(**{key: shared[key] if own[key] is None else own[key] for key in shared})
         pinned = [f"model.{key}" for key in shared if own[key] is not None]
         pinned += [f"train.{key}" for key in own_train]
         train = validated(Train, _merged(self.train.model_dump(), own_train), prefix=f"models.{name}.train", name="")
         options = {key: value for key, value in own.items() if key not in shared}
-        return NetworkSettings(name=name, **effective, options=options, train=train, pinned=pinned)
+        return NetworkSettings(name=name, model=model, options=options, train=train, pinned=pinned)
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

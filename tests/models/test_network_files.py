@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,19 @@ from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.network_files import load_network, save_network
 
-SETTINGS: dict[str, Any] = {"dropout": 0.5, "width": 0.25, "normalisation": "imagenet", "options": {"bins": 8}}
+DESIGN = networks.Design(3, 32, width=0.25, normalisation="imagenet")
+OPTIONS = {"bins": 8}
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
-    network = networks.build("hist_cnn", 3, 32, **SETTINGS).to(memory_format=torch.channels_last)
+    network = networks.build("hist_cnn", DESIGN, OPTIONS).to(memory_format=torch.channels_last)
     network(torch.rand(8, 3, 32, 32))  # moves the running means
     folder = tmp_path / "hist_cnn"
     folder.mkdir()
     dataset = {"classes": ["a", "b", "c"], "image_size": 32}
-    save_network(folder, network, {"name": "hist_cnn", "dataset": dataset, "network": SETTINGS, "best_epoch": 4})
+    described = {"name": "hist_cnn", "dataset": dataset, "design": asdict(DESIGN), "options": OPTIONS, "best_epoch": 4}
+    save_network(folder, network, described)
     return folder, network.eval()
 
 
@@ -89,7 +92,7 @@ def test_weights_of_another_network(saved: tuple[Path, torch.nn.Module]) -> None
 
 def test_model_json_that_says_something_else(saved: tuple[Path, torch.nn.Module]) -> None:
     folder, _ = saved
-    change(folder, network={"dropout": 0.5})
+    change(folder, design={"dropout": 0.5})
     assert "does not hold a network of this version" in message(folder)
     change(folder, name="hist_cn")
     assert "the network 'hist_cn' is unknown; did you mean 'hist_cnn'?" in message(folder)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ def built(
     name: str, size: int = 100, width: float = 1.0, normalisation: str = "unit", **options: int
 ) -> torch.nn.Module:
     torch.manual_seed(0)
-    return networks.build(name, 5, size, 0.5, width, normalisation, {**OPTIONS[name], **options}).eval()
+    design = networks.Design(5, size, width=width, normalisation=normalisation)
+    return networks.build(name, design, {**OPTIONS[name], **options}).eval()
 
 
 def shapes(network: torch.nn.Module, size: int, *names: str) -> list[tuple[int, ...]]:
@@ -40,7 +42,7 @@ def counts(network: torch.nn.Module) -> dict[str, int]:
 
 def test_three_cnn_is_the_published_one() -> None:
     network = built("three_cnn")
-    convolved = shapes(network, 100, "block1", "block2", "block3.0", "block3", "head.1", "head.3", "head.6")
+    convolved = shapes(network, 100, "block1", "block2", "block3.0", "block3", "head.1.0", "head.2", "head.5")
     assert convolved == [(64, 50, 50), (128, 25, 25), (192, 23, 23), (192, 11, 11), (192, 4, 4), (128,), (5,)]
     assert sum(p.numel() for p in network.parameters()) == 691_781
     assert counts(network)["head"] == 393_344 + 645
@@ -63,7 +65,8 @@ def test_hist_cnn_is_the_described_one() -> None:
     ]
     convolutions = {"block1": 896 + 64, "block2": 18_496 + 128, "block3": 73_856 + 256, "block4": 295_168 + 512}
     assert counts(network) == {
-        "normalise": 0,
+        "input": 0,
+        "gather": 0,
         **convolutions,
         "block5": 1_180_160 + 1_024,
         "skip1": 4_224,
@@ -124,10 +127,59 @@ def test_normalisation_happens_inside(name: str) -> None:
     unit, imagenet = built(name, 32, 0.25), built(name, 32, 0.25, "imagenet")
     imagenet.load_state_dict(unit.state_dict())
     images = torch.rand(2, 3, 32, 32)
-    normalised = imagenet.normalise(images)
+    normalised = imagenet.input(images)
     torch.testing.assert_close(normalised[:, 0], (images[:, 0] - 0.485) / 0.229)
-    assert torch.equal(unit.normalise(images), images)
+    assert torch.equal(unit.input(images), images)
     assert not torch.allclose(unit(images), imagenet(images))
+
+
+OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
+
+
+def of_design(name: str, size: int = 32, **asked: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return networks.build(name, networks.Design(5, size, width=0.25, **asked), {}).eval()
+
+
+def kinds(network: torch.nn.Module, kind: type[torch.nn.Module]) -> int:
+    return sum(isinstance(layer, kind) for layer in network.modules())
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_the_design_asks_for_is_built(name: str) -> None:
+    images = torch.rand(2, 3, 32, 32)
+    assert kinds(of_design(name, activation="gelu"), torch.nn.GELU) > 0
+    assert kinds(of_design(name, activation="gelu"), torch.nn.ReLU | torch.nn.LeakyReLU) == 0
+    assert kinds(of_design(name, norm="group"), torch.nn.BatchNorm2d) == 0
+    assert kinds(of_design(name, norm="group"), torch.nn.GroupNorm) == kinds(of_design(name), torch.nn.BatchNorm2d)
+    assert kinds(of_design(name, norm="none"), torch.nn.GroupNorm | torch.nn.BatchNorm2d) == 0
+    everywhere = kinds(of_design(name, dropout_at="both"), torch.nn.Dropout2d)
+    assert everywhere >= 3
+    assert kinds(of_design(name, dropout_at="blocks"), torch.nn.Dropout2d) == everywhere
+    assert kinds(of_design(name, dropout_at="blocks"), torch.nn.Dropout) == 0
+    assert kinds(of_design(name, dropout_at="head"), torch.nn.Dropout2d) == 0
+    pooled, flat = of_design(name, head="pool"), of_design(name, head="flatten")
+    assert sum(p.numel() for p in flat.parameters()) > sum(p.numel() for p in pooled.parameters())
+    for network in (pooled, flat, of_design(name, norm="group", activation="silu", dropout_at="both")):
+        assert network(images).shape == (2, 5)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_images_are_scaled_inside(name: str) -> None:
+    network = of_design(name, size=24, input_size=32)
+    images = torch.rand(2, 3, 24, 24)
+    assert network.input(images).shape == (2, 3, 32, 32)
+    assert torch.equal(network.input(images[:, :, :1, :1].expand(2, 3, 24, 24))[:, :, 0, 0], images[:, :, 0, 0])
+    assert network(images).shape == (2, 5)
+
+
+def test_the_data_s_own_statistics() -> None:
+    design = networks.Design(5, 32, normalisation="dataset", channel_mean=(0.5, 0.4, 0.3), channel_std=(0.2, 0.1, 0.3))
+    images = torch.rand(2, 3, 32, 32)
+    scaled = networks.build("three_cnn", design, {}).input(images)
+    torch.testing.assert_close(scaled[:, 1], (images[:, 1] - 0.4) / 0.1)
+    with pytest.raises(InputError, match=r'model.normalisation: "dataset" needs the channel mean and deviation'):
+        networks.build("three_cnn", networks.Design(5, 32, normalisation="dataset"), {})
 
 
 def test_dilation_spreads_the_last_convolution() -> None:

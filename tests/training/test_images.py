@@ -74,3 +74,12 @@ def test_what_the_network_gets() -> None:
     assert (inputs.shape, inputs.dtype, labels.tolist()) == ((2, 3, 8, 6), torch.float32, [3, 1])
     assert inputs.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(inputs, torch.full((2, 3, 8, 6), 0.2))
+
+
+def test_channel_statistics() -> None:
+    rng = np.random.default_rng(0)
+    parts = [rng.integers(0, 256, (count, 5, 5, 3), dtype=np.uint8) for count in (300, 7)]
+    mean, std = Images(parts, np.zeros(307, np.int64)).channel_statistics()
+    together = np.concatenate(parts) / 255
+    np.testing.assert_allclose(mean, together.mean((0, 1, 2)))
+    np.testing.assert_allclose(std, together.std((0, 1, 2)))

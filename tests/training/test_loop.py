@@ -32,14 +32,16 @@ def settings(**changes: Any) -> NetworkSettings:
     everything = params.load()
     given = {"epochs": 3, "batch_size": 16, "lr": 0.01, "schedule": "none", "early_stopping": 0, **changes}
     loop = everything.train.model_copy(update=given)
-    return everything.network("three_cnn").model_copy(update={"width": 0.125, "dropout": 0.2, "train": loop})
+    network = everything.network("three_cnn")
+    model = network.model.model_copy(update={"width": 0.125, "dropout": 0.2})
+    return network.model_copy(update={"model": model, "train": loop})
 
 
 def trained(
     tmp_path: Path, chosen: NetworkSettings, seed: int = 7, images: Images | None = None, execution: Execution = CPU
 ) -> tuple[Run, Rows]:
     logged: Rows = []
-    run = start(chosen, 2, 16, seed, execution)
+    run = start(chosen, images or coloured(64, 0), 2, seed, execution)
     kept = Checkpoint(tmp_path / "checkpoint.pt")
     log = lambda figures, epoch: logged.append((epoch, figures))  # noqa: E731
     train(run, chosen, images or coloured(64, 0), coloured(40, 1), seed, execution, kept, log)
@@ -83,7 +85,7 @@ def test_in_two_goes_as_in_one(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
     kept = Checkpoint(tmp_path / "parts" / "checkpoint.pt")
     with pytest.raises(Stopped):
-        run = start(chosen, 2, 16, 7, CPU)
+        run = start(chosen, coloured(64, 0), 2, 7, CPU)
         train(run, chosen, coloured(64, 0), coloured(40, 1), 7, CPU, kept, stop)
     rest, logged = trained(tmp_path / "parts", chosen)
     assert "three_cnn: going on after epoch 2 of 4" in capsys.readouterr().out
@@ -142,7 +144,7 @@ def test_losses_and_accuracies_by_hand() -> None:
     four = Images([np.zeros((4, 16, 16, 3), np.uint8)], np.array([0, 0, 1, 0]))
     network = Fixed(np.log(0.8), np.log(0.2))
     chosen = settings(batch_size=2, label_smoothing=0.1)
-    run = start(chosen, 2, 16, 7, CPU)
+    run = start(chosen, coloured(64, 0), 2, 7, CPU)
     run.network = network
     with ThreadPoolExecutor(1) as pool:
         loss, accuracy = train_epoch(run, chosen, four, 7, 1, CPU, pool, lambda count: None)
@@ -161,7 +163,7 @@ def test_a_batch_larger_than_the_train_split(tmp_path: Path) -> None:
 
 def test_no_validation_images(tmp_path: Path) -> None:
     chosen = settings()
-    run = start(chosen, 2, 16, 7, CPU)
+    run = start(chosen, coloured(64, 0), 2, 7, CPU)
     nothing = Images([np.zeros((0, 16, 16, 3), np.uint8)], np.zeros(0, np.int64))
     kept = Checkpoint(tmp_path / "x.pt")
     with pytest.raises(InputError, match="the validation split holds no images"):

@@ -22,8 +22,8 @@ AGAIN = "train it again, or take it from the cache with `dvc checkout`"
 def save_network(folder: Path, network: torch.nn.Module, description: dict[str, Any]) -> None:
     """Write a network into an existing folder.
 
-    `description` holds at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict) and `network` (dropout,
-    width, normalisation, options): all that `load_network` needs to build it again.
+    `description` holds at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict), `design` (a `Design` as a
+    dict) and `options` (the network's own): all that `load_network` needs to build it again.
     """
     save_file(
         {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS
@@ -42,10 +42,7 @@ def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         if _digest(path) != description["weights_sha256"]:
             raise InputError(f"{path} is not the file that {DESCRIPTION} beside it was written with: {AGAIN}")
         weights = load_file(path)
-        dataset = description["dataset"]
-        network = networks.build(
-            description["name"], len(dataset["classes"]), dataset["image_size"], **description["network"]
-        )
+        network = networks.build(description["name"], networks.Design(**description["design"]), description["options"])
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {AGAIN}") from None

@@ -40,6 +40,20 @@ class Images:
             start += len(part)
         return taken
 
+    def channel_statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation of red, green and blue over all images, in [0, 1]."""
+        counts = np.zeros((3, 256), dtype=np.int64)
+        for part in self.parts:
+            for start in range(0, len(part), 256):
+                batch = part[start : start + 256]
+                counts += np.stack([np.bincount(batch[..., channel].ravel(), minlength=256) for channel in range(3)])
+        levels = np.arange(256) / 255
+        shares = counts / counts.sum(1, keepdims=True)
+        means = shares @ levels
+        deviations = np.sqrt(shares @ levels**2 - means**2)
+        (r, g, b), (dr, dg, db) = means.tolist(), deviations.tolist()
+        return (r, g, b), (dr, dg, db)
+
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -35,6 +35,7 @@ class Run:
     validation_loss does not. best: the weights of the first epoch of the highest validation accuracy.
     """
 
+    design: networks.Design
     network: nn.Module
     optimiser: torch.optim.Optimizer
     schedule: Schedule
@@ -58,21 +59,23 @@ class Run:
         self.history, self.best = state["history"], state["best"]
 
 
-def start(settings: NetworkSettings, classes: int, image_size: int, seed: int, execution: Execution) -> Run:
+def start(settings: NetworkSettings, images: Images, classes: int, seed: int, execution: Execution) -> Run:
     """A run before its first epoch, weights drawn from the seed. Raises InputError where the images are too small."""
+    design = design_of(settings, images, classes)
     torch.manual_seed(seeds.integer(seed, f"train/{settings.name}/weights"))
-    network = networks.build(
-        settings.name,
-        classes,
-        image_size,
-        settings.dropout,
-        settings.width,
-        settings.normalisation,
-        settings.options,
-    )
-    network = execution.place(network)
+    network = execution.place(networks.build(settings.name, design, settings.options))
     chosen = optimiser(settings.train, network.parameters())
-    return Run(network, chosen, Schedule(settings.train, chosen))
+    return Run(design, network, chosen, Schedule(settings.train, chosen))
+
+
+def design_of(settings: NetworkSettings, images: Images, classes: int) -> networks.Design:
+    """What the network is built from: the settings, and of the training images their size and colours."""
+    asked = settings.model.model_dump()
+    statistics: dict[str, Any] = {}
+    if settings.model.normalisation == "dataset":
+        mean, std = images.channel_statistics()
+        statistics = {"channel_mean": mean, "channel_std": std}
+    return networks.Design(classes, images.parts[0].shape[1], **asked, **statistics)
 
 
 def train(

@@ -1,24 +1,32 @@
 """The networks that params.yaml can name: one file each, loaded only when built. Nothing here imports torch by itself.
 
-To add a network: a file NAME.py here with `build(classes, image_size, dropout, width, normalisation, **options)`,
-an entry in `NETWORKS`, a block `models.NAME` in params.yaml, and its class in `fakeprint.params.Models`.
+To add a network: a file NAME.py here with `build(design, **options)`, an entry in `NETWORKS`, a block `models.NAME` in
+params.yaml, and its class in `fakeprint.params.Models`.
 """
 
 import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fakeprint.errors import InputError
+
 if TYPE_CHECKING:
     import torch
+
+OWN_LAYERS = ("activation", "norm", "head", "dropout_at")
 
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """What a network is, where it is from, and the side in pixels of the images that it was published with."""
+    """What a network is, where it is from, and the side in pixels of the images that it was published with.
+
+    own_layers: whether its layers are written here, so that activation, norm, head and dropout_at can be chosen.
+    """
 
     summary: str
     source: str
     input_size: int
+    own_layers: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,25 +52,52 @@ NETWORKS = {
 }
 
 
-def build(
-    name: str,
-    classes: int,
-    image_size: int,
-    dropout: float,
-    width: float,
-    normalisation: str,
-    options: dict[str, Any],
-) -> "torch.nn.Module":
+@dataclass(frozen=True)
+class Design:
+    """What every network is told when it is built; None = as it was published.
+
+    image_size: side of the images it gets, in pixels; input_size: the side that it scales them to first, None = not at
+    all. width multiplies the channels. dropout in [0, 1); dropout_at: "head", "blocks" or "both". normalisation: "unit"
+    leaves [0, 1], "imagenet" standardises by ImageNet's channels, "dataset" by channel_mean and channel_std, those of
+    the train split in [0, 1]. activation: "relu", "leaky_relu", "gelu", "silu"; norm: "batch", "group", "none"; head:
+    "pool" (global average) or "flatten".
+    """
+
+    classes: int
+    image_size: int
+    dropout: float = 0.5
+    width: float = 1.0
+    normalisation: str = "unit"
+    input_size: int | None = None
+    activation: str | None = None
+    norm: str | None = None
+    head: str | None = None
+    dropout_at: str | None = None
+    channel_mean: tuple[float, float, float] | None = None
+    channel_std: tuple[float, float, float] | None = None
+
+    @property
+    def side(self) -> int:
+        """Pixels a side of the images that reach the first layer."""
+        return self.input_size or self.image_size
+
+
+def build(name: str, design: Design, options: dict[str, Any]) -> "torch.nn.Module":
     """A network with random weights, drawn from torch's global generator.
 
     It takes float images (N, 3, image_size, image_size) in [0, 1] (uint8 / 255) and returns logits (N, classes);
-    normalisation ("unit" or "imagenet") happens inside it. `dropout` in [0, 1), `width` multiplies the channels,
-    `options` are the network's own (bins, dilation).
-    Raises InputError where the images are too small for it, KeyError for a name that is not in `NETWORKS`.
+    scaling and normalisation happen inside it. `options` are the network's own (bins, dilation).
+    Raises InputError where the images are too small for it or the design asks for what it has not, KeyError for a name
+    that is not in `NETWORKS`.
     """
-    NETWORKS[name]
+    asked = [key for key in OWN_LAYERS if getattr(design, key) is not None]
+    if asked and not NETWORKS[name].own_layers:
+        raise InputError(
+            f"models.{name}.{asked[0]}: {name} is built by a library, its layers are fixed; of `model` "
+            "it takes dropout, normalisation and input_size"
+        )
     module = importlib.import_module(f"{__name__}.{name}")
-    network: torch.nn.Module = module.build(classes, image_size, dropout, width, normalisation, **options)
+    network: torch.nn.Module = module.build(design, **options)
     return network
 
 
@@ -72,6 +107,6 @@ def summary(name: str) -> NetworkSummary:
 
     size = NETWORKS[name].input_size
     with torch.device("meta"):
-        network = build(name, 5, size, 0.5, 1.0, "unit", {})
+        network = build(name, Design(5, size), {})
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     return NetworkSummary(size, sum(count for count, _ in counts), sum(count for count, trained in counts if trained))

@@ -11,40 +11,43 @@ saturation and value in [0, 255]), computed with OpenCV's own fixed-point tables
 import torch
 from torch import Tensor, nn
 
-from fakeprint.models.networks.layers import Normalise, scaled
+from fakeprint.models.networks import Design
+from fakeprint.models.networks.layers import Input, activation, block_dropout, gather, head_dropout, norm, scaled
 
 SLOPE = 0.1
 
 
-def build(classes: int, image_size: int, dropout: float, width: float, normalisation: str, bins: int = 16) -> "HistCNN":
-    """HistCNN; `bins` of the histogram a channel. `image_size` may be any of 8 pixels or more."""
-    return HistCNN(classes, dropout, width, normalisation, bins)
+def build(design: Design, bins: int = 16) -> "HistCNN":
+    """HistCNN; `bins` of the histogram a channel. Images may be of any side of 8 pixels or more."""
+    return HistCNN(design, bins)
 
 
 class HistCNN(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → logits (N, classes)."""
 
-    def __init__(self, classes: int, dropout: float, width: float, normalisation: str, bins: int) -> None:
+    def __init__(self, design: Design, bins: int) -> None:
         super().__init__()
-        c1, c2, c3, c4, c5 = (scaled(channels, width) for channels in (32, 64, 128, 256, 512))
-        colours, hidden = scaled(64, width), scaled(512, width)
-        self.normalise = Normalise(normalisation)
-        self.block1 = _block(3, c1, pool=True)
-        self.block2 = _block(c1, c2, pool=True)
-        self.block3 = _block(c2, c3, pool=True)
-        self.block4 = _block(c3, c4, pool=False)
-        self.block5 = _block(c4, c5, pool=False)
+        c1, c2, c3, c4, c5 = (scaled(channels, design.width) for channels in (32, 64, 128, 256, 512))
+        colours, hidden = scaled(64, design.width), scaled(512, design.width)
+        self.input = Input(design)
+        self.block1 = _block(design, 3, c1, pool=True)
+        self.block2 = _block(design, c1, c2, pool=True)
+        self.block3 = _block(design, c2, c3, pool=True)
+        self.block4 = _block(design, c3, c4, pool=False)
+        self.block5 = _block(design, c4, c5, pool=False)
         # Blocks 2 and 3 halve the sides twice; pooling by 4 rounds an odd side down as they do.
         self.skip1 = nn.Sequential(nn.MaxPool2d(4), nn.Conv2d(c1, c3, 1))
         self.skip3 = nn.Conv2d(c3, c5, 1)
+        self.gather = gather(design, "pool", side=0)
+        places = (design.side // 8) ** 2 if design.head == "flatten" else 1
         self.histogram = HSVHistogram(bins)
-        self.colours = nn.Sequential(nn.Linear(3 * bins, colours), nn.LeakyReLU(SLOPE, inplace=True))
+        self.colours = nn.Sequential(nn.Linear(3 * bins, colours), activation(design, "leaky_relu", SLOPE))
         self.head = nn.Sequential(
-            nn.Linear(c5 + colours, hidden),
+            nn.Linear(c5 * places + colours, hidden),
             nn.BatchNorm1d(hidden),
-            nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, classes),
+            activation(design, "leaky_relu", SLOPE),
+            head_dropout(design),
+            nn.Linear(hidden, design.classes),
         )
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
@@ -54,17 +57,17 @@ class HistCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
-        first = self.block1(self.normalise(images))
+        first = self.block1(self.input(images))
         third = self.block3(self.block2(first)) + self.skip1(first)
         fifth = self.block5(self.block4(third)) + self.skip3(third)
-        both = torch.cat([fifth.mean(dim=(2, 3)), self.colours(self.histogram(images))], dim=1)
+        both = torch.cat([self.gather(fifth), self.colours(self.histogram(images))], dim=1)
         logits: Tensor = self.head(both)
         return logits
 
 
-def _block(inputs: int, outputs: int, pool: bool) -> nn.Sequential:
-    layers = [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.LeakyReLU(SLOPE, inplace=True)]
-    return nn.Sequential(*layers, *[nn.MaxPool2d(2)] * pool)
+def _block(design: Design, inputs: int, outputs: int, pool: bool) -> nn.Sequential:
+    layers = [nn.Conv2d(inputs, outputs, 3, padding=1), norm(design, outputs), activation(design, "leaky_relu", SLOPE)]
+    return nn.Sequential(*layers, *[nn.MaxPool2d(2)] * pool, *block_dropout(design))
 
 
 class HSVHistogram(nn.Module):
