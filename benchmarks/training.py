@@ -16,7 +16,7 @@ from fakeprint.training import device
 from fakeprint.training.images import Images, to_device
 from fakeprint.training.loop import start, train_epoch
 
-SIDE, CLASSES, STEPS, REPEATS = 64, 5, 24, 7
+SIDE, CLASSES, STEPS, REPEATS = 64, list("abcde"), 24, 7
 
 
 def compared(name: str, execution: device.Execution) -> Row:
@@ -26,14 +26,14 @@ def compared(name: str, execution: device.Execution) -> Row:
     batch_size = settings.train.batch_size
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (STEPS * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
-    images = Images([pictures], rng.integers(0, CLASSES, len(pictures)))
+    images = Images([pictures], rng.integers(0, len(CLASSES), len(pictures)))
     run = start(settings, images, CLASSES, everything.seed, execution)
     inputs, labels = to_device((pictures[:batch_size], images.labels[:batch_size]), execution.device)
     criterion = torch.nn.CrossEntropyLoss(label_smoothing=settings.train.label_smoothing)
 
     def ours() -> None:
         with ThreadPoolExecutor(1) as pool:
-            train_epoch(run, settings, images, everything.seed, 1, execution, pool, lambda count: None)
+            train_epoch(run, images, everything.seed, 1, pool, lambda count: None)
 
     def peer() -> None:
         run.network.train()

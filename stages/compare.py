@@ -7,6 +7,7 @@ from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation import champion, leaderboard, metrics, plots
 from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+from fakeprint.evaluation.robustness import load_robustness
 from fakeprint.files import write_json, written, written_folder
 
 
@@ -14,7 +15,7 @@ from fakeprint.files import write_json, written, written_folder
 def main() -> None:
     settings = params.load()
     dataset = load_dataset()
-    title = settings.data.title
+    title = settings.title
     if not settings.run.models:
         raise InputError(
             "nothing to compare: run.classifiers, run.networks and run.ensembles in params.yaml are all empty"
@@ -23,8 +24,8 @@ def main() -> None:
         name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, "validation")
         for name in settings.run.models
     }
-    board = leaderboard.compare(models, dataset.names, settings.compare.confidence)
-    champion.copy_out(board.champion.name, title)
+    board = leaderboard.compare(models, dataset.names, settings.compare.confidence, load_robustness())
+    champion.copy_out(board.champion.name, title, how=settings.predict)
 
     write_json("metrics/leaderboard.json", board.as_json())
     with written("metrics/leaderboard.md") as partial:

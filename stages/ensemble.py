@@ -1,4 +1,4 @@
-"""ensemble NAME: its members' predictions become one; the members are kept by name and weight."""
+"""ensemble NAME: its members' predictions become one, by weights or by what is fitted on validation."""
 
 import sys
 from dataclasses import asdict
@@ -8,8 +8,9 @@ from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, Predictions, load_predictions, save_predictions
-from fakeprint.files import write_json, written_folder
-from fakeprint.models.ensembles import combine, members_that_run
+from fakeprint.files import written_folder
+from fakeprint.models.ensemble_fits import cross_fit, fit
+from fakeprint.models.ensembles import members_that_run, save_ensemble, side_by_side, without_idle
 
 
 @one_line_errors
@@ -23,17 +24,26 @@ def main() -> None:
         print(f"{name}: without {', '.join(members.left_out)}, which do not run")
     files = [MEMBERS / f"{member}.parquet" for member in members.names]
     model_folder = Path("models") / name
-    about = {"method": ensemble.method, "members": members.names, "weights": members.weights}
+    described = {**ensemble.model_dump(), "members": members.names}
 
-    with tracking.model_run(settings, name, "ensemble", about, files) as run:
-        splits = {}
-        for split in ("validation", "test"):
-            said = [load_predictions(file, dataset.classes, split) for file in files]
-            combined = combine([member.probabilities for member in said], members.weights)
-            splits[split] = Predictions(said[0].image_ids, said[0].labels, combined)
+    with tracking.model_run(settings, name, "ensemble", described, files) as run:
+        loaded = {
+            split: [load_predictions(file, dataset.classes, split) for file in files]
+            for split in ("validation", "test")
+        }
+        said = {split: side_by_side([each.probabilities for each in every]) for split, every in loaded.items()}
+        validation, test = loaded["validation"][0], loaded["test"][0]
+        on_validation = (name, ensemble, members.weights, said["validation"], validation.labels, settings.seed)
+        cross_fitted, combination = cross_fit(*on_validation), fit(*on_validation)
+        answers = {
+            "validation": Predictions(validation.image_ids, validation.labels, cross_fitted(said["validation"])),
+            "test": Predictions(test.image_ids, test.labels, combination(said["test"])),
+        }
+        asked, stored = without_idle(members.names, combination)
+        about = {"name": name, "method": ensemble.method, "members": asked, "dataset": asdict(dataset)}
         with written_folder(model_folder) as partial:
-            write_json(partial / "model.json", {"kind": "ensemble", "name": name, **about, "dataset": asdict(dataset)})
-        save_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, splits)
+            save_ensemble(partial, about, stored)
+        save_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, answers)
         run.finish(model_folder)
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     write_json(tables / "report.json", report.as_json())
     write_json(tables / "evaluate.json", figures)
 
-    title = f"{name} on {settings.data.title}"
+    title = f"{name} on {settings.title}"
     counts = metrics.confusion(said.labels, said.predicted, len(names))
     calibration = metrics.reliability(said.labels, said.probabilities, bins)
     mistakes = plots.most_confident_mistakes(said.labels, said.probabilities, settings.evaluate.mistakes)

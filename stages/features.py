@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakeprint import params
+from fakeprint import parallel, params
 from fakeprint.data.arrays import SPLITS, load_split
 from fakeprint.errors import one_line_errors
 from fakeprint.features import extract_parallel
@@ -19,10 +19,11 @@ def main() -> None:
     options = getattr(settings.features, name).model_dump()
     images = {split: load_split(split).images for split in SPLITS}
     images["augmented"] = np.load(Path("data/augmented/copies.npy"), mmap_mode="r")
-    parts = {
-        part: extract_parallel(name, options, arrays, settings.run.workers, f"{name} of {part}")
-        for part, arrays in images.items()
-    }
+    with parallel.backend(settings.run):
+        parts = {
+            part: extract_parallel(name, options, arrays, settings.run.workers, f"{name} of {part}")
+            for part, arrays in images.items()
+        }
     save_features(name, options, parts)
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from fakeprint import params
+from fakeprint import parallel, params
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, Predictions, save_predictions
@@ -15,11 +15,12 @@ def main() -> None:
     name = sys.argv[1]
     settings = params.load()
     dataset = load_dataset()
-    model = load_model(Path("models") / name, settings.run.workers)
+    model = load_model(Path("models") / name, settings.run.workers, settings.predict)
     said = {}
-    for split in ("validation", "test"):
-        arrays = load_split(split)
-        said[split] = Predictions(arrays.image_ids, arrays.labels, model.probabilities(arrays.images))
+    with parallel.backend(settings.run):
+        for split in ("validation", "test"):
+            arrays = load_split(split)
+            said[split] = Predictions(arrays.image_ids, arrays.labels, model.probabilities(arrays.images))
     for folder in (PREDICTIONS, MEMBERS):
         save_predictions(folder / f"{name}.parquet", dataset.classes, said)
 

@@ -1,11 +1,12 @@
 """prepare: every image of the manifest as RGB of one size, one array a split and an index beside it."""
 
-from fakeprint import params
+from fakeprint import parallel, params
 from fakeprint.data.arrays import SPLITS, Dataset, save_dataset
 from fakeprint.data.containers import open_container
 from fakeprint.data.manifest import load_manifest
 from fakeprint.data.preparation import write_split
 from fakeprint.data.sources import class_names, classes_of
+from fakeprint.data.splits import with_fold
 from fakeprint.errors import one_line_errors
 
 
@@ -13,12 +14,13 @@ from fakeprint.errors import one_line_errors
 def main() -> None:
     settings = params.load()
     data, wanted = settings.data, settings.prepare
-    manifest = load_manifest()
+    manifest = with_fold(load_manifest(), wanted, settings.seed)
     classes = classes_of(manifest.loc[manifest["split"] == "train", "label"])
     dataset = Dataset(classes, class_names(data, classes), wanted.image_size, wanted.resize, data.max_pixels)
     container = open_container(data.path)
-    for split in SPLITS:
-        write_split(split, manifest[manifest["split"] == split], container, dataset, settings.run.workers)
+    with parallel.backend(settings.run):
+        for split in SPLITS:
+            write_split(split, manifest[manifest["split"] == split], container, dataset, settings.run.workers)
     save_dataset(dataset)
 
 

@@ -1,4 +1,4 @@
-"""train NAME: train one network and write its best epoch's weights and its history.
+"""train NAME: train one network and write the kept epoch's weights and its history.
 
 Interrupted or killed, the next run goes on from the last epoch that ended.
 """
@@ -15,12 +15,12 @@ from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import one_line_errors
 from fakeprint.files import written, written_folder
 from fakeprint.models.network_files import save_network
-from fakeprint.params import NetworkSettings
-from fakeprint.training import device
+from fakeprint.params import NetworkSettings, Params
+from fakeprint.training import device, distributed
 from fakeprint.training.checkpoints import checkpoint
+from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
 from fakeprint.training.loop import Run, start, train
-from fakeprint.training.optimisation import best_epoch
 
 AUGMENTED = Path("data/augmented")
 
@@ -29,9 +29,20 @@ AUGMENTED = Path("data/augmented")
 def main(name: str) -> None:
     everything = params.load()
     settings = everything.network(name)
-    for key in settings.pinned:
-        print(f"{name} pins {key} = {_value(settings, key)}; `{key}` does not reach it")
     execution = device.choose(settings.train.device, settings.train.precision)
+    if settings.train.devices > 1 and not distributed.launched():
+        distributed.check(settings.train, execution.device)
+        sys.exit(distributed.launch("stages.train", name, settings.train.devices))
+    with distributed.joined(execution.device):
+        train_network(everything, settings, execution)
+
+
+def train_network(everything: Params, settings: NetworkSettings, execution: Execution) -> None:
+    name, first = settings.name, distributed.rank() == 0
+    say = print if first else _nothing
+    for key in settings.pinned:
+        say(f"{name} pins {key} = {_value(settings, key)}; `{key}` does not reach it")
+    device.reproducible(execution, settings.train.deterministic)
     if execution.device == "cpu":
         device.keep_freed_memory()
 
@@ -39,28 +50,40 @@ def main(name: str) -> None:
     images, files = training_images(settings.train.augmented)
     validation = load_split("validation")
     held_out = Images([validation.images], validation.labels)
-    run = start(settings, images, len(dataset.classes), everything.seed, execution)
+    run = start(settings, images, dataset.classes, everything.seed, execution)
     decides = {
         "settings": settings.model_dump(exclude={"pinned"}),
         "seed": everything.seed,
-        "classes": len(dataset.classes),
+        "classes": dataset.classes,
         "execution": asdict(execution),
+        "processes": distributed.world(),
     }
     arrays = [*images.parts, images.labels, *held_out.parts, held_out.labels]
     kept = checkpoint(name, decides, arrays, tracking.main_root())
-    print(f"{name}: {len(images):,} training images, {len(held_out):,} for validation, on {execution}", flush=True)
+    several = f", {distributed.world()} processes" if distributed.world() > 1 else ""
+    say(
+        f"{name}: {len(images):,} training images, {len(held_out):,} for validation, on {execution}{several}",
+        flush=True,
+    )
+    if not first:
+        train(run, images, held_out, everything.seed, kept, _nothing)
+        return
 
     described = tracking.settings_of(everything, name, "network")
     try:
         with tracking.model_run(everything, name, "network", described, files, kept.fingerprint) as tracked:
-            train(run, settings, images, held_out, everything.seed, execution, kept, tracked.log_epoch)
-            write(run, settings, dataset)
+            train(run, images, held_out, everything.seed, kept, tracked.log_epoch)
+            write(run, dataset)
             tracked.finish(Path("models") / name)
     except KeyboardInterrupt:
-        done = f"{len(run.history)} of {settings.train.epochs} epochs"
+        done = f"{len(run.history)} of {run.epochs} epochs"
         print(f"{name}: interrupted; {done} are kept, the next run goes on from there", file=sys.stderr)
         sys.exit(130)
     kept.remove()
+
+
+def _nothing(*arguments: object, **options: object) -> None:
+    """What a process that is not the first says and logs."""
 
 
 def training_images(augmented: bool) -> tuple[Images, list[Path]]:
@@ -74,8 +97,9 @@ def training_images(augmented: bool) -> tuple[Images, list[Path]]:
     return Images(parts, np.concatenate(labels)), files
 
 
-def write(run: Run, settings: NetworkSettings, dataset: Dataset) -> None:
+def write(run: Run, dataset: Dataset) -> None:
     """Write metrics/NAME/history.csv and the folder models/NAME."""
+    settings = run.settings
     with written(Path("metrics") / settings.name / "history.csv") as partial:
         pd.DataFrame(run.history).astype({"epoch": int}).to_csv(partial, index=False)
     description = {
@@ -83,7 +107,7 @@ def write(run: Run, settings: NetworkSettings, dataset: Dataset) -> None:
         "dataset": asdict(dataset),
         "design": asdict(run.design),
         "options": settings.options,
-        "best_epoch": best_epoch(run.accuracies),
+        "best_epoch": run.kept_epoch,
     }
     with written_folder(Path("models") / settings.name) as folder:
         save_network(folder, run.network, description)

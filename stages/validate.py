@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fakeprint import params, seeds
+from fakeprint import parallel, params, seeds
 from fakeprint.data import report, validation
 from fakeprint.data.checks import duplicates_table
 from fakeprint.data.decode import decode
@@ -26,7 +26,8 @@ def main() -> None:
     settings = params.load()
     data, limits = settings.data, settings.validate_
     source = open_source(data)
-    checked = validation.check_files(source, data, settings.seed, settings.run.workers)
+    with parallel.backend(settings.run):
+        checked = validation.check_files(source, data, settings.seed, settings.run.workers)
     try:
         validation.require_few_bad(checked, limits.max_bad_fraction)
     except InputError:  # the list of what was set aside is what one needs then

@@ -6,19 +6,25 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from fakeprint.models import networks
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 # What no output depends on: messages, how files are written, progress, tracking. A stage depends on the blocks of
 # params.yaml that it reads, not on their definition, which grows with every model.
-NEUTRAL = ("__init__", "errors", "files", "models/__init__", "params", "progress", "tracking")
+NEUTRAL = ("__init__", "errors", "files", "models/__init__", "parallel", "params", "progress", "tracking")
 WITHOUT_EFFECT = {f"src/fakeprint/{name}.py" for name in NEUTRAL}
 # predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.
 CLASSIFIERS = {
     f"models/{name}.py" for name in ("classifiers", "kernel_svm", "neighbours", "shrinkage_lda", "skops_files")
 }
 NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
-FILES = {"data/decode.py", "models/ensembles.py"}
-NOT_USED = {"predict": {*CLASSIFIERS, *FILES, "features"}, "predict_classifiers": {*NETWORKS, *FILES}}
+FILES = {"data/decode.py", "models/ensembles.py", "models/learned_ensemble.py"}
+NOT_USED = {
+    "predict": {*CLASSIFIERS, *FILES, "features"},
+    "predict_classifiers": {*NETWORKS, *FILES},
+    "robustness": {"data/decode.py"},
+}
 STAGES: dict[str, dict] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -57,3 +63,13 @@ def test_depends_on_its_code(name: str) -> None:
     assert f"stages/{script}.py" in deps
     covered = (*deps, *(f"src/fakeprint/{part}" for part in NOT_USED.get(name, ())))
     assert sorted(file for file in closure(ROOT / "stages" / f"{script}.py") if not file.startswith(covered)) == []
+
+
+@pytest.mark.parametrize("stage", ["train", "predict"])
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_depends_on_the_network_s_own_file(stage: str, name: str) -> None:
+    """It is imported by its name, which no import statement shows."""
+    deps = tuple(dep.replace("${item}", name) for dep in STAGES[stage]["do"]["deps"])
+    own = SOURCE / f"fakeprint/models/networks/{name}.py"
+    assert own.relative_to(ROOT).as_posix() in deps
+    assert sorted(file for file in closure(own) if not file.startswith(deps)) == []

@@ -45,7 +45,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"model__dropout": 1.5}, "model.dropout: input should be less than 1, not 1.5"),
         (
             {"model__normalisation": "zscore"},
-            "model.normalisation: input should be 'unit', 'imagenet' or 'dataset', not",
+            "model.normalisation: input should be 'unit', 'signed', 'imagenet' or 'dataset', not",
         ),
         ({"prepare__image_size": 8}, "prepare.image_size: input should be greater than or equal to 16, not 8"),
         ({"train__epochs": 2.5}, "train.epochs: input should be a valid integer, got a number with a fractional part"),
@@ -63,6 +63,24 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"run__features": ["hsv_joint"]}, "classifiers.lda.features: 'residual' is unknown; known: hsv_joint"),
         ({"ensembles__average__members": ["ldaa"]}, "ensembles.average.members: 'ldaa' is unknown; did you mean 'lda'"),
         ({"ensembles__average__weights": [1.0]}, "ensembles.average: 1 weights for 4 members"),
+        ({"ensembles__average__method": "averge"}, "ensembles.average"),
+        ({"ensembles__greedy__by": "auc"}, "ensembles.greedy.by: input should be 'log_loss' or 'accuracy', not 'auc'"),
+        ({"ensembles__learned__epoch": 3}, "ensembles.learned.epoch is not a parameter; did you mean 'epochs'?"),
+        ({"ensembles__stacking__C": 0}, "ensembles.stacking.C: input should be greater than 0, not 0"),
+        ({"predict__tta": "flips"}, "predict.tta: input should be 'none', 'flip' or 'flip_shift', not 'flips'"),
+        (
+            {"predict__shift": 16, "prepare__image_size": 16},
+            "predict.shift should be less than prepare.image_size, not 16",
+        ),
+        ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
+        ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
+        ({"robustness__grid": {"j": {"jpeg": 0}}}, "robustness: grid.j.jpeg should be from 1 to 100, not 0"),
+        ({"robustness__grid": {"j": {}}}, "robustness: grid.j does nothing; name a transform and its strength, as in"),
+        ({"robustness__grid": {"worst": {"jpeg": 5}}}, "robustness: grid: 'worst' can not name a degradation;"),
+        (
+            {"augment__transforms__erasing": {"enabled": True, "p": 0.5, "fraction": [0.1, 0.2], "fill": "black"}},
+            "augment.transforms.erasing.fill: input should be 'random' or 'mean', not 'black'",
+        ),
         ({"submit__model": "champ"}, "submit.model: 'champ' is unknown; did you mean 'champion'?"),
         ({"augment__copies": 21}, "augment.copies: input should be less than or equal to 20, not 21"),
         (

@@ -1,4 +1,4 @@
-import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from fakeprint import params
+from fakeprint.augment.transforms import Plan, apply
 from fakeprint.data.arrays import Dataset, resized
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.predict import load_model, read_images
+from fakeprint.models.ensembles import WeightedAverage, save_ensemble
+from fakeprint.predict import load_model, read_images, views
 
 SIZE = 40
 DATASET = Dataset(
@@ -59,9 +61,9 @@ def models(tmp_path_factory):
     described = {"name": "three_cnn", "dataset": asdict(DATASET), "design": asdict(design), "options": {}}
     save_network(root / "three_cnn", networks.build("three_cnn", design, {}), described)
     (root / "average").mkdir()
-    ensemble = {"kind": "ensemble", "name": "average", "method": "average", "dataset": asdict(DATASET)}
-    ensemble |= {"members": ["lda", "knn", "three_cnn"], "weights": [0.5, 0.25, 0.25]}
-    (root / "average" / "model.json").write_text(json.dumps(ensemble))
+    ensemble = {"name": "average", "method": "average", "dataset": asdict(DATASET)}
+    ensemble |= {"members": ["lda", "knn", "three_cnn"]}
+    save_ensemble(root / "average", ensemble, WeightedAverage([0.5, 0.25, 0.25], [1.0, 1.0, 2.0]))
     copy_out("average", "test pictures", root)
     return root
 
@@ -105,7 +107,50 @@ def test_a_network_gives_the_softmax_of_its_logits(models):
 def test_an_ensemble_weighs_its_members(models):
     images, _ = pictures(4, seed=4)
     lda, knn, cnn = (load_model(models / name).probabilities(images) for name in ("lda", "knn", "three_cnn"))
-    assert load_model(models / "average").probabilities(images) == pytest.approx(0.5 * lda + 0.25 * knn + 0.25 * cnn)
+    roots = np.sqrt(cnn) / np.sqrt(cnn).sum(axis=1, keepdims=True)  # its temperature is 2
+    assert load_model(models / "average").probabilities(images) == pytest.approx(0.5 * lda + 0.25 * knn + 0.25 * roots)
+
+
+FLIP, FLIP_SHIFT = params.Predict(tta="flip"), params.Predict(tta="flip_shift", shift=3)
+
+
+def test_views_are_augmentations_own_flip_and_shifts():
+    import torch
+
+    images, _ = pictures(2, seed=6)
+    seen = views(torch.from_numpy(images).permute(0, 3, 1, 2).float(), FLIP_SHIFT)
+    by = 3 / SIZE
+    steps = [("flip", ()), ("shift", (by, 0.0)), ("shift", (-by, 0.0)), ("shift", (0.0, by)), ("shift", (0.0, -by))]
+    wanted = [images, *(np.stack([apply(image, Plan((step,))) for image in images]) for step in steps)]
+    assert len(seen) == len(wanted)
+    shown = {view.permute(0, 2, 3, 1).numpy().astype(np.uint8).tobytes() for view in seen}
+    assert shown == {view.tobytes() for view in wanted}
+    assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), images)
+
+
+@pytest.mark.parametrize("how", [FLIP, FLIP_SHIFT], ids=["flip", "flip_shift"])
+def test_test_time_augmentation_averages_probabilities(models, how):
+    import torch
+
+    images, _ = pictures(3, seed=7)
+    plain = load_model(models / "three_cnn")
+    tensors = views(torch.from_numpy(images).permute(0, 3, 1, 2).float(), how)
+    each = [plain.probabilities(view.permute(0, 2, 3, 1).numpy().astype(np.uint8)) for view in tensors]
+    answered = load_model(models / "three_cnn", how=how).probabilities(images)
+    assert np.abs(answered - np.mean(each, axis=0)).max() < 1e-5
+    assert np.abs(answered - plain.probabilities(images)).max() > 1e-4
+    mirrored = load_model(models / "three_cnn", how=FLIP).probabilities(images[:, :, ::-1])
+    assert np.abs(mirrored - load_model(models / "three_cnn", how=FLIP).probabilities(images)).max() < 1e-5
+
+
+def test_the_champion_predicts_as_it_became_champion(models, tmp_path):
+    images, _ = pictures(3, seed=8)
+    for name in ("lda", "knn", "three_cnn", "average"):
+        shutil.copytree(models / name, tmp_path / name)
+    copy_out("average", "test pictures", tmp_path, FLIP_SHIFT)
+    wanted = load_model(tmp_path / "average", how=FLIP_SHIFT).probabilities(images)
+    assert np.array_equal(load_model(tmp_path / "champion").probabilities(images), wanted)
+    assert not np.array_equal(load_model(tmp_path / "average").probabilities(images), wanted)
 
 
 def test_the_champion_stands_alone(models, tmp_path):
@@ -182,7 +227,7 @@ def test_a_strange_model_is_refused(tmp_path: Path, text, message):
 def test_evaluation_and_the_way_to_a_classifier_need_no_torch():
     code = (
         "import sys; from fakeprint import predict;"
-        "from fakeprint.evaluation import champion, leaderboard, metrics, plots, submission;"
+        "from fakeprint.evaluation import champion, leaderboard, metrics, plots, robustness, submission;"
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -141,11 +141,13 @@ def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
     tracking.record(settings, ["hist_cnn"])
     (run,) = runs()
     shown = run.data.params
-    assert shown["dropout"] == "0.2"
+    assert shown["model.dropout"] == "0.2"
     assert shown["options.bins"] == "16"
     assert shown["train.transforms.flip.p"] == "0.5"
     assert not [key for key in shown if "rotation" in key or "enabled" in key]
-    assert not {"train.momentum", "train.patience", "train.factor"} & set(shown)  # AdamW on a cosine
+    unused = {"momentum", "patience", "plateau_on", "factor", "step_epochs", "gamma", "mix_p"}
+    assert not {f"train.{key}" for key in unused} & set(shown)  # AdamW on a cosine, cross-entropy of unmixed images
+    assert shown["train.min_lr"] == "0.0"
 
 
 def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) -> None:
@@ -170,6 +172,24 @@ def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params
     assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25}
     assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"confusion.png", "model"}
     assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
+
+
+def test_how_a_model_fares_on_degraded_images_is_in_its_run(settings: params.Params) -> None:
+    worst = {"cell": "jpeg_50", "accuracy": 0.25}
+    write_json("metrics/robustness.json", {"images": 4, "models": {"lda": {"clean": {"accuracy": 1}, "worst": worst}}})
+    Path("metrics/robustness.csv").write_text("model,cell,accuracy\nlda2,clean,1.0\nlda,clean,1.0\nlda,jpeg_50,0.25\n")
+    Path("reports/robustness").mkdir(parents=True)
+    Path("reports/robustness/heat.png").write_bytes(b"picture")
+    model(Path(), "knn", {"kind": "classifier"})  # robustness.models left it out
+    tracking.record(settings, ["lda", "knn"])
+    by_name = {run.info.run_name: run for run in runs()}
+    run = by_name["lda"]
+    assert run.data.metrics == {"worst_accuracy": 0.25}
+    assert run.data.tags["robustness.worst"] == "jpeg_50"
+    attached = Path("mlartifacts", run.info.run_id, "artifacts")
+    assert (attached / "robustness.csv").read_text() == "model,cell,accuracy\nlda,clean,1.0\nlda,jpeg_50,0.25\n"
+    assert (attached / "heat.png").read_bytes() == b"picture"
+    assert by_name["knn"].data.metrics == {}
 
 
 def test_a_large_model_is_named_not_attached(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:

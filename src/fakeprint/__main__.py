@@ -9,6 +9,7 @@ from fakeprint.errors import one_line_errors
 COMMANDS = {
     "predict": "class and probabilities of image files",
     "models": "every network, classifier and feature set that params.yaml can name",
+    "search": "the best values of parameters, by trials on folds of the train images",
     "leaderboard": "how the models stand, and where the submission lies",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }

@@ -1,6 +1,7 @@
 """What params.yaml may say: typed, frozen, validated. An unknown key is an error that names the nearest known one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
@@ -28,6 +29,14 @@ class Run(Block):
     networks: list[str]
     ensembles: list[str]
     workers: Count | None = None
+    backend: Literal["processes", "dask", "ray"] = "processes"
+    scheduler: str | None = None
+
+    @model_validator(mode="after")
+    def _scheduler_of_a_backend(self) -> Self:
+        if self.scheduler is not None and self.backend == "processes":
+            raise ValueError("scheduler has no effect with backend: processes; set that to dask or ray")
+        return self
 
     @property
     def models(self) -> list[str]:
@@ -59,6 +68,14 @@ class Validate(Block):
 class Prepare(Block):
     image_size: Annotated[int, Field(ge=16, le=1024)]
     resize: Literal["squash", "crop"]
+    fold: Annotated[int, Field(ge=0)] | None = None
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: they are counted from 0 to {self.folds - 1}")
+        return self
 
 
 Degrees = Annotated[float, Field(ge=-180, le=180)]
@@ -115,6 +132,11 @@ class Rescale(Transform):
     factor: tuple[Annotated[float, Field(ge=0.05, le=1)], Annotated[float, Field(ge=0.05, le=1)]]
 
 
+class Erasing(Transform):
+    fraction: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]]
+    fill: Literal["random", "mean"]
+
+
 class Transforms(Block):
     """Each transform's switch and range, in the order in which they are applied."""
 
@@ -131,6 +153,8 @@ class Transforms(Block):
     blur: Spread
     noise: Spread
     rescale: Rescale
+    webp: Jpeg = Jpeg(enabled=False, p=0.25, quality=(50, 96))
+    erasing: Erasing = Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random")
 
 
 class Augment(Block):
@@ -160,6 +184,12 @@ class Spectrum(Block):
     bins: Annotated[int, Field(ge=4, le=256)]
 
 
+class BackboneFeatures(Block):
+    architecture: Annotated[str, Field(pattern=r"^timm:\S+$")]
+    weights: Annotated[str, Field(min_length=1)]
+    input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
+
+
 class Features(Block):
     """One block a feature set; its name is the name of the set in `fakeprint.features`."""
 
@@ -169,6 +199,7 @@ class Features(Block):
     pixels: Pixels | None = None
     residual: Residual | None = None
     spectrum: Spectrum | None = None
+    backbone: BackboneFeatures | None = None
 
 
 class Classifier(Block):
@@ -222,7 +253,7 @@ AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting |
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[float, Field(gt=0, le=4)]
-Normalisation = Literal["unit", "imagenet", "dataset"]
+Normalisation = Literal["unit", "signed", "imagenet", "dataset"]
 Side = Annotated[int, Field(ge=8, le=1024)]
 Activation = Literal["relu", "leaky_relu", "gelu", "silu"]
 Norm = Literal["batch", "group", "none"]
@@ -265,36 +296,187 @@ class ThreeCNN(Network):
     dilation: Annotated[int, Field(ge=1, le=4)] = 1
 
 
+class TraceNet(Network):
+    high_pass: bool = True
+    histogram_bins: Annotated[int, Field(ge=0, le=64)] = 0
+    blocks: Annotated[int, Field(ge=1, le=4)] = 1
+
+
+class SkipCNN(Network):
+    residual: bool = True
+
+
+Channels = Annotated[int, Field(ge=8, le=1024, multiple_of=8)]
+
+
+class TwoCNN(Network):
+    out1: Channels = 64
+    out2: Channels = 128
+    kernel: Literal[1, 3, 5, 7, 9, 11] = 5
+
+
+class FixedLayers(Network):
+    """A network that a library builds, of one size."""
+
+    @model_validator(mode="after")
+    def _no_width(self) -> Self:
+        if self.width is not None:
+            raise ValueError("width has no effect on a network that a library builds; take it out")
+        return self
+
+
+class LibraryNetwork(FixedLayers):
+    """A network of torchvision or timm; weights: None, "default", "lite0", or the path of a file."""
+
+    weights: Annotated[str, Field(min_length=1)] | None = None
+
+
+class AlexNetRNN(LibraryNetwork):
+    cell: Literal["lstm", "gru"] = "lstm"
+    hidden: Annotated[int, Field(ge=1, le=4096)] = 256
+
+
+class ViT(FixedLayers):
+    patch: Annotated[int, Field(ge=2, le=64)] = 16
+    dim: Annotated[int, Field(ge=8, le=2048)] = 192
+    depth: Annotated[int, Field(ge=1, le=48)] = 12
+    heads: Annotated[int, Field(ge=1, le=64)] = 3
+
+    @model_validator(mode="after")
+    def _heads_share_evenly(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+        return self
+
+
+class ViTPretrained(LibraryNetwork):
+    size: Literal["base", "small", "tiny"] = "base"
+
+
+TimmName = Annotated[str, Field(pattern=r"^timm:\S+$")]
+
+
+class Timm(LibraryNetwork):
+    architecture: TimmName = "timm:resnet18"
+
+
+class Backbone(LibraryNetwork):
+    architecture: TimmName = "timm:tf_efficientnet_lite0"
+
+
 class Models(Block):
     """One block a network; its name is the name of the network's file in `fakeprint.models.networks`."""
 
     hist_cnn: HistCNN | None = None
     three_cnn: ThreeCNN | None = None
+    trace_net: TraceNet | None = None
+    four_cnn: Network | None = None
+    skip_cnn: SkipCNN | None = None
+    attention_cnn: Network | None = None
+    two_cnn: TwoCNN | None = None
+    five_cnn: Network | None = None
+    alexnet: LibraryNetwork | None = None
+    alexnet_rnn: AlexNetRNN | None = None
+    vgg16: LibraryNetwork | None = None
+    xception: LibraryNetwork | None = None
+    resnet18: LibraryNetwork | None = None
+    densenet121: LibraryNetwork | None = None
+    vit: ViT | None = None
+    vit_pretrained: ViTPretrained | None = None
+    backbone: Backbone | None = None
+    timm: Timm | None = None
 
 
 class Train(Block):
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
+    accumulate: Count = 1
     optimiser: Literal["adam", "adamw", "sgd"]
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
+    decay_norms: bool = True
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    schedule: Literal["plateau", "cosine", "none"]
+    clip: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"]
+    warmup: Annotated[float, Field(ge=0)] = 0.0
     patience: Annotated[int, Field(ge=0)]
+    plateau_on: Literal["accuracy", "loss"] = "accuracy"
     factor: Annotated[float, Field(gt=0, lt=1)]
+    step_epochs: Count = 10
+    min_lr: Annotated[float, Field(ge=0)] = 0.0
     early_stopping: Annotated[int, Field(ge=0)]
+    keep: Literal["best", "last"] = "best"
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"] | dict[str | int, Annotated[float, Field(ge=0)]] = "none"
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    mix_p: Fraction = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    swa: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    freeze: Annotated[int, Field(ge=0)] = 0
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    phases: list[dict[str, Any]] = []
+    compile: bool = False
+    deterministic: bool = False
+    devices: Count = 1
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "fp32", "bf16"]
     augmented: bool
     one_degradation: bool = True
     transforms: Transforms
 
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if self.warmup > self.epochs:
+            raise ValueError(f"warmup takes {self.warmup:g} epochs of {self.epochs}; lower it")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr, {self.min_lr:g}, is above lr, {self.lr:g}")
+        if self.swa and self.ema:
+            raise ValueError("swa and ema both average the weights; set one of them to 0")
+        if self.swa and self.early_stopping:
+            raise ValueError("swa averages the last epochs, which early_stopping may cut off; set early_stopping to 0")
+        return self
+
+    def in_phases(self, prefix: str = "train") -> "list[Train]":
+        """Each phase's settings: these, with its overrides; these alone where no phases are named. Raises InputError.
+
+        prefix: where the block stands in params.yaml, for the message.
+        """
+        if not self.phases:
+            return [self]
+        shared = {**self.model_dump(), "phases": []}
+        return [_phase(shared, overrides, f"{prefix}.phases[{number}]") for number, overrides in enumerate(self.phases)]
+
+
+class Predict(Block):
+    tta: Literal["none", "flip", "flip_shift"] = "none"
+    shift: Annotated[int, Field(ge=1, le=32)] = 2
+
+
+# What all phases of a training run have in common.
+RUN_WIDE = ("augmented", "compile", "deterministic", "device", "devices", "phases", "precision")
+
+
+def _phase(shared: dict[str, Any], overrides: dict[str, Any], prefix: str) -> Train:
+    for key in RUN_WIDE:
+        if key in overrides:
+            raise InputError(f"{prefix}.{key} is the same in all phases; set it in the block `train`")
+    return validated(Train, _merged(shared, overrides), prefix=prefix, name="")
+
 
 class Ensemble(Block):
-    method: Literal["average"]
+    """What every ensemble has; folds: of the validation images, where something is fitted on them."""
+
     members: list[str] = Field(min_length=1)
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+
+
+class Average(Ensemble):
+    method: Literal["average"]
     weights: list[Annotated[float, Field(ge=0)]] = []
+    calibrate: bool = False
 
     @model_validator(mode="after")
     def _one_weight_a_member(self) -> Self:
@@ -302,6 +484,75 @@ class Ensemble(Block):
             raise ValueError(f"{len(self.weights)} weights for {len(self.members)} members")
         if self.weights and not sum(self.weights):
             raise ValueError("the weights are all 0")
+        return self
+
+
+class Greedy(Ensemble):
+    method: Literal["greedy"]
+    by: Literal["log_loss", "accuracy"] = "log_loss"
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 30
+    calibrate: bool = False
+
+
+class Stacking(Ensemble):
+    method: Literal["stacking"]
+    C: Annotated[float, Field(gt=0)] = 0.01
+
+
+class Learned(Ensemble):
+    method: Literal["learned"]
+    epochs: Count = 80
+    batch_size: Count = 4
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    patience: Annotated[int, Field(ge=0)] = 5
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    early_stopping: Annotated[int, Field(ge=0)] = 5
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Dropout = 0.5
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+
+
+AnyEnsemble = Annotated[Average | Greedy | Stacking | Learned, Field(discriminator="method")]
+
+
+# The transforms of `augment` that the robustness grid may use, with their lowest and highest strength.
+STRENGTHS: dict[str, tuple[float, float]] = {
+    "rotation": (-180, 180),
+    "zoom": (0.05, 10),
+    "crop": (0.1, 1),
+    "brightness": (0.05, 10),
+    "contrast": (0.05, 10),
+    "saturation": (0.05, 10),
+    "hue": (-180, 180),
+    "jpeg": (1, 100),
+    "blur": (0, 128),
+    "noise": (0, 128),
+    "rescale": (0.05, 1),
+    "webp": (1, 100),
+}
+
+
+class Robustness(Block):
+    models: list[str] = []
+    grid: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _degradations_exist(self) -> Self:
+        for cell, steps in self.grid.items():
+            if not re.fullmatch(r"[\w.-]+", cell) or cell in ("clean", "worst"):
+                raise ValueError(
+                    f"grid: '{cell}' can not name a degradation; letters, digits, '_', '.' and '-' can, "
+                    "clean and worst have a meaning of their own"
+                )
+            if not steps:
+                raise ValueError(f"grid.{cell} does nothing; name a transform and its strength, as in {{jpeg: 75}}")
+            for name, strength in steps.items():
+                if name not in STRENGTHS:
+                    raise ValueError(f"grid.{cell}: '{name}' is unknown{near(name, STRENGTHS)}")
+                low, high = STRENGTHS[name]
+                if not low <= strength <= high:
+                    raise ValueError(f"grid.{cell}.{name} should be from {low:g} to {high:g}, not {strength:g}")
         return self
 
 
@@ -351,7 +602,9 @@ class Params(Block):
     model: Model
     models: Models
     train: Train
-    ensembles: dict[str, Ensemble]
+    predict: Predict = Predict()
+    ensembles: dict[str, AnyEnsemble]
+    robustness: Robustness = Robustness()
     evaluate: Evaluate
     compare: Compare
     submit: Submit
@@ -373,11 +626,22 @@ class Params(Block):
         every = [*self.classifiers, *Models.model_fields]
         for name in self.run.ensembles:
             _require_known(f"ensembles.{name}.members", self.ensembles[name].members, every)
+        if self.predict.shift >= self.prepare.image_size:
+            raise ValueError(f"predict.shift should be less than prepare.image_size, not {self.predict.shift}")
+        _require_known("robustness.models", self.robustness.models, self.run.models)
         if self.submit.model != "champion":
             _require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
+        self.train.in_phases()
         for name in networks:
             self.network(name)
         return self
+
+    @property
+    def title(self) -> str:
+        """What reports say the figures are of: the data's title, and the fold where one stands in for validation."""
+        if self.prepare.fold is None:
+            return self.data.title
+        return f"{self.data.title}, fold {self.prepare.fold} of {self.prepare.folds} of train"
 
     def network(self, name: str) -> NetworkSettings:
         """The effective settings of one network. Raises InputError for a key of its own that is unknown or wrong."""
@@ -388,6 +652,7 @@ class Params(Block):
         pinned = [f"model.{key}" for key in shared if own[key] is not None]
         pinned += [f"train.{key}" for key in own_train]
         train = validated(Train, _merged(self.train.model_dump(), own_train), prefix=f"models.{name}.train", name="")
+        train.in_phases(f"models.{name}.train")
         options = {key: value for key, value in own.items() if key not in shared}
         return NetworkSettings(name=name, model=model, options=options, train=train, pinned=pinned)
 

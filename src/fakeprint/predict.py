@@ -14,7 +14,8 @@ from fakeprint.data.decode import Unreadable, decode
 from fakeprint.errors import InputError
 from fakeprint.features import extract, extract_parallel
 from fakeprint.files import read_json
-from fakeprint.models.ensembles import combine
+from fakeprint.models.ensembles import load_ensemble, side_by_side
+from fakeprint.params import Predict
 from fakeprint.progress import track
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from fakeprint.models.classifiers import FittedClassifier
 
+AS_IT_IS = Predict()
 BATCH = 128  # images a forward pass; as few are answered without progress
 
 
@@ -38,19 +40,21 @@ class LoadedModel:
     probabilities: Callable[[np.ndarray], np.ndarray]
 
 
-def load_model(folder: Path, workers: int | None = None) -> LoadedModel:
+def load_model(folder: Path, workers: int | None = None, how: Predict = AS_IT_IS) -> LoadedModel:
     """Load models/NAME, or models/champion. An ensemble's members are looked for beside it.
 
-    workers: processes for features, None for all cores; changes no result. torch is imported for networks only.
+    workers: processes for features, None for all cores; changes no result. how: test-time augmentation of networks; a
+    champion's folder says itself with which it became champion. torch is imported for networks only.
     Raises InputError for a missing or unknown model.
     """
     if (folder / "champion.json").exists():
-        folder = folder / read_json(folder / "champion.json")["model"]
+        champion = read_json(folder / "champion.json")
+        folder, how = folder / champion["model"], Predict(**champion.get("predict", {}))
     description = _description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
     if description.get("kind") not in loaders:
         raise InputError(f"{folder / 'model.json'} describes no network, classifier or ensemble: run `dvc repro`")
-    answer = loaders[description["kind"]](folder, workers)
+    answer = loaders[description["kind"]](folder, workers, how)
     return LoadedModel(description["name"], Dataset(**description["dataset"]), answer)
 
 
@@ -65,16 +69,18 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _network(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
+def _network(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
     from fakeprint.models.network_files import load_network
     from fakeprint.training.device import choose
 
     module, description = load_network(folder)
     execution = choose("auto", "fp32")
-    return partial(_forward, execution.place(module), execution.device, description)
+    return partial(_forward, execution.place(module), execution.device, description, how)
 
 
-def _forward(module: "torch.nn.Module", device: str, description: dict[str, Any], images: np.ndarray) -> np.ndarray:
+def _forward(
+    module: "torch.nn.Module", device: str, description: dict[str, Any], how: Predict, images: np.ndarray
+) -> np.ndarray:
     import torch
 
     probabilities = np.empty((len(images), len(description["dataset"]["classes"])))
@@ -83,12 +89,31 @@ def _forward(module: "torch.nn.Module", device: str, description: dict[str, Any]
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         for start in track(starts, f"predict {description['name']}", unit="batch") if len(starts) > 1 else starts:
             pixels = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
-            logits = module(pixels.permute(0, 3, 1, 2).float().div_(255))
-            probabilities[start : start + BATCH] = torch.softmax(logits.cpu().double(), dim=1).numpy()
+            seen = views(pixels.permute(0, 3, 1, 2).float().div_(255), how)
+            said = torch.stack([torch.softmax(module(view).cpu().double(), dim=1) for view in seen])
+            probabilities[start : start + BATCH] = said.mean(0).numpy()
     return probabilities
 
 
-def _classifier(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
+def views(images: "torch.Tensor", how: Predict) -> list["torch.Tensor"]:
+    """What test-time augmentation shows a network of each image: the images first, (N, 3, S, S), then their variants.
+
+    flip: left-right mirror images. flip_shift: and the images moved by `how.shift` pixels right, left, down and up,
+    their mirror image coming in at the border, as in `augment.transforms`.
+    Krizhevsky, Sutskever and Hinton 2012 average over crops and mirror images in this way.
+    """
+    import torch
+
+    seen = [images] if how.tta == "none" else [images, images.flip(3)]
+    if how.tta == "flip_shift":
+        by, side = how.shift, images.shape[3]
+        wide = torch.nn.functional.pad(images, (by, by, by, by), mode="reflect")
+        corners = [(by, 0), (by, 2 * by), (0, by), (2 * by, by)]
+        seen += [wide[:, :, top : top + side, left : left + side] for top, left in corners]
+    return seen
+
+
+def _classifier(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
     from fakeprint.models.classifiers import load_classifier
 
     return partial(_classify, load_classifier(folder), workers)
@@ -105,12 +130,12 @@ def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarra
     return fitted.probabilities(np.concatenate(described, axis=1))
 
 
-def _ensemble(folder: Path, workers: int | None) -> Callable[[np.ndarray], np.ndarray]:
-    description = read_json(folder / "model.json")
-    members = [load_model(folder.parent / member, workers) for member in description["members"]]
+def _ensemble(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
+    names, combination = load_ensemble(folder)
+    members = [load_model(folder.parent / name, workers, how) for name in names]
 
     def answer(images: np.ndarray) -> np.ndarray:
-        return combine([member.probabilities(images) for member in members], description["weights"])
+        return combination(side_by_side([member.probabilities(images) for member in members]))
 
     return answer
 

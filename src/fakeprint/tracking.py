@@ -47,6 +47,8 @@ from fakeprint.files import read_json
 from fakeprint.params import Params
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
+FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
+HEAT = Path("reports/robustness/heat.png")
 PATIENCE = 60.0  # seconds that the end of a stage waits for what is still to be sent
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
 CODE = ("src", "stages", "params.yaml", "dvc.yaml")  # what makes a commit dirty; results change during every run
@@ -98,9 +100,64 @@ def model_run(
         described = {"model": name, "kind": kind, "seed": params.seed, **_concerning(settings)}
         sender.send(lambda session: session.log_params(described))
         sender.send(lambda session: session.set_tags(_tags(name, kind, fingerprint) | _hardware(kind) | _versions()))
-        sender.send(lambda session: session.log_data(params.data.title, files))
+        sender.send(lambda session: session.log_data(params.title, files))
         try:
             yield TrackedRun(sender)
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            sender.send(lambda session: session.end(status))
+            raise
+        sender.send(lambda session: session.end("FINISHED"))
+
+
+class TrackedSearch:
+    """What a hyperparameter search may tell MLflow: a run of its own, and one below it for each trial."""
+
+    def __init__(self, sender: "Sender | None" = None):
+        self._sender = sender
+
+    def log_epoch(self, metrics: dict[str, float], step: int) -> None:
+        """Add a point to a curve of the search's own run; step is the number of trials so far."""
+        if self._sender:
+            self._sender.send(lambda session: session.log_metrics(metrics, step))
+
+    @contextlib.contextmanager
+    def trial(self, name: str, fingerprint: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedRun]:
+        """A run below the search's; an exception inside marks it FAILED, Ctrl-C KILLED. Arguments as `model_run`'s."""
+        if self._sender is None:
+            yield TrackedRun()
+            return
+        sender = self._sender
+        tags = _without_experiment(_tags(name, kind, fingerprint))
+        sender.send(lambda session: session.begin_trial(name, fingerprint))
+        sender.send(lambda session: session.log_params(_concerning(settings)))
+        sender.send(lambda session: session.set_tags(tags))
+        try:
+            yield TrackedRun(sender)
+        except BaseException as error:
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            sender.send(lambda session: session.end_trial(status))
+            raise
+        sender.send(lambda session: session.end_trial("FINISHED"))
+
+
+@contextlib.contextmanager
+def search_run(params: Params, name: str, study: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedSearch]:
+    """One MLflow run around a hyperparameter search; the same study goes on in its own run.
+
+    An exception inside marks it FAILED, Ctrl-C KILLED.
+    """
+    if not params.tracking.enabled:
+        yield TrackedSearch()
+        return
+    with Sender(params) as sender:
+        sender.send(lambda session: session.begin_search(name, study))
+        sender.send(lambda session: session.log_params(settings))
+        tags = _without_experiment(_tags(name, "search", None)) | {"search.kind": kind}
+        sender.send(lambda session: session.set_tags(tags | _hardware(kind) | _versions()))
+        sender.send(lambda session: session.log_data(params.title, []))
+        try:
+            yield TrackedSearch(sender)
         except BaseException as error:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
             sender.send(lambda session: session.end(status))
@@ -255,7 +312,7 @@ class Session:
         if known.lifecycle_stage == "deleted":
             self.client.restore_experiment(known.experiment_id)
         self.experiment_id: str = known.experiment_id
-        self.run_id = ""
+        self.run_id = self.search_id = ""
 
     def begin(self, name: str, fingerprint: str | None) -> None:
         """Start a run, or continue the unfinished one of the same fingerprint; dead processes' runs become KILLED."""
@@ -270,6 +327,24 @@ class Session:
             self.client.update_run(self.run_id, status="RUNNING")
         else:
             self.run_id = self.client.create_run(self.experiment_id, run_name=name).info.run_id
+
+    def begin_search(self, name: str, study: str) -> None:
+        """Start the run of a search, or go on in that of the same study."""
+        known = self._runs(f"tags.`fakeprint.search` = '{study}'")
+        self.run_id = (known[0] if known else self.client.create_run(self.experiment_id, run_name=name)).info.run_id
+        self.client.update_run(self.run_id, status="RUNNING")
+        self.set_tags({"fakeprint.search": study})
+        self.search_id = self.run_id
+
+    def begin_trial(self, name: str, fingerprint: str) -> None:
+        """Start the run of a trial below that of its search."""
+        self.begin(name, fingerprint)
+        self.set_tags({"mlflow.parentRunId": self.search_id})
+
+    def end_trial(self, status: str) -> None:
+        """Close the trial's run and turn back to the search's."""
+        self.end(status)
+        self.run_id = self.search_id
 
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
@@ -361,6 +436,7 @@ class Session:
             for name, folder in folders.items():
                 if self.find_or_restore(params, name, folder):
                     self._restore_evaluation(name, folder)
+                self._log_robustness(name)
                 on_board.add(self.run_id)
                 names = _names(self.client.get_run(self.run_id))
                 self._set_names([*names, here] if here not in names else names)
@@ -369,6 +445,19 @@ class Session:
                 if run.info.run_id not in on_board and here in names:
                     self.run_id = run.info.run_id
                     self._set_names([name for name in names if name != here])
+
+    def _log_robustness(self, name: str) -> None:
+        """How the model fared on degraded images, where that was tried: worst accuracy, its rows, the picture."""
+        if not (TABLE.exists() and FIGURES.exists()):
+            return
+        worst = read_json(FIGURES)["models"].get(name, {}).get("worst")
+        if worst:
+            self.log_metrics({"worst_accuracy": worst["accuracy"]})
+            self.set_tags({"robustness.worst": worst["cell"]})
+            header, *rows = TABLE.read_text(encoding="utf-8").splitlines()
+            own = [row for row in rows if next(csv.reader([row]))[0] == name]
+            self.client.log_text(self.run_id, "\n".join([header, *own, ""]), "robustness.csv")
+            self.log_files([file for file in [HEAT] if file.exists()])
 
     def _set_names(self, names: list[str]) -> None:
         self.set_tags({"dvc.experiments": ", ".join(names)})
@@ -388,7 +477,7 @@ class Session:
         history = Path("metrics") / name / "history.csv"
         if history.exists():
             self.log_curves(_curves(history))
-        self.log_data(params.data.title, [])
+        self.log_data(params.title, [])
         self.end("FINISHED")
 
     def _restore_evaluation(self, name: str, folder: Path) -> None:
@@ -421,12 +510,26 @@ def _concerning(settings: dict[str, Any]) -> dict[str, Any]:
     if isinstance(kept.get("transforms"), dict):
         enabled = {name: block for name, block in kept["transforms"].items() if block.pop("enabled", True)}
         kept["transforms"] = enabled
-    if kept.get("optimiser") in ("adam", "adamw"):
-        kept.pop("momentum", None)
-    if kept.get("schedule") in ("cosine", "none"):
-        kept.pop("patience", None)
-        kept.pop("factor", None)
+    if "schedule" in kept:
+        for key in _without_effect(kept):
+            kept.pop(key, None)
     return kept
+
+
+def _without_effect(train: dict[str, Any]) -> list[str]:
+    """Keys of the block `train` that its other keys leave without effect."""
+    unused = ["momentum"] if train.get("optimiser") != "sgd" else []
+    used_by = {
+        "patience": ("plateau",),
+        "plateau_on": ("plateau",),
+        "factor": ("plateau", "step"),
+        "step_epochs": ("step",),
+        "min_lr": ("plateau", "cosine"),
+    }
+    unused += [key for key, schedules in used_by.items() if train["schedule"] not in schedules]
+    unused += ["gamma"] if train.get("loss") != "focal" else []
+    unused += ["mix_p"] if not (train.get("mixup") or train.get("cutmix")) else []
+    return unused
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, float]:
@@ -451,6 +554,11 @@ def _tags(name: str, kind: str, fingerprint: str | None) -> dict[str, str]:
         "fakeprint.fingerprint": fingerprint or "",
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _without_experiment(tags: dict[str, str]) -> dict[str, str]:
+    """A trial stands on no experiment's leaderboard."""
+    return {key: value for key, value in tags.items() if key != "dvc.experiments"}
 
 
 def _experiment() -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from fakeprint import params
+from fakeprint import params, seeds
 from fakeprint.augment import transforms
 from fakeprint.augment.transforms import Plan, apply
 
@@ -150,6 +150,47 @@ def test_rescale_by_half_averages_two_by_two() -> None:
     assert (done(stripes, ("rescale", 0.5)) == 100).all()
 
 
+@pytest.mark.parametrize("quality", [50, 75, 96])
+def test_webp_is_what_pillow_makes_of_that_quality(quality: int) -> None:
+    smooth = done(NOISE, ("blur", 2.0))
+    stream = io.BytesIO()
+    Image.fromarray(smooth).save(stream, "WEBP", quality=quality)
+    expected = np.asarray(Image.open(stream)).astype(int)
+    compressed = done(smooth, ("webp", float(quality))).astype(int)
+    assert np.abs(compressed - expected).max() <= 4
+    assert np.abs(compressed - smooth).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "tall", "wide"),
+    [(0.5, 10, 10), (0.0, 5, 18), (1.0, 18, 5)],  # of 100 pixels: √(100 · 0.3) = 5.5 against √(100 / 0.3) = 18.3
+)
+def test_erasing_covers_its_share_of_the_area(shape: float, tall: int, wide: int) -> None:
+    black = np.zeros((20, 20, 3), np.uint8)
+    erased = done(black, ("erasing", 0.25, shape, 0.0, 0.0, 0.5))
+    rows, columns = np.nonzero(erased.any(axis=2))
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (0, tall, 0, wide)
+    assert abs(erased[:tall, :wide].mean() - 127.5) < 25
+    assert np.array_equal(erased, done(black, ("erasing", 0.25, shape, 0.0, 0.0, 0.5)))
+    assert not np.array_equal(erased, done(black, ("erasing", 0.25, shape, 0.0, 0.0, 0.25)))
+
+
+def test_erasing_lies_where_it_says_and_never_outside() -> None:
+    white = np.full((20, 20, 3), 255, np.uint8)
+    erased = done(white, ("erasing", 0.25, 0.5, 0.999, 0.5, 0.5)) != 255
+    assert erased[5:15, 10:].mean() > 0.99 and erased.sum() == erased[5:15, 10:].sum()
+    assert done(white, ("erasing", 1.0, 0.0, 0.9, 0.9, transforms.MEAN)).shape == (20, 20, 3)
+
+
+def test_erasing_with_the_mean_colour() -> None:
+    halves = uniform((10, 100, 200))
+    halves[:, 4:] = (30, 100, 0)
+    on = settings(erasing={"fraction": (1.0, 1.0), "fill": "mean"})
+    (plan,) = transforms.plans(on, True, transforms.uniforms(1, 1, "test"))
+    shown = {tuple(colour) for colour in apply(halves, plan).reshape(-1, 3).tolist()}
+    assert (20, 100, 100) in shown and shown <= {(20, 100, 100), (10, 100, 200), (30, 100, 0)}
+
+
 @given(IMAGES, st.integers(0, 2**32 - 1))
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, seed: int) -> None:
     everything = settings(**{name: {"p": 0.5} for name in OFF})
@@ -189,19 +230,19 @@ def test_values_come_from_their_ranges() -> None:
 
 
 def test_one_degradation_excludes_the_others_and_keeps_each_p() -> None:
-    four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.2}, rescale={"p": 0.1})
+    five = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.1}, webp={"p": 0.1})
     numbers = transforms.uniforms(4000, 1, "test")
-    steps = [plan.steps for plan in transforms.plans(four, True, numbers)]
+    steps = [plan.steps for plan in transforms.plans(five, True, numbers)]
     assert {len(each) for each in steps} == {0, 1}
     share = {name: np.mean([bool(each) and each[0][0] == name for each in steps]) for name in transforms.DEGRADATIONS}
-    assert share == pytest.approx({"jpeg": 0.4, "blur": 0.1, "noise": 0.2, "rescale": 0.1}, abs=0.03)
-    assert max(len(plan.steps) for plan in transforms.plans(four, False, numbers)) > 1
+    assert share == pytest.approx({"jpeg": 0.4, "blur": 0.1, "noise": 0.1, "rescale": 0.1, "webp": 0.1}, abs=0.03)
+    assert max(len(plan.steps) for plan in transforms.plans(five, False, numbers)) > 1
 
 
 def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
-    four = settings(jpeg={"p": 1.0}, blur={"p": 1.0}, noise={"p": 1.0}, rescale={"p": 1.0})
-    names = [plan.steps[0][0] for plan in transforms.plans(four, True, transforms.uniforms(4000, 1, "test"))]
-    assert all(abs(names.count(name) / 4000 - 0.25) < 0.03 for name in transforms.DEGRADATIONS)
+    five = settings(**{name: {"p": 1.0} for name in transforms.DEGRADATIONS})
+    names = [plan.steps[0][0] for plan in transforms.plans(five, True, transforms.uniforms(4000, 1, "test"))]
+    assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in transforms.DEGRADATIONS)
 
 
 def test_switching_a_transform_on_changes_no_other_draw() -> None:
@@ -210,6 +251,12 @@ def test_switching_a_transform_on_changes_no_other_draw() -> None:
     with_more = transforms.plans(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
     for few, many in zip(alone, with_more, strict=True):
         assert few.steps == tuple(step for step in many.steps if step[0] == "shift")
+
+
+def test_later_transforms_leave_the_numbers_of_the_first_as_they_were() -> None:
+    numbers = transforms.uniforms(3, 7, "test", 1)
+    assert np.array_equal(numbers[:, :30], seeds.generator(7, "test", 1).random((3, 30)))
+    assert np.array_equal(numbers[:2], transforms.uniforms(2, 7, "test", 1))
 
 
 def test_batches_and_threads_change_nothing() -> None:

@@ -1,7 +1,10 @@
 """`python -m fakeprint models`: everything that params.yaml can name, told truly."""
 
+import contextlib
+import io
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -9,32 +12,40 @@ from fakeprint import params
 from fakeprint.__main__ import main
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["fakeprint", "models", *words])
-    main()
-    return capsys.readouterr().out
+@pytest.fixture(scope="module")
+def listed() -> dict[str, list[dict[str, Any]]]:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(sys, "argv", ["fakeprint", "models", "--json"])
+        main()
+    return json.loads(out.getvalue())
 
 
-def test_lists_all_that_params_can_name(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    listed = json.loads(printed(monkeypatch, capsys, "--json"))
+def test_lists_all_that_params_can_name(listed: dict[str, list[dict[str, Any]]]) -> None:
     names = {group: {entry["name"] for entry in entries} for group, entries in listed.items()}
     assert names["networks"] == set(params.Models.model_fields)
     assert names["features"] == set(params.Features.model_fields)
     methods = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Classifier.__subclasses__()}
     assert names["classifiers"] == methods
+    kinds = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Ensemble.__subclasses__()}
+    assert names["ensembles"] == kinds
     for entry in (entry for entries in listed.values() for entry in entries):
         assert entry["summary"]
         assert "\n" not in entry["summary"] + entry["source"]
 
 
-def test_published_sizes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    networks = {entry["name"]: entry for entry in json.loads(printed(monkeypatch, capsys, "--json"))["networks"]}
-    assert networks["three_cnn"]["parameters"] == networks["three_cnn"]["trained"] == 691_781
-    assert networks["three_cnn"]["input_size"] == 100
+def test_published_sizes(listed: dict[str, list[dict[str, Any]]]) -> None:
+    sizes = {entry["name"]: entry for group in ("networks", "ensembles") for entry in listed[group]}
+    assert sizes["three_cnn"]["parameters"] == sizes["three_cnn"]["trained"] == 691_781
+    assert sizes["skip_cnn"]["parameters"] == 8_695_045
+    assert (sizes["four_cnn"]["parameters"], sizes["four_cnn"]["trained"]) == (524_485, 523_525)
+    assert (sizes["learned"]["parameters"], sizes["learned"]["trained"]) == (9_387_553, 727)
+    assert (sizes["three_cnn"]["input_size"], sizes["four_cnn"]["input_size"]) == (100, 224)
 
 
 def test_one_line_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(monkeypatch, capsys).splitlines()
+    monkeypatch.setattr(sys, "argv", ["fakeprint", "models"])
+    main()
+    lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if line.split()[0] == "three_cnn"]
     assert line.endswith("100×100 pixels, 691,781 parameters, 691,781 trained")
-    assert len([line for line in lines if line.startswith("  ")]) == len(lines) - 3
+    assert len([line for line in lines if line.startswith("  ")]) == len(lines) - 4

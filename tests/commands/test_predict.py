@@ -1,6 +1,7 @@
 import argparse
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +133,12 @@ def test_messages(workplace, arguments, message):
     (workplace / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         call(*arguments)
+
+
+def test_test_time_augmentation_is_that_of_params_yaml_and_for_the_champion_its_own(workplace):
+    demo = (Path(__file__).parents[2] / "presets/demo.yaml").read_text()
+    assert predict._how(Path("models/lda")).tta == "none"
+    Path("params.yaml").write_text(demo.replace("tta: none", "tta: flip"))
+    assert predict._how(Path("models/lda")).tta == "flip"
+    Path("params.yaml").write_text("not: [our file")
+    assert predict._how(Path("models/champion")).tta == "none"

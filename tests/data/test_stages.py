@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from fakeprint import params
 from fakeprint.data import scan
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.decode import decode
@@ -105,6 +106,7 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
         "mode",
         "format",
         "bytes",
+        "group",
     ]
     assert manifest["image_id"].tolist()[:4] == ["train00", "train01", "train02", "train05"]
     train_pixels = np.concatenate(
@@ -186,6 +188,20 @@ def test_a_planted_shortcut(
     assert line.startswith("error: " if on_shortcut == "stop" else "warning: ")
     assert "container facts alone tell the class with an accuracy of 1.000 (chance 0.500" in line
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
+
+
+def test_a_fold_of_train_stands_in_for_validation(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
+    fold = {"fold": 1, "folds": 3}
+    done = run("validate", "prepare", path=csv_folder, prepare=fold)
+    assert done.returncode == 0, done.stderr
+    here = tmp_path / "workspace"
+    train, held_out = (load_split(split, here / "data/arrays") for split in ("train", "validation"))
+    assert sorted([*train.image_ids, *held_out.image_ids]) == [f"train{number:02}" for number in range(12)]
+    assert np.bincount(train.labels).tolist() == [4, 4]
+    assert np.bincount(held_out.labels).tolist() == [2, 2]
+    assert len(load_split("test", here / "data/arrays").images) == 3
+    settings = params.load(here / "params.yaml")
+    assert settings.title == "hand-made, fold 1 of 3 of train"
 
 
 def test_prepare_says_what_is_missing_or_changed(csv_folder: Path, run: Callable[..., Any]) -> None:

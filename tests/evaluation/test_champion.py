@@ -19,6 +19,7 @@ def test_a_single_model_is_copied_and_named(tmp_path):
     assert json.loads((champion / "champion.json").read_text()) == {
         "model": "lda",
         "data": "demo, simulated generators",
+        "predict": {"tta": "none", "shift": 2},
     }
     assert (champion / "lda" / "weights.bin").read_bytes() == b"lda"
     assert champion_name(tmp_path) == "lda"

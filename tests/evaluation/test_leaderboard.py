@@ -7,6 +7,7 @@ from rich.console import Console
 from fakeprint.evaluation import leaderboard
 from fakeprint.evaluation.intervals import wilson
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.evaluation.robustness import Robustness, Worst
 
 LABELS = np.array([0, 1] * 10)
 
@@ -49,6 +50,31 @@ def test_json_is_nested_numbers():
     assert content["images"] == 20
     assert set(content["models"]["b"]) == {"accuracy", "low", "high", "macro_f1", "log_loss", "p_holm"}
     assert "p_holm" not in content["models"]["a"]
+
+
+ROBUSTNESS = Robustness(
+    {
+        "a": {"clean": {"accuracy": 0.95}, "jpeg_50": {"accuracy": 0.8}, "blur_1": {"accuracy": 0.7}},
+        "b": {"clean": {"accuracy": 0.9}, "jpeg_50": {"accuracy": 0.6}, "blur_1": {"accuracy": 0.6}},
+    },
+    20,
+)
+
+
+def test_the_worst_degradation_stands_beside_the_clean_accuracy():
+    models = {"a": model([0]), "b": model([0, 1]), "left_out": model([0, 1, 2])}
+    board = leaderboard.compare(models, ["real", "fake"], 0.95, ROBUSTNESS)
+    assert [row.worst for row in board.standings] == [Worst("blur_1", 0.7), Worst("jpeg_50", 0.6), None]
+    assert board.as_json()["models"]["a"]["worst"] == {"cell": "blur_1", "accuracy": 0.7}
+    assert "worst" not in board.as_json()["models"]["left_out"]
+    text = board.as_markdown("demo")
+    assert "| model | accuracy | 95 % interval | worst degraded | macro F1 | log loss | p (Holm) |" in text
+    assert "| 70.00 % (blur_1) |" in text
+    assert [row[3] for row in board.rows()] == ["70.00 % (blur_1)", "60.00 % (jpeg_50)", "–"]
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(board.as_table("demo"))
+    assert "(blur_1)" in captured.get() and "…" not in captured.get()
 
 
 def test_markdown_names_data_test_and_recall():

@@ -4,6 +4,7 @@ from PIL import Image
 
 from fakeprint.evaluation import leaderboard, metrics, plots
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.evaluation.robustness import Robustness, robustness
 
 
 def cell_texts(figure):
@@ -30,6 +31,18 @@ def test_mistakes_come_surest_first():
     assert plots.most_confident_mistakes(actual, probabilities, 0) == []
 
 
+def test_the_heat_map_is_sorted_by_clean_accuracy_and_name_and_marks_the_worst():
+    row = {"poor": (0.5, 0.25, 0.4), "good": (0.9, 0.8, 0.6)}
+    figures = {
+        model: {cell: {"accuracy": share} for cell, share in zip(("clean", "jpeg", "blur"), shares, strict=True)}
+        for model, shares in row.items()
+    }
+    figure = plots.robustness_picture(Robustness(figures, 10), "t")
+    assert cell_texts(figure) == ["90.0", "60.0", "80.0", "50.0", "40.0", "25.0"]
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"] == ["60.0", "25.0"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "poor"]
+
+
 @pytest.mark.parametrize("classes", [2, 8])
 def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
     rng = np.random.default_rng(classes)
@@ -41,7 +54,11 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
         )
         for name in ("lda", "knn")
     }
-    board = leaderboard.compare(said, names, 0.95)
+    cells = ("clean", "jpeg_50", "blur_1")
+    table = robustness(
+        {cell: {name: each.probabilities for name, each in said.items()} for cell in cells}, labels, names, 9
+    )
+    board = leaderboard.compare(said, names, 0.95, table)
     best = said[board.champion.name]
     counts = metrics.confusion(labels, best.predicted, classes)
     bins = metrics.reliability(labels, best.probabilities, 15)
@@ -57,6 +74,8 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
             "none": plots.mistakes_picture([], images, best.image_ids, names, "t"),
             "leaderboard": plots.leaderboard_picture(board, "t"),
             "recall": plots.recall_picture(board, "t"),
+            "heat": plots.robustness_picture(table, "t"),
+            "heat_of_clean": plots.robustness_picture(Robustness({"lda": {"clean": {"accuracy": 1.0}}}, 60), "t"),
             "summary": plots.summary_picture(board, counts, "t"),
         }
         for name, figure in figures.items():

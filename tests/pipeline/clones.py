@@ -59,6 +59,8 @@ class Clone:
 
     def edit(self, file: str, changes: dict[str, Any]) -> None:
         yaml = YAML()
+        yaml.preserve_quotes = True
+        yaml.width = 4096
         content = yaml.load((self.root / file).read_text())
         for path, value in changes.items():
             *blocks, key = path.split(".")
@@ -96,6 +98,7 @@ TINY = {
     "classifiers.knn.features": ["hsv_hist"],
     "classifiers.lda.features": ["hsv_hist", "spectrum"],
     "ensembles.average.members": ["lda", "hist_cnn"],
+    "robustness.grid": {"noise_2": {"noise": 2}},
     "model.width": 0.125,
     "train.epochs": 2,
 }

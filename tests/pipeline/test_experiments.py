@@ -1,14 +1,18 @@
 """`dvc exp run -S …`: each parameter reruns what depends on it and nothing else, and every run is in MLflow."""
 
+import json
 import re
 import sqlite3
+from pathlib import Path
+
+import pandas as pd
 
 from tests.pipeline.clones import IDENTITY, Clone, ran
 
 ALWAYS = {"check"}
 AFTER_NETWORKS = {
     *("predict@hist_cnn", "predict@three_cnn", "evaluate@hist_cnn", "evaluate@three_cnn"),
-    *("ensemble@average", "evaluate_ensembles@average", "compare", "submit"),
+    *("ensemble@average", "evaluate_ensembles@average", "robustness", "compare", "submit"),
 }
 
 
@@ -54,6 +58,29 @@ def test_touching_submit_or_evaluate_retrains_nothing(clone: Clone) -> None:
     stages = experiment(clone, "evaluate.calibration_bins=5")
     assert not [name for name in stages if re.match(r"fit|train|predict|features|augment|prepare|validate", name)]
     assert "evaluate@hist_cnn" in stages
+
+
+def test_test_time_augmentation_and_the_grid_retrain_nothing(clone: Clone) -> None:
+    champion = clone.json("models/champion/champion.json")
+    assert champion["predict"] == {"tta": "none", "shift": 2}
+    clone.edit("params.yaml", {"robustness.grid": {"noise_2": {"noise": 2}, "jpeg_50": {"jpeg": 50}}})
+    assert set(ran(clone.dvc("repro", "--dry"))) <= {"robustness", "compare", "submit"} | ALWAYS
+    stages = experiment(clone, "predict.tta=flip", "robustness.models=[lda,average]")
+    assert {"predict@hist_cnn", "predict@three_cnn", "ensemble@average", "robustness", "compare"} <= stages
+    assert not [name for name in stages if re.match(r"fit|train|features|predict_classifiers", name)]
+    assert clone.json("models/champion/champion.json")["predict"] == {"tta": "flip", "shift": 2}
+    table = clone.json("metrics/robustness.json")["models"]
+    assert set(table) == {"lda", "average"}
+    assert set(table["lda"]) == {"clean", "noise_2", "jpeg_50", "worst"}
+    assert table["lda"]["clean"]["accuracy"] == clone.json("metrics/lda/evaluate.json")["accuracy"]
+    assert "worst" in clone.json("metrics/leaderboard.json")["models"]["lda"]
+    for model in ("hist_cnn", "champion"):  # by the path that serves files
+        printed = clone.fakeprint("predict", "data/demo/images/test", "--model", model, "--json")
+        name = json.loads(printed)["model"]
+        said = pd.read_parquet(clone.root / f"data/predictions/{name}.parquet").set_index("image_id")
+        for answer in json.loads(printed)["images"]:
+            row = said.loc[Path(answer["image"]).stem]
+            assert all(abs(row[f"p_{key}"] - share) < 1e-5 for key, share in answer["probabilities"].items())
 
 
 def test_narrowing_runs_less(clone: Clone) -> None:

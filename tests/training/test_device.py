@@ -1,5 +1,8 @@
 """Devices: what auto chooses and what is said where one is missing."""
 
+import os
+import sys
+
 import pytest
 import torch
 
@@ -32,3 +35,43 @@ def test_keeping_freed_memory_changes_no_result() -> None:
     before = torch.arange(1000.0).sum()
     device.keep_freed_memory()
     assert torch.equal(torch.arange(1000.0).sum(), before)
+
+
+def test_deterministic_is_for_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        device.reproducible(device.Execution("cpu", False), True)
+        assert not torch.are_deterministic_algorithms_enabled()
+        device.reproducible(device.Execution("cuda", False), True)
+        assert torch.are_deterministic_algorithms_enabled() and not torch.backends.cudnn.benchmark
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        device.reproducible(device.Execution("cuda", False), False)
+        assert not torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.benchmark
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def test_compiles_where_it_can(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    network = torch.nn.Linear(2, 2)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(device.shutil, "which", lambda name: "/usr/bin/g++" if name == "g++" else None)
+    assert device.compiled(network, device.Execution("cpu", False)) is not network
+    monkeypatch.setattr(device.shutil, "which", lambda name: None)
+    assert device.compiled(network, device.Execution("cpu", False)) is network
+    monkeypatch.setattr(device, "has_triton", lambda: False)
+    assert device.compiled(network, device.Execution("cuda", False)) is network
+    first, second = capsys.readouterr().err.splitlines()
+    assert (
+        first == "warning: train.compile: there is no C++ compiler (g++ or clang++) here; training goes on uncompiled"
+    )
+    assert "there is no Triton here" in second
+
+
+def test_threads_switch_quickly_while_it_trains() -> None:
+    before = sys.getswitchinterval()
+    with pytest.raises(OSError), device.quick_switches():
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        raise OSError
+    assert sys.getswitchinterval() == before

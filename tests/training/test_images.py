@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from fakeprint import params
-from fakeprint.training.images import Augmentation, Images, ahead, plain_batches, to_device, training_batches
+from fakeprint.training.images import (
+    Augmentation,
+    Images,
+    ahead,
+    balanced_order,
+    plain_batches,
+    to_device,
+    training_batches,
+)
 
 
 def images(first: int = 6, second: int = 4) -> Images:
@@ -53,6 +61,39 @@ def test_augmentation_is_applied() -> None:
         (task,) = training_batches(Images([rows], np.arange(4)), augmentation(flip), 4, 7, "train/x", 1)
         pictures, labels = task()
         np.testing.assert_array_equal(pictures, expected[labels])
+
+
+def test_balanced_sampling_shows_each_class_equally_often() -> None:
+    labels = np.array([0] * 20 + [1] * 3 + [2] * 7)
+    order = balanced_order(labels, np.random.default_rng(0))
+    assert np.bincount(labels[order]).tolist() == [10, 10, 10]
+    times = np.bincount(order, minlength=30)
+    assert times[:20].max() == 1  # ten of the twenty
+    assert sorted(times[20:23]) == [3, 3, 4] and set(times[23:]) == {1, 2}
+    assert not np.array_equal(order, balanced_order(labels, np.random.default_rng(1)))
+
+
+def test_an_image_that_comes_twice_is_augmented_anew() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
+    many = Images([np.concatenate([np.zeros((39, 8, 8, 3), np.uint8), pictures])], np.array([0] * 39 + [1]))
+    (task,) = training_batches(many, augmentation(0.5), 40, 7, "train/x", 1, balanced=True)
+    batch, labels = task()
+    rare = batch[labels == 1]
+    assert len(rare) == 20
+    flipped = (rare == pictures[:, :, ::-1]).all((1, 2, 3))
+    assert 0 < flipped.sum() < 20
+
+
+def test_parts_of_a_batch_make_it_up() -> None:
+    def batches(part: int = 0, parts: int = 1) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [
+            task() for task in training_batches(images(), augmentation(0.5), 4, 7, "train/x", 1, False, part, parts)
+        ]
+
+    for whole, first, second in zip(batches(), batches(0, 2), batches(1, 2), strict=True):
+        for place in (0, 1):
+            np.testing.assert_array_equal(whole[place][0::2], first[place])
+            np.testing.assert_array_equal(whole[place][1::2], second[place])
 
 
 def test_validation_sees_every_image_in_order() -> None:

@@ -10,6 +10,7 @@ import torch
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.params import NetworkSettings
+from fakeprint.training import loop
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
@@ -41,10 +42,10 @@ def trained(
     tmp_path: Path, chosen: NetworkSettings, seed: int = 7, images: Images | None = None, execution: Execution = CPU
 ) -> tuple[Run, Rows]:
     logged: Rows = []
-    run = start(chosen, images or coloured(64, 0), 2, seed, execution)
+    run = start(chosen, images or coloured(64, 0), ["a", "b"], seed, execution)
     kept = Checkpoint(tmp_path / "checkpoint.pt")
     log = lambda figures, epoch: logged.append((epoch, figures))  # noqa: E731
-    train(run, chosen, images or coloured(64, 0), coloured(40, 1), seed, execution, kept, log)
+    train(run, images or coloured(64, 0), coloured(40, 1), seed, kept, log)
     return run, logged
 
 
@@ -72,23 +73,35 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     assert not same(weights(runs[0]), weights(runs[2]))
 
 
-def test_in_two_goes_as_in_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = settings(epochs=4, schedule="plateau", patience=0, optimiser="sgd", momentum=0.9)
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "plateau", "patience": 0, "optimiser": "sgd", "momentum": 0.9},
+        {"schedule": "one_cycle", "ema": 0.9, "mixup": 0.2, "cutmix": 1.0, "mix_p": 0.7, "clip": 1.0, "keep": "last"},
+        {"swa": 0.8, "freeze": 1, "sampling": "balanced"},
+        {"phases": [{"epochs": 2, "ema": 0.9}, {"epochs": 2, "schedule": "cosine"}]},
+    ],
+)
+def test_in_two_goes_as_in_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], stopped_after: int
+) -> None:
+    chosen = settings(epochs=4, **changes)
     whole, _ = trained(tmp_path / "whole", chosen)
 
     class Stopped(Exception):
         pass
 
     def stop(figures: dict[str, float], epoch: int) -> None:
-        if epoch == 2:
+        if epoch == stopped_after:
             raise Stopped
 
     kept = Checkpoint(tmp_path / "parts" / "checkpoint.pt")
     with pytest.raises(Stopped):
-        run = start(chosen, coloured(64, 0), 2, 7, CPU)
-        train(run, chosen, coloured(64, 0), coloured(40, 1), 7, CPU, kept, stop)
+        run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
+        train(run, coloured(64, 0), coloured(40, 1), 7, kept, stop)
     rest, logged = trained(tmp_path / "parts", chosen)
-    assert "three_cnn: going on after epoch 2 of 4" in capsys.readouterr().out
+    assert f"three_cnn: going on after epoch {stopped_after} of 4" in capsys.readouterr().out
     assert [epoch for epoch, _ in logged] == [1, 2, 3, 4]
     assert same(weights(whole), weights(rest))
     assert whole.history == rest.history
@@ -115,14 +128,66 @@ def test_keeps_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
     assert same(weights(run), weights(shorter))
 
 
-def test_best_weights_are_of_the_accuracy_in_the_history(tmp_path: Path) -> None:
-    run, _ = trained(tmp_path, settings(epochs=5, lr=0.02))
+def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
+    noise = coloured(64, 0)
+    noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))
+    chosen = settings(epochs=8, lr=0.05, keep="last")
+    run, _ = trained(tmp_path, chosen, images=noise)
+    assert run.accuracies[-1] < max(run.accuracies), "the case must have a worse last epoch"
+    assert run.kept_epoch == 8
+    assert accuracy_of(run) == pytest.approx(run.accuracies[-1])
+
+
+def accuracy_of(run: Run) -> float:
+    """Of the network as it is now, on the validation images."""
     run.network.eval()
     held_out = coloured(40, 1)
     with torch.no_grad():
         logits = run.network(torch.from_numpy(held_out.parts[0]).permute(0, 3, 1, 2) / 255)
-    accuracy = (logits.argmax(1).numpy() == held_out.labels).mean()
-    assert accuracy == pytest.approx(max(run.accuracies))
+    return float((logits.argmax(1).numpy() == held_out.labels).mean())
+
+
+def test_best_weights_are_of_the_accuracy_in_the_history(tmp_path: Path) -> None:
+    run, _ = trained(tmp_path, settings(epochs=5, lr=0.02))
+    assert accuracy_of(run) == pytest.approx(max(run.accuracies))
+
+
+def test_with_a_moving_average_it_is_what_is_validated_and_kept(tmp_path: Path) -> None:
+    plain, _ = trained(tmp_path / "plain", settings(epochs=5, keep="last"))
+    run, _ = trained(tmp_path / "average", settings(epochs=5, keep="last", ema=0.8))
+    assert plain.average is None and run.average is not None
+    assert same(weights(run), run.average.network.state_dict())
+    assert accuracy_of(run) == pytest.approx(run.accuracies[-1])
+    assert [row["train_loss"] for row in run.history] == [row["train_loss"] for row in plain.history]
+    assert run.accuracies != plain.accuracies
+
+
+def without_batch_statistics(**changes: Any) -> NetworkSettings:
+    """Settings under which the images of a batch do not touch each other, and plain SGD."""
+    chosen = settings(epochs=1, optimiser="sgd", momentum=0.0, **changes)
+    return chosen.model_copy(update={"model": chosen.model.model_copy(update={"norm": "none", "dropout": 0.0})})
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    large, _ = trained(tmp_path / "large", without_batch_statistics(batch_size=32))
+    small, _ = trained(tmp_path / "small", without_batch_statistics(batch_size=8, accumulate=4))
+    single, _ = trained(tmp_path / "single", without_batch_statistics(batch_size=8))
+    for key, tensor in weights(large).items():
+        torch.testing.assert_close(weights(small)[key], tensor, rtol=1e-4, atol=1e-6)
+    assert not same(weights(small), weights(single))
+
+
+def test_clipping_bounds_the_step(tmp_path: Path) -> None:
+    # Plain SGD moves the weights by lr · gradient: by no more than lr · clip in all.
+    moves = []
+    for clip in (0.0, 0.01):
+        chosen = without_batch_statistics(batch_size=64, clip=clip, lr=0.5, weight_decay=0.0)
+        before = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
+        after, _ = trained(tmp_path / str(clip), chosen)
+        pairs = zip(before.network.parameters(), after.network.parameters(), strict=True)
+        moves.append(sum(float((new - old).detach().square().sum()) for old, new in pairs) ** 0.5)
+    assert moves[1] == pytest.approx(0.5 * 0.01, rel=1e-3)
+    assert moves[0] > 2 * moves[1]
 
 
 class Fixed(torch.nn.Module):
@@ -144,10 +209,10 @@ def test_losses_and_accuracies_by_hand() -> None:
     four = Images([np.zeros((4, 16, 16, 3), np.uint8)], np.array([0, 0, 1, 0]))
     network = Fixed(np.log(0.8), np.log(0.2))
     chosen = settings(batch_size=2, label_smoothing=0.1)
-    run = start(chosen, coloured(64, 0), 2, 7, CPU)
-    run.network = network
+    run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
+    run.network, run.trained = network, {"weight"}
     with ThreadPoolExecutor(1) as pool:
-        loss, accuracy = train_epoch(run, chosen, four, 7, 1, CPU, pool, lambda count: None)
+        loss, accuracy = train_epoch(run, four, 7, 1, pool, lambda count: None)
         validation_loss, validation_accuracy = validate(network, four, CPU, pool)
     low, high = -np.log(0.8), -np.log(0.2)
     assert (accuracy, validation_accuracy) == (0.75, 0.75)
@@ -156,18 +221,91 @@ def test_losses_and_accuracies_by_hand() -> None:
     assert loss == pytest.approx((3 * (0.95 * low + 0.05 * high) + (0.95 * high + 0.05 * low)) / 4)
 
 
+def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
+    # Constant weights after each epoch, by plain SGD whose epochs are the same with and without the averaging.
+    def weights_after(epochs: int) -> dict[str, torch.Tensor]:
+        chosen = settings(epochs=epochs, keep="last", optimiser="sgd", momentum=0.0)
+        return weights(trained(tmp_path / str(epochs), chosen)[0])
+
+    chosen = settings(epochs=4, optimiser="sgd", momentum=0.0, swa=0.5)
+    run, _ = trained(tmp_path / "mean", chosen)
+    third, fourth = weights_after(3), weights_after(4)
+    for name, parameter in run.network.named_parameters():
+        torch.testing.assert_close(parameter.detach(), (third[name] + fourth[name]) / 2)
+    assert run.kept_epoch == 4
+    # Batch norm's statistics are those of the mean's own layers, not the mean of statistics.
+    buffers = {key for key, _ in run.network.named_buffers() if key.endswith("running_var")}
+    assert buffers
+    assert not any(torch.allclose(weights(run)[key], (third[key] + fourth[key]) / 2, rtol=1e-4) for key in buffers)
+
+
+def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
+    def moved(freeze: int) -> set[str]:
+        chosen = settings(epochs=2, keep="last", freeze=freeze, weight_decay=0.1)
+        before = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU).network.state_dict()
+        after = weights(trained(tmp_path / str(freeze), chosen)[0])
+        return {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
+
+    assert moved(2) == {"head"}
+    everything = moved(0)
+    assert len(everything) > 1
+    assert moved(1) == everything
+
+
+def test_a_network_without_a_head_can_not_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop.networks, "build", lambda *given: Fixed(0.0, 1.0))
+    with pytest.raises(
+        InputError, match=r"train\.freeze: three_cnn has no head that could be trained alone; set it to 0"
+    ):
+        start(settings(freeze=1), coloured(64, 0), ["a", "b"], 7, CPU)
+
+
+PHASES: list[dict[str, Any]] = [
+    {"epochs": 2, "lr": 0.02, "transforms": {"flip": {"enabled": False}}},
+    {"epochs": 3, "schedule": "cosine", "ema": 0.5},
+]
+
+
+def test_phases_go_on_from_the_kept_weights_with_a_fresh_optimiser(tmp_path: Path) -> None:
+    run, logged = trained(tmp_path / "both", settings(phases=PHASES))
+    first = settings(**PHASES[0] | {"transforms": run.phases[0].train.transforms})
+    alone, _ = trained(tmp_path / "first", first)
+    assert not run.phases[0].train.transforms.flip.enabled and run.phases[1].train.transforms.flip.enabled
+    assert run.history[:2] == alone.history
+    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5] == [epoch for epoch, _ in logged]
+    # lr of the first step of each epoch: its own for the first phase, a whole cosine for the second.
+    assert [row["lr"] for row in run.history] == pytest.approx([0.02, 0.02, 0.01, 0.0075, 0.0025])
+    assert run.earlier == 2 and run.kept_epoch >= 3
+
+    again = start(settings(phases=PHASES), coloured(64, 0), ["a", "b"], 7, CPU)
+    again.history, again.kept = run.history[:2], alone.kept
+    again.next_phase()
+    assert same(weights(again), alone.kept) and not again.optimiser.state_dict()["state"]
+
+
+def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
+    noise = coloured(64, 0)
+    noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))
+    phases = [{"epochs": 30, "early_stopping": 2}, {"epochs": 1}]
+    run, _ = trained(tmp_path, settings(phases=phases, lr=0.05), images=noise)
+    first = [row["validation_accuracy"] for row in run.history[:-1]]
+    assert len(first) < 30 and len(first) == 1 + first.index(max(first)) + 2
+
+
 def test_a_batch_larger_than_the_train_split(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train\.batch_size: 65 is more than the 64 training images there are"):
         trained(tmp_path, settings(batch_size=65))
+    with pytest.raises(InputError, match=r"train\.accumulate: 5 batches of 16 are more than the 64 training images"):
+        trained(tmp_path, settings(batch_size=16, accumulate=5))
 
 
 def test_no_validation_images(tmp_path: Path) -> None:
     chosen = settings()
-    run = start(chosen, coloured(64, 0), 2, 7, CPU)
+    run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
     nothing = Images([np.zeros((0, 16, 16, 3), np.uint8)], np.zeros(0, np.int64))
     kept = Checkpoint(tmp_path / "x.pt")
     with pytest.raises(InputError, match="the validation split holds no images"):
-        train(run, chosen, coloured(64, 0), nothing, 7, CPU, kept, lambda figures, epoch: None)
+        train(run, coloured(64, 0), nothing, 7, kept, lambda figures, epoch: None)
 
 
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:

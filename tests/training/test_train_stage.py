@@ -12,24 +12,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from ruamel.yaml import YAML
+from safetensors.torch import load_file
 
+import stages.train
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 
 ROOT = Path(__file__).parents[2]
 TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
 
 
-def repository(folder: Path, seed: int = 0, **train: Any) -> Path:
+def repository(folder: Path, seed: int = 0, model: dict[str, Any] | None = None, **train: Any) -> Path:
     """A folder with all that the stage reads: 64 images, 64 copies, 32 for validation, 16×16, two classes."""
     rng = np.random.default_rng(seed)
     (folder / "data" / "arrays").mkdir(parents=True)
     (folder / "data" / "augmented").mkdir()
     yaml = YAML()
+    yaml.preserve_quotes = True
     content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["train"].update(TINY | train)
     content["model"]["width"] = 0.25
     content["models"]["three_cnn"]["dropout"] = 0.3
+    content["models"]["three_cnn"].update(model or {})
     content["tracking"]["enabled"] = False
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
@@ -145,10 +150,41 @@ def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
     assert len(checkpoints(main)) == 1 and not (copy / ".fakeprint").exists()
 
 
-def test_bad_input_is_one_line(tmp_path: Path) -> None:
-    folder = repository(tmp_path / "bad", batch_size=129)
-    done = train(folder)
-    assert done.returncode == 1
-    assert "error: train.batch_size: 129 is more than the 128 training images there are" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert outputs(folder) == {}
+def test_bad_input_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(repository(tmp_path / "bad", batch_size=129))
+    assert failed("three_cnn") == 1
+    line = "error: train.batch_size: 129 is more than the 128 training images there are\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.chdir(repository(tmp_path / "odd", batch_size=15, devices=2))
+    assert failed("three_cnn") == 1
+    assert capsys.readouterr().err == "error: train.batch_size: 15 can not be shared by 2 devices evenly\n"
+    assert outputs(tmp_path / "bad") == {}
+
+
+def failed(name: str) -> object:
+    """The exit code of the stage, run in this process."""
+    with pytest.raises(SystemExit) as raised:
+        stages.train.main(name)
+    return raised.value.code
+
+
+def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = {"epochs": 2, "optimiser": "sgd", "lr": 0.05, "clip": 0.5, "ema": 0.5, "accumulate": 2}
+    one, two = (
+        repository(tmp_path / name, **alike, devices=devices, model={"norm": "none", "dropout": 0.0})
+        for name, devices in (("one", 1), ("two", 2))
+    )
+    monkeypatch.chdir(one)
+    stages.train.main("three_cnn")
+    done = train(two)
+    assert done.returncode == 0, done.stderr
+    assert "three_cnn: 128 training images, 32 for validation, on cpu, fp32, 2 processes" in done.stdout
+    assert done.stdout.count("three_cnn epoch 2/2") == 1
+    expected, got = (load_file(folder / "models/three_cnn/weights.safetensors") for folder in (one, two))
+    for key, tensor in expected.items():
+        torch.testing.assert_close(got[key], tensor, rtol=1e-4, atol=1e-6)
+    histories = [pd.read_csv(folder / "metrics/three_cnn/history.csv") for folder in (one, two)]
+    pd.testing.assert_frame_equal(*histories, rtol=1e-4)
+    assert checkpoints(two) == []

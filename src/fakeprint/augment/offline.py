@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from fakeprint.augment import transforms
 from fakeprint.data.arrays import Split
 from fakeprint.files import written_folder
+from fakeprint.parallel import in_order
 from fakeprint.params import Augment
 from fakeprint.progress import track
 
@@ -53,26 +54,20 @@ def _index(train: Split, copies: int, done: list[str]) -> pd.DataFrame:
 def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
     """Write every copy into the array at `path`; return what was done to each."""
     rows = len(images)
-    tasks = [
-        (copy, start, min(start + CHUNK, rows))
-        for copy in range(1, settings.copies + 1)
-        for start in range(0, rows, CHUNK)
-    ]
     numbers = {copy: transforms.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
-    finished = Parallel(n_jobs=workers or -1, return_as="generator")(
-        delayed(_fill_chunk)(images, settings, numbers[copy][start:stop], (copy - 1) * rows, start, stop, path)
-        for copy, start, stop in tasks
-    )
-    one_by_one = (text for texts in finished for text in texts)
-    return list(track(one_by_one, "augmenting", total=rows * settings.copies))
-
-
-def _fill_chunk(
-    images: np.ndarray, settings: Augment, numbers: np.ndarray, offset: int, start: int, stop: int, path: Path
-) -> list[str]:
+    chunks = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
+    tasks = (delayed(_copies)(images[chunk], settings, numbers[copy][chunk]) for copy in numbers for chunk in chunks)
     out = np.load(path, mmap_mode="r+")
-    todo = transforms.plans(settings.transforms, settings.one_degradation, numbers)
-    for row, plan in zip(range(start, stop), todo, strict=True):
-        out[offset + row] = transforms.apply(images[row], plan)
+    one_by_one = (made for made_of_chunk in in_order(tasks, workers) for made in made_of_chunk)
+    done = []
+    for row, (pixels, text) in enumerate(track(one_by_one, "augmenting", total=rows * settings.copies)):
+        out[row] = pixels
+        done.append(text)
     out.flush()
-    return [str(plan) for plan in todo]
+    return done
+
+
+def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
+    """One copy of each image, and what was done to it. Given back, not written: a cluster may share no files."""
+    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers)
+    return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

@@ -7,7 +7,7 @@ NumPy's "reflect"), which keeps the parity of 2×2 patterns.
 
 Drawing and applying are apart. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
 and plan alone. An image takes `DRAWS` uniform numbers, each with a fixed meaning, so that switching a transform on
-changes no other transform's draws.
+changes no other transform's draws. A new transform's numbers come after all others, from a generator of their own.
 """
 
 import math
@@ -23,10 +23,11 @@ from fakeprint import seeds
 from fakeprint.params import Transforms
 
 BORDER = cv2.BORDER_REFLECT_101
-DEGRADATIONS = ("jpeg", "blur", "noise", "rescale")
+MEAN = -1.0  # in place of erasing's seed: filled with the image's mean
+DEGRADATIONS = ("jpeg", "blur", "noise", "rescale", "webp")
 
-# The setting whose range each transform draws from, and how many numbers it draws from it; crop also draws its
-# position, noise its seed, both from [0, 1).
+# In the order of application: the setting whose range each transform draws from, and how many numbers it draws from it.
+# Crop also draws its position, noise its seed, erasing its shape, position and seed, all from [0, 1).
 _RANGES: dict[str, tuple[str, int]] = {
     "flip": ("", 0),
     "rotation": ("degrees", 1),
@@ -41,15 +42,33 @@ _RANGES: dict[str, tuple[str, int]] = {
     "blur": ("sigma", 1),
     "noise": ("sigma", 1),
     "rescale": ("factor", 1),
+    "webp": ("quality", 1),
+    "erasing": ("fraction", 1),
 }
-_PLAIN = {"crop": 2, "noise": 1}
+_PLAIN = {"crop": 2, "noise": 1, "erasing": 4}
 GEOMETRIC = ("flip", "rotation", "shift", "zoom", "crop")
-_WHICH = len(_RANGES)  # the column that chooses the one degradation; those before it switch each transform on
+_LATER = ("webp", "erasing")  # came when results of the others stood
+_FIRST_TRANSFORMS = [name for name in _RANGES if name not in _LATER]
+
+
+def _width(name: str) -> int:
+    """How many values a transform draws."""
+    return _RANGES[name][1] + _PLAIN.get(name, 0)
+
+
+# The columns of the uniform numbers: a switch for each of the first transforms, the choice of the one degradation,
+# the first transforms' values; then switch and values of each later transform.
+_SWITCH = {name: column for column, name in enumerate(_FIRST_TRANSFORMS)}
+_WHICH = len(_SWITCH)
 _FIRST = {}
 DRAWS = _WHICH + 1
-for _name, (_, _count) in _RANGES.items():
+for _name in _FIRST_TRANSFORMS:
     _FIRST[_name] = DRAWS
-    DRAWS += _count + _PLAIN.get(_name, 0)
+    DRAWS += _width(_name)
+_EARLIER_DRAWS = DRAWS
+for _name in _LATER:
+    _SWITCH[_name], _FIRST[_name] = DRAWS, DRAWS + 1
+    DRAWS += 1 + _width(_name)
 
 
 @dataclass(frozen=True)
@@ -75,7 +94,9 @@ def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
     In training: `uniforms(rows, seed, "train/NAME/augment", epoch)[batch_rows]`, so that an image's augmentation
     depends on seed, epoch and row, never on how rows fall into batches or workers.
     """
-    return seeds.generator(seed, purpose, *keys).random((count, DRAWS))
+    first = seeds.generator(seed, purpose, *keys).random((count, _EARLIER_DRAWS))
+    later = seeds.generator(seed, f"{purpose}/later", *keys).random((count, DRAWS - _EARLIER_DRAWS))
+    return np.concatenate([first, later], axis=1)
 
 
 def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) -> Plan:
@@ -86,8 +107,8 @@ def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) 
 def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> list[Plan]:
     """One plan a row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
-    A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise and rescale exclude each
-    other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left.
+    A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
+    each other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left.
     """
     active = _switches(settings, one_degradation, numbers)
     columns = {name: _values(settings, name, numbers).tolist() for name in active}
@@ -104,7 +125,7 @@ def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) 
     reached = 0.0
     enabled = [name for name in DEGRADATIONS if getattr(settings, name).enabled]
     total = max(1.0, sum(getattr(settings, name).p for name in enabled))
-    for column, name in enumerate(_RANGES):
+    for name in _RANGES:
         transform = getattr(settings, name)
         if not transform.enabled:
             continue
@@ -112,7 +133,7 @@ def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) 
             start, reached = reached, reached + transform.p / total
             active[name] = (numbers[:, _WHICH] >= start) & (numbers[:, _WHICH] < reached)
         else:
-            active[name] = numbers[:, column] < transform.p
+            active[name] = numbers[:, _SWITCH[name]] < transform.p
     return active
 
 
@@ -121,12 +142,14 @@ def _values(settings: Transforms, name: str, numbers: np.ndarray) -> np.ndarray:
     setting, count = _RANGES[name]
     first = _FIRST[name]
     ranged = numbers[:, first : first + count]
-    plain = numbers[:, first + count : first + count + _PLAIN.get(name, 0)]
+    plain = numbers[:, first + count : first + _width(name)]
     if not setting:
         return ranged
     low, high = getattr(getattr(settings, name), setting)
     if setting == "quality":
         return np.floor(low + (high + 1 - low) * ranged)
+    if name == "erasing" and settings.erasing.fill == "mean":
+        plain = np.concatenate([plain[:, :-1], np.full((len(plain), 1), MEAN)], axis=1)
     return np.concatenate([low + (high - low) * ranged, plain], axis=1)
 
 
@@ -295,6 +318,36 @@ def rescale(image: np.ndarray, factor: float) -> np.ndarray:
     return cv2.resize(down, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def webp(image: np.ndarray, quality: float) -> np.ndarray:
+    """Compressed as lossy WebP and decoded again."""
+    encoded = cv2.imencode(".webp", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, int(quality)])[1]
+    return cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+
+
+# --- Last of all, on top of whatever was done before.
+
+
+def erasing(image: np.ndarray, fraction: float, shape: float, across: float, down: float, number: float) -> np.ndarray:
+    """A rectangle of `fraction` of the area replaced by values drawn from 0–255, or by the image's mean colour.
+
+    Zhong et al. 2020, "Random Erasing Data Augmentation". `shape` in [0, 1): height over width, from 0.3 to 1 / 0.3 on
+    a logarithmic scale; what does not fit is cut to the side. `across` and `down` in [0, 1): where, of the way.
+    `number` in [0, 1) is the seed of the values; `MEAN` fills with the mean.
+    """
+    height, width = image.shape[:2]
+    ratio = 0.3 ** (1 - 2 * shape)
+    tall = min(height, max(1, round(math.sqrt(fraction * height * width * ratio))))
+    wide = min(width, max(1, round(math.sqrt(fraction * height * width / ratio))))
+    top, left = int(down * (height - tall + 1)), int(across * (width - wide + 1))
+    erased = image.copy()
+    if number == MEAN:
+        erased[top : top + tall, left : left + wide] = np.rint(cv2.mean(image)[:3])
+    else:
+        values = np.random.default_rng(int(number * 2**31)).integers(0, 256, (tall, wide, 3), dtype=np.uint8)
+        erased[top : top + tall, left : left + wide] = values
+    return erased
+
+
 _PIXELWISE: dict[str, Callable[..., Any]] = {
     "brightness": brightness,
     "contrast": contrast,
@@ -304,4 +357,6 @@ _PIXELWISE: dict[str, Callable[..., Any]] = {
     "blur": blur,
     "noise": noise,
     "rescale": rescale,
+    "webp": webp,
+    "erasing": erasing,
 }

@@ -26,4 +26,4 @@ def run(arguments: argparse.Namespace) -> None:
     Console().print(Markdown(LEADERBOARD.read_text(encoding="utf-8")))
     print(f"\nsubmission:  {SUBMISSION}")
     print("pictures:    reports/leaderboard/ and reports/MODEL/")
-    print("every run:   make ui, then http://127.0.0.1:5000")
+    print("every run:   make ui (MLflow, at the address that it prints)")

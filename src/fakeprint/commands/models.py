@@ -3,13 +3,27 @@
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fakeprint.models.networks import NetworkSummary
 
 TITLES = {
     "networks": "networks, for run.networks (figures: as published, with five classes)",
     "classifiers": "classifiers, for the key `method` of a block under classifiers",
     "features": "feature sets, for run.features",
+    "ensembles": "ensembles, for the key `method` of a block under ensembles",
 }
+ENSEMBLES = {
+    "average": ("average of the members' probabilities, weighted or not", "soft voting"),
+    "greedy": ("weights from adding, again and again, the member that helps most", "Caruana et al. 2004"),
+    "stacking": ("logistic regression on the members' log-probabilities", "Wolpert 1992"),
+    "learned": (
+        "small network that weighs frozen members for each image, as published on three_cnn and skip_cnn",
+        "EnsembleCNN, UniBuc challenge (system C)",
+    ),
+}
+PUBLISHED_MEMBERS = ("three_cnn", "skip_cnn")  # of the learned ensemble
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,16 +47,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Networks, classifiers and feature sets: name, one line, source; networks also as published with five classes:
-    input size in pixels, parameters in all, and those trained.
+    """Networks, classifiers, feature sets and ensembles: name, one line, source; networks and the learned ensemble also
+    as published with five classes: input size in pixels, parameters in all, and those trained.
     """
     from fakeprint.features import FEATURE_SETS
     from fakeprint.models.classifiers import CLASSIFIERS
     from fakeprint.models.networks import NETWORKS, summary
 
+    sizes = {name: summary(name) for name in NETWORKS}
+    learned = _learned([sizes[name] for name in PUBLISHED_MEMBERS])
     return {
         "networks": [
-            {"name": name, "summary": entry.summary, "source": entry.source, **asdict(summary(name))}
+            {"name": name, "summary": entry.summary, "source": entry.source, **asdict(sizes[name])}
             for name, entry in NETWORKS.items()
         ],
         "classifiers": [
@@ -51,7 +67,21 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
         "features": [
             {"name": name, "summary": entry.summary, "source": entry.source} for name, entry in FEATURE_SETS.items()
         ],
+        "ensembles": [
+            {"name": name, "summary": line, "source": source, **(asdict(learned) if name == "learned" else {})}
+            for name, (line, source) in ENSEMBLES.items()
+        ],
     }
+
+
+def _learned(members: "list[NetworkSummary]") -> "NetworkSummary":
+    """The learned ensemble on these members, with five classes."""
+    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.networks import NetworkSummary
+
+    trained = sum(parameter.numel() for parameter in EnsembleHead(len(members), 5).parameters())
+    size = max(member.input_size for member in members)
+    return NetworkSummary(size, trained + sum(member.parameters for member in members), trained)
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.errors import InputError, first_few
@@ -18,6 +19,9 @@ from fakeprint.evaluation.champion import CHAMPION, champion_name
 from fakeprint.files import read_json
 from fakeprint.params import near
 
+SHIPPED = (
+    Path(__file__).parents[1] / "shipped"
+)  # models that come with the package, each laid out as a champion's folder
 COLUMNS = 6  # classes the table shows one by one; of more it shows the likeliest two beside the answer
 
 
@@ -25,7 +29,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the subcommand and its options."""
     parser = subparsers.add_parser("predict", help="class and probabilities of image files", description=__doc__)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them")
-    parser.add_argument("--model", metavar="NAME", help="a folder of models/; the champion if not given")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a folder of models/, or a model that comes with Fakeprint; the champion if not given",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--models-folder", type=Path, default=Path("models"), metavar="FOLDER", help="default: models")
     parser.set_defaults(run=run)
@@ -44,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         read_images,
     )  # scikit-learn and features: not needed to refuse a wrong path
 
-    model = load_model(folder)
+    model = load_model(folder, how=_how(folder))
     images, names, set_aside = read_images(paths, model.dataset)
     answers = [_answer(path, row, model.dataset) for path, row in zip(names, model.probabilities(images), strict=True)]
     if args.json:
@@ -82,13 +90,27 @@ def _is_image(file: Path, folder: Path) -> bool:
 
 def _model_folder(name: str | None, models: Path) -> tuple[Path, str | None]:
     """The model's folder, and the title of the data where champion.json tells it."""
-    if name in (None, CHAMPION):
+    if name is None or name == CHAMPION:
         champion_name(models)
-        return models / CHAMPION, read_json(models / CHAMPION / "champion.json")["data"]
-    known = sorted(file.parent.name for file in models.glob("*/model.json"))
-    if name not in known:
-        raise InputError(f"--model: there is no '{name}' in {models}{near(str(name), [*known, CHAMPION])}")
-    return models / str(name), None
+        return models / CHAMPION, _data(models / CHAMPION)
+    trained = sorted(file.parent.name for file in models.glob("*/model.json"))
+    if name in trained:
+        return models / name, None
+    shipped = sorted(file.parent.name for file in SHIPPED.glob("*/champion.json"))
+    if name in shipped:
+        return SHIPPED / name, _data(SHIPPED / name)
+    raise InputError(f"--model: there is no '{name}' in {models}{near(name, [*trained, CHAMPION, *shipped])}")
+
+
+def _data(folder: Path) -> str:
+    return str(read_json(folder / "champion.json")["data"])
+
+
+def _how(folder: Path) -> params.Predict:
+    """params.yaml's test-time augmentation, where there is one; a folder with champion.json names its own."""
+    file = Path("params.yaml")
+    says_itself = (folder / "champion.json").exists()
+    return params.load(file).predict if file.exists() and not says_itself else params.Predict()
 
 
 def _answer(path: Path, probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:

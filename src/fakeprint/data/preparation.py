@@ -9,7 +9,7 @@ import pandas as pd
 from fakeprint.data.arrays import ARRAYS, Dataset, resized, save_index
 from fakeprint.data.containers import Container
 from fakeprint.data.decode import decode
-from fakeprint.data.scan import each_file
+from fakeprint.data.scan import stream
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
@@ -24,7 +24,7 @@ def write_split(
 ) -> None:
     """Write <split>.npy and <split>.parquet, in the order of `rows` (image_id, label, path of the manifest).
 
-    Processes write their images into one mapped file, so that no array larger than a batch is held in memory.
+    Batches of images are written as they come from the processes, so that no larger array is held in memory.
 
     Raises:
         InputError: a file that `validate` could read can be read no more.
@@ -35,9 +35,15 @@ def write_split(
             np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             start = file.tell()
             file.truncate(start + int(np.prod(shape)))
-        use = partial(_write_image, path=partial_path.absolute(), start=start, dataset=dataset)
-        results = each_file(container, rows["path"].tolist(), dataset.max_pixels, use, workers, f"prepare {split}")
-        lost = [name for name, result in zip(rows["path"], results, strict=True) if result is not None]
+            paths = rows["path"].tolist()
+            lost = []
+            use = partial(_image, dataset=dataset)
+            for row, pixels in stream(container, paths, dataset.max_pixels, use, workers, f"prepare {split}"):
+                if isinstance(pixels, str):
+                    lost.append(paths[row])
+                else:
+                    file.seek(start + row * pixels.nbytes)
+                    file.write(pixels.tobytes())
         if lost:
             raise InputError(
                 f"{container.path}: {len(lost)} file(s) changed since validate: {first_few(lost)}; run "
@@ -48,8 +54,5 @@ def write_split(
     save_index(split, rows["image_id"].tolist(), labels, folder)
 
 
-def _write_image(content: bytes, row: int, path: Path, start: int, dataset: Dataset) -> None:
-    pixels = resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
-    with path.open("r+b") as file:
-        file.seek(start + row * pixels.nbytes)
-        file.write(pixels.tobytes())
+def _image(content: bytes, row: int, dataset: Dataset) -> np.ndarray:
+    return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)

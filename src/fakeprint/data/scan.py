@@ -10,11 +10,12 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from PIL import Image
 
 from fakeprint.data.containers import Batch, Container
 from fakeprint.data.decode import Facts, Unreadable, decode
+from fakeprint.parallel import in_order
 from fakeprint.progress import track
 
 THUMBNAIL = 16  # pixels a side of the pictures that near duplicates are compared by
@@ -82,19 +83,31 @@ def each_file(
 
     `use` is picklable; where it raises Unreadable, or the file can not be read, the result is the reason.
     """
-    # No image within max_pixels is longer than its pixels at 8 bytes each and a generous header.
-    batches = container.batches(names, BATCH, most_bytes=8 * max_pixels + 2**24)
     results: list[Result | str] = ["missing"] * len(names)
-    for row, result in track(_spread(batches, use, workers if len(names) > SERIAL else 1), what, total=len(names)):
+    for row, result in stream(container, names, max_pixels, use, workers, what):
         results[row] = result
     return results
+
+
+def stream(
+    container: Container,
+    names: list[str],
+    max_pixels: int,
+    use: Callable[[bytes, int], Result],
+    workers: int | None,
+    what: str,
+) -> Iterator[tuple[int, Result | str]]:
+    """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows."""
+    # No image within max_pixels is longer than its pixels at 8 bytes each and a generous header.
+    batches = container.batches(names, BATCH, most_bytes=8 * max_pixels + 2**24)
+    return track(_spread(batches, use, workers if len(names) > SERIAL else 1), what, total=len(names))
 
 
 def _spread(
     batches: Iterator[Batch], use: Callable[[bytes, int], Result], workers: int | None
 ) -> Iterator[tuple[int, Result | str]]:
-    run = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=1, pre_dispatch="3*n_jobs")
-    for done in run(delayed(_use_batch)(batch, use) for batch in batches):
+    tasks = (delayed(_use_batch)(batch, use) for batch in batches)
+    for done in in_order(tasks, workers, batch_size=1, pre_dispatch="3*n_jobs"):
         yield from done
 
 

@@ -100,7 +100,8 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
         settings.near_duplicate_bits,
     )
     rows = checked.rows.copy()
-    rows["split"] = split_off(rows, checks.grouped(pairs, len(rows)), source.splits, data, seed)
+    rows["group"] = checks.grouped(pairs, len(rows))
+    rows["split"] = split_off(rows, rows["group"].to_numpy(), source.splits, data, seed)
     facts = [found.facts for found in scans]
     for column in ("width", "height", "mode", "format", "bytes"):
         rows[column] = [getattr(fact, column) for fact in facts]

@@ -5,20 +5,24 @@ from pathlib import Path
 
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written_folder
+from fakeprint.params import Predict
 
 MODELS = Path("models")
 CHAMPION = "champion"  # the folder's name beside the models
 
 
-def copy_out(name: str, title: str, models: Path = MODELS) -> None:
-    """Copy models/NAME and its members into models/champion and write champion.json there: model, title of the data.
+def copy_out(name: str, title: str, models: Path = MODELS, how: Predict | None = None) -> None:
+    """Copy models/NAME and its members into models/champion and write champion.json there.
 
-    Raises InputError where a folder is missing.
+    It names the model and the title of the data, and holds the block `predict` (default: as images are) with which the
+    model became champion. Raises InputError where a folder is missing.
     """
     with written_folder(models / CHAMPION) as partial:
         for folder in _with_members(name, models):
             shutil.copytree(folder, partial / folder.name)
-        write_json(partial / "champion.json", {"model": name, "data": title})
+        write_json(
+            partial / "champion.json", {"model": name, "data": title, "predict": (how or Predict()).model_dump()}
+        )
 
 
 def _with_members(name: str, models: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from fakeprint.evaluation.leaderboard import Leaderboard
 from fakeprint.evaluation.metrics import row_shares
+from fakeprint.evaluation.robustness import Robustness
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9641c", "#8a8a8a"
 LONGEST = 22  # letters of a class or model name on an axis
@@ -150,7 +151,10 @@ def mistakes_picture(
 
 
 def leaderboard_picture(board: Leaderboard, title: str) -> Figure:
-    """Validation accuracy of every model with its interval, the champion on top in another colour."""
+    """Validation accuracy of every model with its interval, the champion on top in another colour.
+
+    An open circle marks the accuracy on the worst degradation where the board knows it.
+    """
     figure = Figure(figsize=(7.6, 1.5 + 0.36 * max(3, len(board.standings))), layout="constrained")
     axes = figure.subplots()
     _draw_leaderboard(axes, board)
@@ -163,6 +167,8 @@ def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
         colour = ORANGE if place == 0 else BLUE
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
         axes.plot(row.accuracy, place, "o", color=colour, markersize=7)
+        if row.worst:
+            axes.plot(row.worst.accuracy, place, "o", markerfacecolor="white", color=colour, markersize=6)
         axes.annotate(
             f"{100 * row.accuracy:.1f} %",
             (1.01, place),
@@ -173,7 +179,8 @@ def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
         )
     axes.set_yticks(range(len(board.standings)), [_short(row.name) for row in board.standings])
     axes.set_ylim(len(board.standings) - 0.4, -0.6)
-    least, most = min(row.low for row in board.standings), max(row.high for row in board.standings)
+    lowest = [min(row.low, row.worst.accuracy) if row.worst else row.low for row in board.standings]
+    least, most = min(lowest), max(row.high for row in board.standings)
     room = 0.04 * (most - least)
     axes.set_xlim(max(0.0, least - room), min(1.0, most + room) + 0.002)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
@@ -182,7 +189,8 @@ def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel(f"accuracy on {board.images} validation images, {100 * board.confidence:g} % Wilson interval")
+    told = f"accuracy on {board.images} validation images, {100 * board.confidence:g} % Wilson interval"
+    axes.set_xlabel(told + "\nopen circle: on its worst degradation" * any(row.worst for row in board.standings))
 
 
 def recall_picture(board: Leaderboard, title: str) -> Figure:
@@ -204,6 +212,50 @@ def recall_picture(board: Leaderboard, title: str) -> Figure:
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
     bar.set_label("recall")
     axes.set_title(f"Recall a class (%)\n{title}")
+    return figure
+
+
+def robustness_picture(table: Robustness, title: str) -> Figure:
+    """Accuracy of every model on every degradation, as a heat map in per cent; clean first, apart from the others.
+
+    Models stand in the order of their clean accuracy, the best on top; degradations by name, so that like ones are
+    neighbours whatever order presets put them in.
+    """
+    shares = table.accuracies().reshape(-1, len(table.cells))
+    order = np.argsort(-shares[:, 0], kind="stable")
+    columns = [0, *sorted(range(1, len(table.cells)), key=table.cells.__getitem__)]
+    shares, models = shares[order][:, columns], np.array(list(table.figures), dtype=object)[order]
+    height, width = shares.shape
+    figure = Figure(figsize=(3.0 + 0.62 * max(5, width), 2.0 + 0.32 * max(3, height)), layout="constrained")
+    axes = figure.subplots()
+    low, high = float(shares.min(initial=1.0)), float(shares.max(initial=0.0))
+    image = axes.imshow(shares, cmap="viridis", vmin=low, vmax=max(high, low + 0.01), aspect="auto")
+    middle = low + 0.55 * (high - low)
+    for (row, column), share in np.ndenumerate(shares):
+        worst = width > 1 and column == 1 + int(shares[row, 1:].argmin())
+        axes.text(
+            column,
+            row,
+            f"{100 * share:.1f}",
+            ha="center",
+            va="center",
+            color="black" if share > middle else "white",
+            fontsize=9,
+            fontweight="bold" if worst else "normal",
+        )
+    axes.axvline(0.5, color="white", linewidth=4)
+    axes.set_xticks(
+        range(width),
+        [_short(table.cells[column]) for column in columns],
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axes.set_yticks(range(height), [_short(model) for model in models])
+    axes.set_xlabel("degradation of the validation images; each model's worst in bold")
+    bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
+    bar.set_label("accuracy")
+    axes.set_title(f"Accuracy on degraded images (%)\n{title}")
     return figure
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from fakeprint.errors import InputError
-from fakeprint.features import colour, residual, spectrum
+from fakeprint.features import backbone, colour, residual, spectrum
+from fakeprint.parallel import in_order
 from fakeprint.params import near
 from fakeprint.progress import track
 
@@ -40,6 +41,9 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         "azimuthally averaged log power spectrum of the image and of its median residual",
         "Durall, Keuper and Keuper 2020",
         spectrum.spectrum,
+    ),
+    "backbone": FeatureSet(
+        "pooled features of a pretrained network of timm", "Sharif Razavian et al. 2014; system D", backbone.backbone
     ),
 }
 
@@ -75,9 +79,9 @@ def extract_parallel(name: str, options: Options, images: np.ndarray, workers: i
 def _rows(name: str, options: Options, images: np.ndarray, workers: int | None) -> Iterator[np.ndarray]:
     starts = range(0, len(images), BATCH)
     # Starting processes costs a second: not for what one core does in that time.
-    jobs = 1 if len(starts) <= 1 else workers or -1
+    processes = 1 if len(starts) <= 1 else workers
     tasks = (delayed(extract)(name, options, images[start : start + BATCH]) for start in starts)
-    for batch in Parallel(n_jobs=jobs, return_as="generator", pre_dispatch="2*n_jobs")(tasks):
+    for batch in in_order(tasks, processes):
         yield from batch
 
 

@@ -1,12 +1,27 @@
-"""Ensembles: several models' probabilities become one. An ensemble is stored as model.json, its members by name."""
+"""Ensembles: several models' probabilities become one. How they are combined is fitted in `ensemble_fits`.
 
+An ensemble is stored as model.json, which names the members and holds what was fitted; the learned one has its weights
+in head.safetensors beside it. Members' probabilities are float (N, M, C): images, members, classes; rows sum to 1.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fakeprint.errors import InputError, first_few
+from fakeprint.files import read_json, write_json
 from fakeprint.params import Ensemble, Run
+
+if TYPE_CHECKING:
+    from fakeprint.models.learned_ensemble import EnsembleHead
+
+HEAD = "head.safetensors"
+LEAST = 1e-6  # a member's probability of 0 would have no logarithm; a k-NN gives such
+AGAIN = "run `dvc repro`, or take it from the cache with `dvc checkout`"
 
 
 @dataclass(frozen=True)
@@ -19,11 +34,11 @@ class Members:
 
 
 def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
-    """The members among what `run` names, weighted as params say.
+    """The members among what `run` names, weighted as params say (equally where they say nothing).
 
     Raises InputError where none is left, or only members of weight 0.
     """
-    weights = settings.weights or [1.0] * len(settings.members)
+    weights = getattr(settings, "weights", []) or [1.0] * len(settings.members)
     running = {*run.classifiers, *run.networks}
     kept = [(member, weight) for member, weight in zip(settings.members, weights, strict=True) if member in running]
     left_out = [member for member in settings.members if member not in running]
@@ -37,10 +52,132 @@ def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
     return Members([member for member, _ in kept], [weight / total for _, weight in kept], left_out)
 
 
-def combine(probabilities: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """Weighted average of the members' probabilities (soft voting).
+def side_by_side(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """One (N, C) a member, at least one, as (N, M, C)."""
+    return np.stack(probabilities, axis=1)
 
-    probabilities: one float (N, C) a member, rows sum to 1. weights: one a member, they sum to 1.
-    Returns float64 (N, C).
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Natural logarithms, of at least `LEAST`."""
+    return np.log(np.clip(probabilities, LEAST, 1.0))
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """p^(1/T), normalised: above 1 less sure, below 1 surer, 1 unchanged. The last axis is the classes'.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks": logits divided by T, for logarithms are logits.
     """
-    return np.average(np.stack(probabilities), axis=0, weights=np.asarray(weights))
+    return probabilities if temperature == 1 else softmax(log_probabilities(probabilities) / temperature)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class WeightedAverage:
+    """Soft voting: the members' probabilities, each at its temperature, averaged by weights that sum to 1."""
+
+    weights: list[float]
+    temperatures: list[float]
+    methods: ClassVar[tuple[str, ...]] = ("average", "greedy")
+
+    def __call__(self, said: np.ndarray) -> np.ndarray:
+        """Probabilities float64 (N, C) of the members' (N, M, C)."""
+        at = [tempered(said[:, member], temperature) for member, temperature in enumerate(self.temperatures)]
+        return np.average(np.stack(at), axis=0, weights=self.weights)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Multinomial logistic regression on the members' log-probabilities (Wolpert 1992, "Stacked generalization").
+
+    coefficients: (C, M·C), a row a class, first member's classes first. intercepts: (C,).
+    """
+
+    coefficients: list[list[float]]
+    intercepts: list[float]
+    methods: ClassVar[tuple[str, ...]] = ("stacking",)
+
+    def __call__(self, said: np.ndarray) -> np.ndarray:
+        """Probabilities float64 (N, C) of the members' (N, M, C)."""
+        numbers = log_probabilities(said).reshape(len(said), said.shape[1] * said.shape[2])
+        return softmax(numbers @ np.array(self.coefficients).T + np.array(self.intercepts))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """System C's small network over the members' probabilities: see `fakeprint.models.learned_ensemble`."""
+
+    head: "EnsembleHead"
+    methods: ClassVar[tuple[str, ...]] = ("learned",)
+
+    def __call__(self, said: np.ndarray) -> np.ndarray:
+        """Probabilities float64 (N, C) of the members' (N, M, C)."""
+        import torch
+
+        with torch.inference_mode():
+            return self.head.eval()(torch.from_numpy(said.astype(np.float32))).double().numpy()
+
+
+Combination = WeightedAverage | Stacked | Learned
+
+
+def without_idle(members: list[str], combination: Combination) -> tuple[list[str], Combination]:
+    """The same ensemble without members of weight 0, which would be asked for nothing."""
+    if not isinstance(combination, WeightedAverage):
+        return members, combination
+    triples = zip(members, combination.weights, combination.temperatures, strict=True)
+    names, weights, temperatures = zip(*(triple for triple in triples if triple[1] > 0), strict=True)
+    return list(names), WeightedAverage(list(weights), list(temperatures))
+
+
+def save_ensemble(folder: Path, description: dict[str, Any], combination: Combination) -> None:
+    """Write into an existing folder. description: name, method, members, dataset; what was fitted is added to it."""
+    if isinstance(combination, Learned):
+        from safetensors.torch import save_file
+
+        save_file(combination.head.state_dict(), folder / HEAD)
+        fitted: dict[str, Any] = {"head_sha256": _digest(folder / HEAD)}
+    else:
+        fitted = dict(vars(combination))
+    write_json(folder / "model.json", {"kind": "ensemble", **description, **fitted})
+
+
+def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
+    """The members' names and how to combine them. Raises InputError for missing, damaged or foreign content."""
+    path = folder / "model.json"
+    description = read_json(path)
+    try:
+        method, members = description["method"], description["members"]
+        if method in Learned.methods:
+            return members, Learned(_load_head(folder, description))
+        if method in Stacked.methods:
+            return members, Stacked(description["coefficients"], description["intercepts"])
+        if method in WeightedAverage.methods:
+            return members, WeightedAverage(description["weights"], description["temperatures"])
+    except KeyError as missing:
+        raise InputError(f"{path} has no {missing}, it was written by another version: {AGAIN}") from None
+    raise InputError(f"{path}: the ensemble method '{method}' is unknown: {AGAIN}")
+
+
+def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
+    from safetensors.torch import load_file
+
+    from fakeprint.models.learned_ensemble import EnsembleHead
+
+    path = folder / HEAD
+    if not path.exists():
+        raise InputError(f"{path} is missing: {AGAIN}")
+    if _digest(path) != description["head_sha256"]:
+        raise InputError(f"{path} is not the file that model.json beside it was written with: {AGAIN}")
+    head = EnsembleHead(len(description["members"]), len(description["dataset"]["classes"]))
+    head.load_state_dict(load_file(path))
+    return head.eval()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

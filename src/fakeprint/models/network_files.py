@@ -42,7 +42,8 @@ def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
         if _digest(path) != description["weights_sha256"]:
             raise InputError(f"{path} is not the file that {DESCRIPTION} beside it was written with: {AGAIN}")
         weights = load_file(path)
-        network = networks.build(description["name"], networks.Design(**description["design"]), description["options"])
+        design = networks.Design(**description["design"])
+        network = networks.build(description["name"], design, description["options"], pretrained=False)
         network.load_state_dict(weights)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {AGAIN}") from None

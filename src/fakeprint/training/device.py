@@ -4,13 +4,18 @@
 see docs/models.md. Channels-last was the faster layout in every case, so there is no switch for it.
 """
 
+import contextlib
 import ctypes
+import os
 import platform
+import shutil
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+from torch.utils._triton import has_triton
 
 from fakeprint.errors import InputError
 
@@ -68,3 +73,43 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def reproducible(execution: Execution, asked: bool) -> None:
+    """Make a GPU compute the same bits in every run, or let it choose the fastest kernels. A CPU always does the first.
+
+    (https://docs.pytorch.org/docs/stable/notes/randomness.html)
+    """
+    if execution.device != "cuda":
+        return
+    if asked:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
+    torch.use_deterministic_algorithms(asked)
+    torch.backends.cudnn.benchmark = not asked
+
+
+def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
+    """The network compiled by `torch.compile`, or itself, with one line, where nothing can compile for this device."""
+    if execution.device == "cuda":
+        able, missing = has_triton(), "Triton"
+    else:
+        compilers = (os.environ.get("CXX", ""), "g++", "clang++")
+        able, missing = any(map(shutil.which, compilers)), "C++ compiler (g++ or clang++)"
+    if not able:
+        print(f"warning: train.compile: there is no {missing} here; training goes on uncompiled", file=sys.stderr)
+        return network
+    return torch.compile(network)  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def quick_switches() -> Iterator[None]:
+    """While it lasts, the thread that computes waits no longer than half a millisecond for one that prepares batches.
+
+    The interpreter's 5 ms are a third of a small network's step.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

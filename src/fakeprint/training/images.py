@@ -64,38 +64,66 @@ class Augmentation:
 
 
 def training_batches(
-    images: Images, augmentation: Augmentation, batch_size: int, seed: int, purpose: str, epoch: int
+    images: Images,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    purpose: str,
+    epoch: int,
+    balanced: bool = False,
+    part: int = 0,
+    parts: int = 1,
 ) -> list[Callable[[], Batch]]:
     """One epoch's batches, shuffled and augmented, as tasks; a last one that would not be full is left out.
 
     Order and augmentation depend on seed, purpose and epoch alone, not on what ran before or who prepares the batches.
+    balanced: all classes equally often (see `balanced_order`). part: of each batch only every `parts`-th image, from
+    this one on.
     """
-    order = seeds.generator(seed, f"{purpose}/order", epoch).permutation(len(images))
+    rng = seeds.generator(seed, f"{purpose}/order", epoch)
     numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
+    order = balanced_order(images.labels, rng) if balanced else rng.permutation(len(images))
+    # An image that comes more than once in an epoch is augmented anew each time: its draws are those of its place.
+    draws = numbers if balanced else numbers[order]
 
-    def prepared(rows: np.ndarray) -> Batch:
+    def prepared(places: slice) -> Batch:
+        rows = order[places]
         plain = images.take(rows)
         return (
-            augment_batch(plain, augmentation.transforms, augmentation.one_degradation, numbers[rows]),
+            augment_batch(plain, augmentation.transforms, augmentation.one_degradation, draws[places]),
             images.labels[rows],
         )
 
     full = len(images) // batch_size * batch_size
-    return [_task(prepared, order[start : start + batch_size]) for start in range(0, full, batch_size)]
+    return [_task(prepared, slice(start + part, start + batch_size, parts)) for start in range(0, full, batch_size)]
+
+
+def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many rows as there are labels, each class equally often (±1), shuffled.
+
+    Of a frequent class some rows are left out, another choice in each epoch; those of a rare one come in turn, the
+    next time after all have come.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    each = -(-len(labels) // len(members))
+    rows = [np.concatenate([rng.permutation(own) for _ in range(-(-each // len(own)))])[:each] for own in members]
+    # Interleaved before the surplus is cut, so that it comes from as many classes as it can.
+    together: np.ndarray = rng.permutation(np.stack(rows, axis=1).ravel()[: len(labels)])
+    return together
 
 
 def plain_batches(images: Images, batch_size: int) -> list[Callable[[], Batch]]:
     """All images in their order, as tasks; the last batch may be smaller."""
     rows = np.arange(len(images))
 
-    def prepared(rows: np.ndarray) -> Batch:
-        return images.take(rows), images.labels[rows]
+    def prepared(places: slice) -> Batch:
+        return images.take(rows[places]), images.labels[rows[places]]
 
-    return [_task(prepared, rows[start : start + batch_size]) for start in range(0, len(rows), batch_size)]
+    return [_task(prepared, slice(start, start + batch_size)) for start in range(0, len(rows), batch_size)]
 
 
-def _task(prepared: Callable[[np.ndarray], Batch], rows: np.ndarray) -> Callable[[], Batch]:
-    return lambda: prepared(rows)
+def _task(prepared: Callable[[slice], Batch], places: slice) -> Callable[[], Batch]:
+    return lambda: prepared(places)
 
 
 def ahead(tasks: Sequence[Callable[[], Batch]], pool: ThreadPoolExecutor) -> Iterator[Batch]:

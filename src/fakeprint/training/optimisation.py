@@ -1,62 +1,93 @@
 """Optimisers, learning-rate schedules and early stopping, as `train` in params.yaml names them."""
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import lr_scheduler
 
 from fakeprint.params import Train
+
+# PyTorch's OneCycleLR: the share of the steps in which it rises, and what lr is divided by at the start and the end.
+RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 
 
 def optimiser(train: Train, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Adam (weight decay as an L2 penalty), AdamW (decoupled) or SGD with Nesterov momentum (none at momentum 0)."""
+    groups = _groups(train, parameters)
     if train.optimiser == "adam":
-        return torch.optim.Adam(parameters, train.lr, weight_decay=train.weight_decay)
+        return torch.optim.Adam(groups, train.lr, weight_decay=train.weight_decay)
     if train.optimiser == "adamw":
-        return torch.optim.AdamW(parameters, train.lr, weight_decay=train.weight_decay)
+        return torch.optim.AdamW(groups, train.lr, weight_decay=train.weight_decay)
     nesterov = train.momentum > 0
-    return torch.optim.SGD(parameters, train.lr, train.momentum, weight_decay=train.weight_decay, nesterov=nesterov)
+    return torch.optim.SGD(groups, train.lr, train.momentum, weight_decay=train.weight_decay, nesterov=nesterov)
 
 
-class Schedule:
-    """The learning rate over the epochs; `step` once after each epoch.
+def _groups(train: Train, parameters: Iterable[nn.Parameter]) -> list[dict[str, object]]:
+    """One group of all, or, without `decay_norms`, two: what multiplies features, and the rest without weight decay.
 
-    plateau: times `factor` after more than `patience` epochs in a row without a better validation accuracy.
-    cosine: in epoch e of E, counted from 0, lr · (1 + cos(π e / E)) / 2. none: constant.
+    Biases and the scales of norms are what has one dimension.
     """
+    every = list(parameters)
+    if train.decay_norms:
+        return [{"params": every}]
+    matrices = [parameter for parameter in every if parameter.ndim > 1]
+    vectors = [parameter for parameter in every if parameter.ndim <= 1]
+    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
 
-    def __init__(self, train: Train, optimiser: torch.optim.Optimizer) -> None:
-        self.optimiser = optimiser
-        self.scheduler: lr_scheduler.LRScheduler | None = None
-        if train.schedule == "plateau":
-            self.scheduler = lr_scheduler.ReduceLROnPlateau(
-                optimiser, mode="max", factor=train.factor, patience=train.patience, threshold=0
-            )
-        elif train.schedule == "cosine":
-            self.scheduler = lr_scheduler.CosineAnnealingLR(optimiser, T_max=train.epochs)
 
-    @property
-    def lr(self) -> float:
-        """The learning rate now."""
-        return float(self.optimiser.param_groups[0]["lr"])
+def learning_rate(train: Train, step: int, steps_an_epoch: int, watched: Sequence[float]) -> float:
+    """The learning rate of an optimiser step, a function of nothing but what is given, so that it needs no state.
 
-    def step(self, validation_accuracy: float) -> None:
-        """An epoch has ended with this validation accuracy."""
-        if isinstance(self.scheduler, lr_scheduler.ReduceLROnPlateau):
-            self.scheduler.step(validation_accuracy)
-        elif self.scheduler:
-            self.scheduler.step()
+    step: counted from 0 over all epochs. watched: what the plateau schedule watches (see `plateau_on`), one figure an
+    epoch that has ended.
 
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
-        return dict(self.scheduler.state_dict()) if self.scheduler else {}
+    Warm-up rises by the same amount each step and reaches lr at its last. Then, in step t of the T that are left:
+    cosine: min_lr + (lr − min_lr)(1 + cos(π t / T)) / 2 (Loshchilov and Hutter 2017, without restarts);
+    step: lr · factor for each `step_epochs` epochs that have ended; plateau: lr · factor for each time that more than
+    `patience` epochs in a row were no better, never below min_lr; none: lr.
+    one_cycle: lr / 25 → lr → lr / 250,000 along half cosines, as PyTorch's OneCycleLR with constant momentum (Smith and
+    Topin 2019); it rises during the warm-up, or in 30 % of the steps where none is given.
+    """
+    total, warm = train.epochs * steps_an_epoch, round(train.warmup * steps_an_epoch)
+    if train.schedule == "one_cycle":
+        return _one_cycle(train.lr, step, total, warm or RISE * total)
+    if step < warm:
+        return train.lr * (step + 1) / warm
+    if train.schedule == "cosine":
+        falling = (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
+        return train.min_lr + (train.lr - train.min_lr) * falling
+    if train.schedule == "step":
+        return train.lr * train.factor ** (step // steps_an_epoch // train.step_epochs)
+    if train.schedule == "plateau":
+        return _plateau(train, watched[math.ceil(train.warmup) :])
+    return train.lr
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
-        if self.scheduler:
-            self.scheduler.load_state_dict(state)
+
+def _one_cycle(lr: float, step: int, total: int, rise: float) -> float:
+    lowest, top, last = lr / START_DIVISOR, rise - 1, total - 1
+    if step <= top:
+        return _half_cosine(lowest, lr, step / top) if top > 0 else lr
+    return _half_cosine(lr, lowest / END_DIVISOR, (step - top) / (last - top))
+
+
+def _half_cosine(start: float, end: float, way: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * way))
+
+
+def _plateau(train: Train, watched: Sequence[float]) -> float:
+    lr, best, waited = train.lr, -math.inf, 0
+    for figure in watched if train.plateau_on == "accuracy" else [-loss for loss in watched]:
+        best, waited = (figure, 0) if figure > best else (best, waited + 1)
+        if waited > train.patience:
+            lr, waited = max(lr * train.factor, train.min_lr), 0
+    return lr
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """The rate of the optimiser's next step."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
 
 
 def best_epoch(accuracies: Sequence[float]) -> int:

@@ -21,12 +21,15 @@ class NetworkEntry:
     """What a network is, where it is from, and the side in pixels of the images that it was published with.
 
     own_layers: whether its layers are written here, so that activation, norm, head and dropout_at can be chosen.
+    counts_statistics: its publication counts batch normalisation's running means and variances as parameters, as Keras
+    does, though they are not trained.
     """
 
     summary: str
     source: str
     input_size: int
     own_layers: bool = True
+    counts_statistics: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,67 @@ NETWORKS = {
         "ThreeCNN, UniBuc challenge (system C)",
         100,
     ),
+    "trace_net": NetworkEntry(
+        "residual network at full resolution on the image and its high-pass residuals",
+        "our own, for small forensic images",
+        100,
+    ),
+    "four_cnn": NetworkEntry(
+        "CNN of four convolutions without padding, each pooled, then normalised",
+        "four-block CNN, UniBuc challenge (system A)",
+        224,
+        counts_statistics=True,
+    ),
+    "skip_cnn": NetworkEntry(
+        "CNN of four convolutions and one shortcut, with a two-layer head",
+        "SkipConCNN, UniBuc challenge (system C)",
+        100,
+    ),
+    "attention_cnn": NetworkEntry(
+        "CNN with squeeze-and-excitation and spatial attention at three scales",
+        "idea: UniBuc challenge (system C); layers: our own",
+        100,
+    ),
+    "two_cnn": NetworkEntry(
+        "CNN of two convolutions, channels and kernel to be searched",
+        "two-convolution CNN, UniBuc challenge (system C)",
+        100,
+    ),
+    "five_cnn": NetworkEntry(
+        "CNN of five convolutions",
+        "five-convolution CNN, UniBuc challenge (system C)",
+        100,
+    ),
+    "alexnet": NetworkEntry("AlexNet", "Krizhevsky 2014, torchvision (system E)", 224, own_layers=False),
+    "alexnet_rnn": NetworkEntry(
+        "AlexNet's convolutions, read by recurrent layers over rows and columns",
+        "system E; convolutions: torchvision",
+        224,
+        own_layers=False,
+    ),
+    "vgg16": NetworkEntry("VGG-16", "Simonyan and Zisserman 2015, torchvision (system E)", 224, own_layers=False),
+    "xception": NetworkEntry("Xception", "Chollet 2017, timm (system E)", 299, own_layers=False),
+    "resnet18": NetworkEntry("ResNet-18", "He et al. 2016, torchvision (system E)", 224, own_layers=False),
+    "densenet121": NetworkEntry("DenseNet-121", "Huang et al. 2017, torchvision (system E)", 224, own_layers=False),
+    "vit": NetworkEntry(
+        "vision transformer from scratch, of any patch, width and depth",
+        "Dosovitskiy et al. 2021, timm (system E)",
+        224,
+        own_layers=False,
+    ),
+    "vit_pretrained": NetworkEntry(
+        "vision transformer ViT-B/16, or S or Ti, for pretrained weights",
+        "Dosovitskiy et al. 2021, timm (system E)",
+        224,
+        own_layers=False,
+    ),
+    "backbone": NetworkEntry(
+        "pretrained backbone with a linear head; by default EfficientNet-Lite0",
+        "linear baselines, CIFAKE (system D)",
+        224,
+        own_layers=False,
+    ),
+    "timm": NetworkEntry("any network of timm by its name", "timm, by default ResNet-18", 224, own_layers=False),
 }
 
 
@@ -58,9 +122,9 @@ class Design:
 
     image_size: side of the images it gets, in pixels; input_size: the side that it scales them to first, None = not at
     all. width multiplies the channels. dropout in [0, 1); dropout_at: "head", "blocks" or "both". normalisation: "unit"
-    leaves [0, 1], "imagenet" standardises by ImageNet's channels, "dataset" by channel_mean and channel_std, those of
-    the train split in [0, 1]. activation: "relu", "leaky_relu", "gelu", "silu"; norm: "batch", "group", "none"; head:
-    "pool" (global average) or "flatten".
+    leaves [0, 1], "signed" stretches it to [-1, 1], "imagenet" standardises by ImageNet's channels, "dataset" by
+    channel_mean and channel_std, those of the train split in [0, 1]. activation: "relu", "leaky_relu", "gelu", "silu";
+    norm: "batch", "group", "none"; head: "pool" (global average) or "flatten".
     """
 
     classes: int
@@ -82,13 +146,14 @@ class Design:
         return self.input_size or self.image_size
 
 
-def build(name: str, design: Design, options: dict[str, Any]) -> "torch.nn.Module":
-    """A network with random weights, drawn from torch's global generator.
+def build(name: str, design: Design, options: dict[str, Any], pretrained: bool = True) -> "torch.nn.Module":
+    """A network with random weights, drawn from torch's global generator, or those that options["weights"] names.
 
     It takes float images (N, 3, image_size, image_size) in [0, 1] (uint8 / 255) and returns logits (N, classes);
-    scaling and normalisation happen inside it. `options` are the network's own (bins, dilation).
-    Raises InputError where the images are too small for it or the design asks for what it has not, KeyError for a name
-    that is not in `NETWORKS`.
+    scaling and normalisation happen inside it. `options` are the network's own (bins, dilation). pretrained: False
+    leaves options["weights"] alone, for a network whose trained weights are loaded next.
+    Raises InputError where the images are too small for it, the design asks for what it has not, or the pretrained
+    weights can not be had; KeyError for a name that is not in `NETWORKS`.
     """
     asked = [key for key in OWN_LAYERS if getattr(design, key) is not None]
     if asked and not NETWORKS[name].own_layers:
@@ -96,6 +161,8 @@ def build(name: str, design: Design, options: dict[str, Any]) -> "torch.nn.Modul
             f"models.{name}.{asked[0]}: {name} is built by a library, its layers are fixed; of `model` "
             "it takes dropout, normalisation and input_size"
         )
+    if "weights" in options and not pretrained:
+        options = {**options, "weights": None}
     module = importlib.import_module(f"{__name__}.{name}")
     network: torch.nn.Module = module.build(design, **options)
     return network
@@ -109,4 +176,8 @@ def summary(name: str) -> NetworkSummary:
     with torch.device("meta"):
         network = build(name, Design(5, size), {})
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
-    return NetworkSummary(size, sum(count for count, _ in counts), sum(count for count, trained in counts if trained))
+    trained = sum(count for count, is_trained in counts if is_trained)
+    parameters = sum(count for count, _ in counts)
+    if NETWORKS[name].counts_statistics:
+        parameters += sum(each.numel() for key, each in network.named_buffers() if "running" in key)
+    return NetworkSummary(size, parameters, trained)

@@ -3,16 +3,23 @@
 Its publication gives blocks, sums, pools and head, not the channels; 32, 64, 128, 256, 512 are ours. At width 1,
 16 bins and five classes it has 1,942,981 parameters. Sides of its maps on 100×100 images: 50, 25, 12, 12, 12.
 
-The network counts the histogram itself, so that one image is all it needs. HSV is OpenCV's 8-bit one (hue in [0, 180),
-saturation and value in [0, 255]), computed with OpenCV's own fixed-point tables: every colour falls into the bin that
-`cv2.cvtColor` and `cv2.calcHist` put it in.
+The network counts the histogram itself, so that one image is all it needs.
 """
 
 import torch
 from torch import Tensor, nn
 
 from fakeprint.models.networks import Design
-from fakeprint.models.networks.layers import Input, activation, block_dropout, gather, head_dropout, norm, scaled
+from fakeprint.models.networks.layers import (
+    HSVHistogram,
+    Input,
+    activation,
+    block_dropout,
+    gather,
+    head_dropout,
+    norm,
+    scaled,
+)
 
 SLOPE = 0.1
 
@@ -68,54 +75,3 @@ class HistCNN(nn.Module):
 def _block(design: Design, inputs: int, outputs: int, pool: bool) -> nn.Sequential:
     layers = [nn.Conv2d(inputs, outputs, 3, padding=1), norm(design, outputs), activation(design, "leaky_relu", SLOPE)]
     return nn.Sequential(*layers, *[nn.MaxPool2d(2)] * pool, *block_dropout(design))
-
-
-class HSVHistogram(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] → histograms (N, 3·bins) of hue, saturation and value; each row sums to one.
-
-    Images count as the 8-bit levels nearest to them. No gradient flows through it.
-    """
-
-    per_value: Tensor
-    per_range: Tensor
-
-    def __init__(self, bins: int) -> None:
-        super().__init__()
-        self.bins = bins
-        levels = torch.arange(256).clamp(min=1).double()
-        self.register_buffer("per_value", _fixed(255 / levels), persistent=False)
-        self.register_buffer("per_range", _fixed(180 / (6 * levels)), persistent=False)
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """Count the histograms, float32."""
-        hue, saturation, value = self.hsv((images.float() * 255).round().int())
-        channels = torch.stack([hue * self.bins // 180, saturation * self.bins // 256, value * self.bins // 256], dim=1)
-        count, pixels = len(images), hue[0].numel()
-        places = torch.arange(count * 3, device=images.device).view(count, 3, 1) * self.bins
-        index = (channels.flatten(2) + places).flatten()
-        counts = torch.zeros(count * 3 * self.bins, device=images.device)
-        counts.index_add_(0, index, counts.new_ones(()).expand(len(index)))
-        return counts.view(count, 3 * self.bins) / (3 * pixels)
-
-    def hsv(self, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """OpenCV's 8-bit hue [0, 180), saturation and value [0, 255], int32 (N, H, W), of levels int32 (N, 3, H, W)."""
-        red, green, blue = levels.unbind(1)
-        value = levels.amax(1)
-        spread = value - levels.amin(1)
-        saturation = _rounded(spread * self.per_value[value])
-        sector = torch.where(value == green, blue - red + 2 * spread, red - green + 4 * spread)
-        sector = torch.where(value == red, green - blue, sector)
-        hue = _rounded(sector * self.per_range[spread])
-        return torch.where(hue < 0, hue + 180, hue), saturation, value
-
-
-def _fixed(factors: Tensor) -> Tensor:
-    """Factors as int32 with 12 bits after the point, as in OpenCV's tables; the one of level 0 is 0."""
-    table = (factors * 4096).round().int()
-    table[0] = 0
-    return table
-
-
-def _rounded(product: Tensor) -> Tensor:
-    return (product + 2048) >> 12

@@ -13,8 +13,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Input(nn.Module):
     """Images (N, 3, H, W) in [0, 1] as the first convolution wants them: scaled to `design.input_size`, normalised.
 
-    Scaling is bilinear, antialiased where it shrinks. "imagenet" and "dataset" subtract channel means and divide by
-    standard deviations.
+    Scaling is bilinear, antialiased where it shrinks. "signed" gives [-1, 1]; "imagenet" and "dataset" subtract channel
+    means and divide by standard deviations.
     """
 
     mean: Tensor
@@ -31,13 +31,23 @@ class Input(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Scale and normalise: (N, 3, side, side)."""
-        if self.side is not None:
-            size = (self.side, self.side)
-            images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        return self.normalised(self.scaled(images))
+
+    def scaled(self, images: Tensor) -> Tensor:
+        """Scale only: (N, 3, side, side) in [0, 1]."""
+        if self.side is None:
+            return images
+        size = (self.side, self.side)
+        return nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Normalise only, same shape."""
         return images if self.kind == "unit" else (images - self.mean) / self.std
 
 
 def _statistics(design: Design) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if design.normalisation == "signed":
+        return (0.5,) * 3, (0.5,) * 3
     if design.normalisation == "imagenet":
         return IMAGENET_MEAN, IMAGENET_STD
     if design.channel_mean is None or design.channel_std is None:
@@ -86,17 +96,47 @@ def gather(design: Design, published: str, side: int = 1) -> nn.Module:
     return nn.Sequential(*[nn.AdaptiveAvgPool2d(side)] * bool(side), nn.Flatten())
 
 
+def conv_block(
+    design: Design, inputs: int, outputs: int, kernel: int = 3, padding: int = 0, dilation: int = 1
+) -> nn.Sequential:
+    """Convolution, normalisation, activation (ReLU where the design asks for none), max pool 2, dropout of channels."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation),
+        norm(design, outputs),
+        activation(design),
+        nn.MaxPool2d(2),
+        *block_dropout(design),
+    )
+
+
+def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequential:
+    """From maps (N, channels, H, W) to logits (N, classes), as ThreeCNN and its kin do it.
+
+    Dropout of channels, average pool to side × side (1 × 1 where the design asks for head "pool"), a dense layer with
+    ReLU and dropout, and the last dense layer.
+    """
+    places = side**2 if (design.head or "flatten") == "flatten" else 1
+    return nn.Sequential(
+        nn.Dropout2d(design.dropout) if design.dropout_at is None else nn.Identity(),
+        gather(design, "flatten", side=side),
+        nn.Linear(channels * places, hidden),
+        activation(design),
+        head_dropout(design),
+        nn.Linear(hidden, design.classes),
+    )
+
+
 def features_of(body: nn.Module, design: Design) -> int:
-    """Numbers an image that `body` gives, counted by sending one image through it; too small an image is InputError."""
+    """Numbers an image that `body` gives, counted by sending one image through it; InputError where that fails."""
     training = body.training
     try:
         with torch.no_grad():
             parameter = next(body.parameters())
             out = body.eval()(torch.zeros(1, 3, design.side, design.side, device=parameter.device))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
-            f"prepare.image_size: images of {design.side} pixels a side are too small for this network "
-            f"({str(error).splitlines()[0]})"
+            f"prepare.image_size: images of {design.side} pixels a side do not suit this network "
+            f"({str(error).splitlines()[0]}); its input_size scales them"
         ) from None
     body.train(training)
     return int(out.flatten(1).shape[1])
@@ -105,3 +145,56 @@ def features_of(body: nn.Module, design: Design) -> int:
 def scaled(channels: int, width: float) -> int:
     """`channels` times `width`, rounded to a multiple of 8, at least 8; unchanged at width 1 for multiples of 8."""
     return max(8, 8 * round(channels * width / 8))
+
+
+class HSVHistogram(nn.Module):
+    """Images (N, 3, H, W) in [0, 1] → histograms (N, 3·bins) of hue, saturation and value; each row sums to one.
+
+    Images count as the 8-bit levels nearest to them. HSV is OpenCV's 8-bit one (hue in [0, 180), saturation and value
+    in [0, 255]), computed with OpenCV's own fixed-point tables: every colour falls into the bin that `cv2.cvtColor` and
+    `cv2.calcHist` put it in. No gradient flows through it.
+    """
+
+    per_value: Tensor
+    per_range: Tensor
+
+    def __init__(self, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+        levels = torch.arange(256).clamp(min=1).double()
+        self.register_buffer("per_value", _fixed(255 / levels), persistent=False)
+        self.register_buffer("per_range", _fixed(180 / (6 * levels)), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Count the histograms, float32."""
+        hue, saturation, value = self.hsv((images.float() * 255).round().int())
+        channels = torch.stack([hue * self.bins // 180, saturation * self.bins // 256, value * self.bins // 256], dim=1)
+        count, pixels = len(images), hue[0].numel()
+        places = torch.arange(count * 3, device=images.device).view(count, 3, 1) * self.bins
+        index = (channels.flatten(2) + places).flatten()
+        counts = torch.zeros(count * 3 * self.bins, device=images.device)
+        counts.index_add_(0, index, counts.new_ones(()).expand(len(index)))
+        return counts.view(count, 3 * self.bins) / (3 * pixels)
+
+    def hsv(self, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """OpenCV's 8-bit hue [0, 180), saturation and value [0, 255], int32 (N, H, W), of levels int32 (N, 3, H, W)."""
+        red, green, blue = levels.unbind(1)
+        value = levels.amax(1)
+        spread = value - levels.amin(1)
+        saturation = _rounded(spread * self.per_value[value])
+        sector = torch.where(value == green, blue - red + 2 * spread, red - green + 4 * spread)
+        sector = torch.where(value == red, green - blue, sector)
+        hue = _rounded(sector * self.per_range[spread])
+        return torch.where(hue < 0, hue + 180, hue), saturation, value
+
+
+def _fixed(factors: Tensor) -> Tensor:
+    """Factors as int32 with 12 bits after the point, as in OpenCV's tables; the one of level 0 is 0."""
+    table = (factors * 4096).round().int()
+    table[0] = 0
+    return table
+
+
+def _rounded(product: Tensor) -> Tensor:
+    return (product + 2048) >> 12

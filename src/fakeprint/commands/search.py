@@ -1,0 +1,93 @@
+"""`python -m fakeprint search`: the best values of parameters, by trials on folds of the train images.
+
+The validation images are never looked at. Interrupted, the same command goes on; with more --trials it goes further.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fakeprint.errors import InputError
+
+SHOWN = 10  # of the best trials
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand and its options."""
+    parser = subparsers.add_parser("search", help="the best values of parameters, by trials", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE", help="searches/NAME.yaml")
+    parser.add_argument("--trials", type=int, metavar="N", help="trials in all, instead of what the file says")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the trials that are left and print the best. Raises InputError; Ctrl-C exits with code 130."""
+    from fakeprint import parallel, tracking
+    from fakeprint.search import space, trials
+
+    if args.trials is not None and args.trials < 1:
+        raise InputError(f"--trials: {args.trials}: at least 1")
+    plan = space.load(args.file)
+    wanted = args.trials or plan.search.trials
+    with trials.opened(plan, tracking.main_root()) as study, parallel.backend(plan.settings({}).run):
+        done = len(trials.finished(study))
+        if done:
+            print(f"{plan.name}: going on after {done} trials", flush=True)
+        try:
+            trials.run(plan, study, wanted, lambda line: print(line, flush=True))
+        except KeyboardInterrupt:
+            done = len(trials.finished(study))
+            print(
+                f"{plan.name}: interrupted; {done} of {wanted} trials are kept, the next run goes on", file=sys.stderr
+            )
+            sys.exit(130)
+        Console().print(_table(plan, study))
+        best = trials.best_trials(study)[0]
+        print(f"\ndvc exp run {_changes(plan, trials.values_of(plan, best))}")
+
+
+def _table(plan: Any, study: Any) -> Table:
+    from fakeprint.search import space, trials
+
+    folds = plan.search.folds
+    where = f"fold {', '.join(map(str, folds))} of {plan.settings({}).prepare.folds} of train"
+    table = Table(title=f"{plan.search.model} on {where}: {plan.settings({}).data.title}")
+    for heading in ("trial", "accuracy", *(f"fold {fold}" for fold in folds if len(folds) > 1)):
+        table.add_column(heading, justify="right")
+    for path in plan.search.ranges:
+        table.add_column(path, justify="right", overflow="fold")
+    for trial in trials.best_trials(study)[:SHOWN]:
+        single = [f"{score:.4f}" for score in trial.user_attrs["folds"] if len(folds) > 1]
+        values = [space.shown(value) for value in trials.values_of(plan, trial).values()]
+        table.add_row(str(trial.number), f"{trial.value:.4f}", *single, *values)
+    states = [trial.state.name for trial in trials.finished(study)]
+    table.caption = f"{len(states)} trials: {states.count('PRUNED')} pruned, {states.count('FAIL')} failed"
+    return table
+
+
+def _changes(plan: Any, values: dict[str, Any]) -> str:
+    """`-S` of each key, with DVC's `+` before one that params.yaml does not have yet."""
+    from fakeprint.search import space
+
+    changes = []
+    for path, value in {**plan.search.fixed, **values}.items():
+        new = "+" * (not _stands_there(plan.content, path.split(".")))
+        changes.append(f"-S {shlex.quote(f'{new}{path}={space.shown(value, exactly=True)}')}")
+    model, listed = plan.search.model, f"{plan.kind}s"
+    running = plan.content["run"][listed]
+    if model not in running:
+        changes.append(f"-S {shlex.quote(f'run.{listed}={space.shown([*running, model])}')}")
+    return " ".join(changes)
+
+
+def _stands_there(content: Any, keys: list[str]) -> bool:
+    for key in keys:
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return True

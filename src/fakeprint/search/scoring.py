@@ -1,0 +1,150 @@
+"""What one set of values is worth: accuracy on folds of the train images, of models that learned from the others."""
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from fakeprint import seeds, tracking
+from fakeprint.data.arrays import load_dataset, load_index, load_split
+from fakeprint.params import Params
+from fakeprint.search.space import Plan
+
+if TYPE_CHECKING:
+    import optuna
+
+COPIES = Path("data/augmented/copies.npy")
+
+LogEpoch = Callable[[dict[str, float], int], None]
+
+
+def scores_of(
+    plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, told: tracking.TrackedRun
+) -> list[float]:
+    """Accuracy on each fold, of a model that learned from the others. Raises optuna.TrialPruned."""
+    from optuna import TrialPruned
+
+    scores: list[float] = []
+    name = plan.search.model
+    epochs = epochs_of(plan, settings)
+    for place, fold in enumerate(plan.search.folds):
+        train, held_out = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
+        reached = 0.0
+
+        def log_epoch(figures: dict[str, float], epoch: int, place: int = place) -> None:
+            nonlocal reached
+            told.log_epoch(figures, place * epochs + epoch)
+            reached = max(reached, figures["validation_accuracy"])
+            trial.report(float(np.mean([*scores, reached])), place * epochs + epoch)
+            if trial.should_prune():
+                raise TrialPruned
+
+        if plan.kind == "network":
+            scores.append(_network_accuracy(settings, name, train, held_out, log_epoch))
+        else:
+            scores.append(_classifier_accuracy(settings, name, train, held_out))
+            if len(plan.search.folds) > 1:
+                log_epoch({"validation_accuracy": scores.pop()}, 1)
+                scores.append(reached)
+    return scores
+
+
+def epochs_of(plan: Plan, settings: Params) -> int:
+    """Of one fold's training, at most; 1 for a classifier."""
+    if plan.kind == "classifier":
+        return 1
+    return sum(phase.epochs for phase in settings.network(plan.search.model).train.in_phases())
+
+
+def _network_accuracy(
+    settings: Params, name: str, train: np.ndarray, held_out: np.ndarray, log_epoch: LogEpoch
+) -> float:
+    """Accuracy on the held-out rows at the epoch that `train.keep` names.
+
+    An interrupted training goes on from its last epoch.
+    """
+    from fakeprint.training import device, loop
+    from fakeprint.training.checkpoints import checkpoint
+    from fakeprint.training.images import Images
+
+    network = settings.network(name)
+    execution = device.choose(network.train.device, network.train.precision)
+    device.reproducible(execution, network.train.deterministic)
+    if execution.device == "cpu":
+        device.keep_freed_memory()
+    split = load_split("train")
+    parts, labels = [split.images[train]], [split.labels[train]]
+    if network.train.augmented:
+        copies, of = _copies(train)
+        parts.append(np.load(COPIES, mmap_mode="r")[copies])
+        labels.append(split.labels[of])
+    images = Images(parts, np.concatenate(labels))
+    judge = Images([split.images[held_out]], split.labels[held_out])
+    classes = load_dataset().classes
+    decides = {
+        "settings": network.model_dump(exclude={"pinned"}),
+        "seed": settings.seed,
+        "classes": classes,
+        "execution": asdict(execution),
+    }
+    arrays = [*images.parts, images.labels, *judge.parts, judge.labels]
+    kept = checkpoint(name, decides, arrays, tracking.main_root())
+    training = loop.start(network, images, classes, settings.seed, execution)
+    try:
+        loop.train(training, images, judge, settings.seed, kept, log_epoch)
+    except Exception:
+        kept.remove()
+        raise
+    kept.remove()
+    return training.history[training.kept_epoch - 1]["validation_accuracy"]
+
+
+def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_out: np.ndarray) -> float:
+    """Accuracy on the held-out rows of a classifier fitted on the others."""
+    from fakeprint.models.classifiers import FittedClassifier, describe, fit
+
+    block = settings.classifiers[name]
+    blocks = settings.features.model_dump()
+    known = load_index("train")["class"].to_numpy()
+
+    def numbers(part: str, rows: np.ndarray) -> np.ndarray:
+        wanted = [(each, json.dumps(blocks[each])) for each in block.features]
+        return np.concatenate(
+            [_features(each, options, part, settings.run.workers)[rows] for each, options in wanted], 1
+        )
+
+    x, y, parents = numbers("train", train), known[train], train
+    if block.augmented:
+        copies, of = _copies(train)
+        x = np.concatenate([x, numbers("augmented", copies)])
+        y, parents = np.concatenate([y, known[of]]), np.concatenate([parents, of])
+    x_held_out, y_held_out = numbers("train", held_out), known[held_out]
+    seed = seeds.integer(settings.seed, f"fit/{name}")
+    model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, parents)
+    fitted = FittedClassifier(model, describe(name, block, model, {}, asdict(load_dataset())))
+    return float(np.mean(fitted.probabilities(x_held_out).argmax(axis=1) == y_held_out))
+
+
+def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the offline copies of these train rows, and the row that each is a copy of."""
+    parents = pd.read_parquet(COPIES.with_suffix(".parquet"))["parent_row"].to_numpy()
+    rows = np.flatnonzero(np.isin(parents, train))
+    return rows, parents[rows]
+
+
+@functools.lru_cache(maxsize=8)
+def _features(name: str, options: str, part: str, workers: int | None) -> np.ndarray:
+    """One set of all train images or their copies, float32 (N, D): the stage's where it had these options."""
+    from fakeprint.features import extract_parallel
+    from fakeprint.features.files import FEATURES, load_features, load_options
+
+    wanted = json.loads(options)
+    if (FEATURES / name / f"{part}.npy").exists() and load_options([name])[name] == wanted:
+        return load_features([name], part)
+    images = load_split("train").images if part == "train" else np.load(COPIES, mmap_mode="r")
+    return extract_parallel(name, wanted, images, workers, f"{name} {options}")

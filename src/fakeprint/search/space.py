@@ -1,0 +1,195 @@
+"""What a search may say: a file in searches/, checked against params.yaml at both ends of every range."""
+
+import copy
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fakeprint import params, tracking
+from fakeprint.errors import InputError
+from fakeprint.params import Block, Count, Params, near
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class Range(Block):
+    """Values of one parameter: `choices`, or `low` to `high`, both included (whole numbers where both are)."""
+
+    choices: list[Any] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = Field(default=None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _two_values_at_least(self) -> Self:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.step is not None or self.log:
+                raise ValueError("give either choices, or low and high")
+            if len({json.dumps(choice) for choice in self.choices}) < max(2, len(self.choices)):
+                raise ValueError(f"an empty range: {len(self.choices)} choices; give two or more that differ")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give choices: [A, B, …], or low and high")
+        if self.low >= self.high:
+            raise ValueError(f"an empty range: low, {self.low}, is not below high, {self.high}")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("log goes with a low above 0 and without step")
+        return self
+
+    @property
+    def ends(self) -> tuple[Any, Any]:
+        """Its first and its last value."""
+        return (self.choices[0], self.choices[-1]) if self.choices is not None else (self.low, self.high)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds whole numbers alone."""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
+
+    def values(self) -> list[Any] | None:
+        """All of them for a grid; None where there is no end to them."""
+        if self.choices is not None:
+            return self.choices
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None or self.low is None or self.high is None:
+            return None
+        return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+
+    def stored(self, value: Any) -> Any:
+        """As optuna keeps it: a choice as JSON, for it may be a list."""
+        return json.dumps(value) if self.choices is not None else value
+
+    def drawn(self, trial: "optuna.Trial", path: str) -> Any:
+        """A value of the sampler's choosing."""
+        if self.choices is not None:
+            return json.loads(trial.suggest_categorical(path, [json.dumps(choice) for choice in self.choices]))
+        assert self.low is not None and self.high is not None
+        if self.whole:
+            return trial.suggest_int(path, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
+        return trial.suggest_float(path, self.low, self.high, step=self.step, log=self.log)
+
+
+class Search(Block):
+    """What a file in searches/ may say."""
+
+    model: str
+    trials: Count
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    folds: list[int] = Field(default=[0], min_length=1)
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    pruner: Literal["median", "none"] = "median"
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    ranges: dict[str, Range] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search file that fits params.yaml.
+
+    content: params.yaml as YAML gives it. kind: "network" or "classifier".
+    """
+
+    path: Path
+    search: Search
+    content: dict[str, Any]
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without extension."""
+        return self.path.stem
+
+    def settings(self, values: dict[str, Any]) -> Params:
+        """All parameters, with the search's fixed ones and these by path. Raises InputError."""
+        content = copy.deepcopy(self.content)
+        for path, value in {**self.search.fixed, **values}.items():
+            _set(content, path, value, self.path)
+        return params.parse(content, name=str(self.path))
+
+    def effective(self, values: dict[str, Any]) -> dict[str, Any]:
+        """All that the model depends on."""
+        return tracking.settings_of(self.settings(values), self.search.model, self.kind)
+
+
+def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
+    """Read a search file and check every range at both of its ends.
+
+    Raises InputError for a file that is missing or not valid, an unknown model, a path that params.yaml does not know
+    or that changes nothing of the model, an empty range, a value out of range, a fold that does not exist, and a grid
+    over a range without steps.
+    """
+    everything = params.load(params_path)
+    search = params.validated(Search, _yaml(path), prefix="", name=str(path))
+    networks = [name for name in params.Models.model_fields if getattr(everything.models, name) is not None]
+    if search.model not in [*networks, *everything.classifiers]:
+        raise InputError(
+            f"{path}: model: '{search.model}' is no block under models or classifiers"
+            f"{near(search.model, [*networks, *everything.classifiers])}"
+        )
+    kind = "network" if search.model in networks else "classifier"
+    plan = Plan(path, search, _yaml(params_path), kind)
+    unknown = [fold for fold in search.folds if not 0 <= fold < everything.prepare.folds]
+    if unknown or len(set(search.folds)) < len(search.folds):
+        raise InputError(
+            f"{path}: folds: {search.folds}: name each of 0 to {everything.prepare.folds - 1} at most once"
+        )
+    plan.settings({})
+    for key, values in search.ranges.items():
+        _require_effect(plan, key, values)
+        if search.sampler == "grid" and values.values() is None:
+            raise InputError(f"{path}: ranges.{key}: a grid needs choices or a step")
+    return plan
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        known = sorted(Path("searches").glob("*.yaml"))
+        raise InputError(f"{path} is no file{near(str(path), [str(each) for each in known])}") from None
+    except YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no mapping of keys")
+    return content
+
+
+def _set(content: dict[str, Any], path: str, value: Any, file: Path) -> None:
+    *blocks, last = path.split(".")
+    for number, name in enumerate(blocks):
+        content = content.setdefault(name, {})
+        if not isinstance(content, dict):
+            raise InputError(f"{file}: {path}: {'.'.join(blocks[: number + 1])} is no block of params.yaml")
+    content[last] = value
+
+
+def _require_effect(plan: Plan, key: str, values: Range) -> None:
+    first, last = (plan.effective({key: end}) for end in values.ends)
+    for choice in values.choices or []:
+        plan.settings({key: choice})
+    if first != last:
+        return
+    model = plan.search.model
+    block, _, name = key.partition(".")
+    if plan.kind == "network" and key in plan.settings({}).network(model).pinned:
+        own = name if block == "model" else key
+        raise InputError(f"{plan.path}: ranges.{key}: {model} pins it; search models.{model}.{own}")
+    reached = f"model, train and models.{model}" if plan.kind == "network" else f"classifiers.{model} and its features"
+    raise InputError(f"{plan.path}: ranges.{key} changes nothing of {model}, which depends on {reached}")
+
+
+def shown(value: Any, exactly: bool = False) -> str:
+    """A value in one line of YAML; floats to four digits, or exactly."""
+    if isinstance(value, list):
+        return f"[{', '.join(shown(each, exactly) for each in value)}]"
+    if isinstance(value, float):
+        return str(value) if exactly else f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

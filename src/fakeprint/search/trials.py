@@ -1,0 +1,228 @@
+"""Trials one after the other, kept in optuna's storage and told to MLflow; interrupted, they go on as if never stopped.
+
+A search is known by a digest of its file, of the parameters, data and network code that it works on: the same one goes
+on where it stopped, any other starts afresh. Trial n draws from a seed of its own, which makes an interrupted search
+end as an unbroken one.
+"""
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from fakeprint import seeds, tracking
+from fakeprint.data.arrays import ARRAYS, load_dataset, load_index
+from fakeprint.data.manifest import load_manifest
+from fakeprint.data.splits import folds, with_fold
+from fakeprint.errors import InputError
+from fakeprint.params import Params
+from fakeprint.search.scoring import COPIES, epochs_of, scores_of
+from fakeprint.search.space import Plan, shown
+
+if TYPE_CHECKING:
+    import optuna
+
+STORAGE = Path(".fakeprint/searches.db")
+REASON, TWIN = "reason", "same as trial"  # attributes of a trial that failed, and of one whose values were tried before
+RANDOM_TRIALS = 8  # the first ones, before TPE draws from what they gave
+UNPRUNED_TRIALS = 4  # before the median means anything
+
+
+def study_name(plan: Plan) -> str:
+    """The search's name and a digest of all that its scores depend on, besides the number of trials."""
+    base = plan.settings({})
+    said = plan.search.model_dump(exclude={"trials"})
+    about = [said, plan.effective({}), base.seed, base.prepare.model_dump()]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    files = [ARRAYS / "train.npy", ARRAYS / "train.parquet", COPIES]
+    if plan.kind == "network":
+        from fakeprint.training.checkpoints import sources
+
+        files += sources(plan.search.model)
+    for file in files:
+        if file.exists():
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return f"{plan.name}-{digest.hexdigest()[:16]}"
+
+
+def fold_numbers(settings: Params) -> np.ndarray:
+    """The fold of each train image, int64 (N,), in the order of data/arrays/train.npy: those of `prepare.fold`.
+
+    Raises InputError where the arrays are not those that params.yaml describes.
+    """
+    rows = with_fold(load_manifest(), settings.prepare, settings.seed)
+    rows = rows[rows["split"] == "train"]
+    made, asked = load_dataset(), settings.prepare
+    same_images = rows["image_id"].tolist() == load_index("train")["image_id"].tolist()
+    if not same_images or (made.image_size, made.resize) != (asked.image_size, asked.resize):
+        raise InputError(f"{ARRAYS / 'train.npy'} is not what params.yaml says: run `dvc repro prepare` first")
+    return folds(rows["label"].to_numpy(), rows["group"].to_numpy(), settings.prepare.folds, settings.seed)
+
+
+@contextmanager
+def opened(plan: Plan, root: Path) -> Iterator["optuna.Study"]:
+    """The search's study in `.fakeprint/searches.db` of the main repository; what died in it is cleared.
+
+    Raises InputError where another process is at it.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    name = study_name(plan)
+    storage = root / STORAGE
+    storage.parent.mkdir(exist_ok=True)
+    try:
+        with FileLock(storage.with_name(f"{name}.lock"), timeout=0):
+            study = optuna.create_study(
+                storage=f"sqlite:///{storage}", study_name=name, load_if_exists=True, direction="maximize"
+            )
+            for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            yield study
+    except Timeout:
+        raise InputError(f"{plan.path}: another process is running this search: wait for it or end it") from None
+
+
+def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """Trials that have an outcome: a score, given up as hopeless, or a reason why they can not be."""
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
+    return [trial for trial in trials if trial.state != TrialState.FAIL or REASON in trial.user_attrs]
+
+
+def best_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
+    """Those with a score, the best first, equal ones by their number; one of several with the same values."""
+    scored = [trial for trial in finished(study) if trial.state.name == "COMPLETE" and TWIN not in trial.user_attrs]
+    return sorted(scored, key=lambda trial: (-float(trial.value or 0), trial.number))
+
+
+def values_of(plan: Plan, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    """A trial's value of each range's path."""
+    ranges = plan.search.ranges
+    return {
+        path: json.loads(stored) if ranges[path].choices is not None else stored
+        for path, stored in trial.params.items()
+    }
+
+
+def run(plan: Plan, study: "optuna.Study", trials: int, say: Callable[[str], None]) -> None:
+    """Run trials until `trials` of them have an outcome; `say` gets a line after each.
+
+    Raises InputError where every one of them failed.
+    """
+    settings = plan.settings({})
+    numbers = fold_numbers(settings)
+    told = {"model": plan.search.model, "search": plan.search.model_dump(exclude_none=True), "seed": settings.seed}
+    durations: list[float] = []
+    with tracking.search_run(settings, f"search {plan.name}", study.study_name, plan.kind, told) as tracked:
+        while (count := len(finished(study))) < trials:
+            started = time.perf_counter()
+            trial = _ask(plan, study, count)
+            if trial is None:
+                say(f"the grid has no more than {count} trials")
+                break
+            _one(plan, study, trial, numbers, tracked)
+            durations.append(time.perf_counter() - started)
+            left = sum(durations) / len(durations) * (trials - count - 1)
+            say(_line(plan, study, trial.number, count + 1, trials, left))
+            best = best_trials(study)
+            if best:
+                tracked.log_epoch({"best_accuracy": float(best[0].value or 0)}, count + 1)
+    if not best_trials(study):
+        reasons = [trial.user_attrs.get(REASON, "pruned") for trial in finished(study)]
+        raise InputError(f"{plan.path}: not one of {len(reasons)} trials has a score; the last: {reasons[-1]}")
+
+
+def _ask(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None":
+    """The next trial, drawn from what the `count` before it gave; None where the grid is used up."""
+    import optuna
+
+    search = plan.search
+    seed = seeds.integer(search.seed, f"search/{plan.name}", count)
+    study.pruner = (
+        optuna.pruners.MedianPruner(UNPRUNED_TRIALS, n_warmup_steps=epochs_of(plan, plan.settings({})) // 4)
+        if search.pruner == "median"
+        else optuna.pruners.NopPruner()
+    )
+    if search.sampler == "tpe":
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
+    else:
+        study.sampler = optuna.samplers.RandomSampler(seed=seed)
+    if search.sampler == "grid":
+        every = list(itertools.product(*(values.values() or [] for values in search.ranges.values())))
+        if count >= len(every):
+            return None
+        order = seeds.generator(search.seed, f"search/{plan.name}/grid").permutation(len(every))
+        chosen = zip(search.ranges, every[order[count]], strict=True)
+        study.enqueue_trial({path: search.ranges[path].stored(value) for path, value in chosen})
+    trial = study.ask()
+    for path, values in search.ranges.items():
+        values.drawn(trial, path)
+    return trial
+
+
+def _one(
+    plan: Plan, study: "optuna.Study", trial: "optuna.Trial", numbers: np.ndarray, tracked: tracking.TrackedSearch
+) -> None:
+    """Run one trial and tell the study its outcome. What was tried before is not tried again."""
+    from optuna import TrialPruned
+    from optuna.trial import TrialState
+
+    twin = next((each for each in finished(study) if each.params == trial.params), None)
+    if twin:
+        trial.set_user_attr(TWIN, twin.number)
+        if REASON in twin.user_attrs:
+            trial.set_user_attr(REASON, twin.user_attrs[REASON])
+        study.tell(trial, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
+        return
+    values = values_of(plan, study.trials[trial.number])
+    try:
+        settings = plan.settings(values)
+        with tracked.trial(
+            f"{plan.search.model} trial {trial.number}",
+            f"{study.study_name}/{trial.number}",
+            plan.kind,
+            {"model": plan.search.model, "seed": settings.seed, **plan.effective(values)},
+        ) as told:
+            try:
+                scores = scores_of(plan, settings, trial, numbers, told)
+            except TrialPruned:
+                told.log_metrics({"pruned": 1})
+                study.tell(trial, state=TrialState.PRUNED)
+                return
+            told.log_metrics(
+                {
+                    "fold_accuracy": float(np.mean(scores)),
+                    "fold": dict(zip(map(str, plan.search.folds), scores, strict=True)),
+                }
+            )
+    except InputError as error:  # these values can not be trained: a kernel larger than the image, a loss that explodes
+        trial.set_user_attr(REASON, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        return
+    trial.set_user_attr("folds", scores)
+    study.tell(trial, float(np.mean(scores)))
+
+
+def _line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: int, left: float) -> str:
+    """`trial 3 of 20: 0.6120, models.two_cnn.out1 = 32; best 0.6512 (trial 1); 12 min left`."""
+    trial = study.trials[number]
+    values = ", ".join(f"{path} = {shown(value)}" for path, value in values_of(plan, trial).items())
+    if TWIN in trial.user_attrs:
+        outcome = f"the values of trial {trial.user_attrs[TWIN]} again"
+    elif REASON in trial.user_attrs:
+        outcome = f"failed ({trial.user_attrs[REASON]})"
+    else:
+        outcome = f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else "pruned"
+    best = best_trials(study)
+    top = f"; best {best[0].value:.4f} (trial {best[0].number})" if best else ""
+    return f"trial {number}, {count} of {trials}: {outcome}, {values}{top}; {left / 60:.0f} min left"

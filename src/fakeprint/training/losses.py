@@ -1,0 +1,97 @@
+"""What training minimises: cross-entropy or focal loss, with label smoothing, class weights and mixed labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fakeprint.errors import InputError
+from fakeprint.params import Train, near
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The labels of a batch, int64 (N,); in a mixed batch `share` of each image is of its label, the rest of `others`.
+
+    share: float64, 0-dimensional, on the device, or 1 where nothing is mixed.
+    """
+
+    labels: Tensor
+    others: Tensor | None = None
+    share: float = 1.0
+
+    def hits(self, logits: Tensor) -> Tensor:
+        """How many images get their label, 0-dimensional; a mixed image counts by the share of the label it got."""
+        found = logits.argmax(1)
+        right = (found == self.labels).sum()
+        if self.others is None:
+            return right
+        return self.share * right + (1 - self.share) * (found == self.others).sum()
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The loss of a batch: the mean over its images, each times the weight of its class.
+
+    smoothing: the share of a label that is spread over all classes (Szegedy et al. 2016). gamma: focal loss, an image's
+    cross-entropy times (1 − p)^γ, p its label's probability (Lin et al. 2017); None = cross-entropy. weights: float32
+    (classes,) on the device; None = 1 each.
+    """
+
+    smoothing: float = 0.0
+    gamma: float | None = None
+    weights: Tensor | None = None
+
+    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+        """The loss, 0-dimensional, of float32 logits (N, classes)."""
+        loss = self._of(logits, targets.labels)
+        if targets.others is None:
+            return loss
+        return targets.share * loss + (1 - targets.share) * self._of(logits, targets.others)
+
+    def _of(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.gamma is None and self.weights is None:
+            return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        losses = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
+        if self.gamma is not None:
+            missing = 1 - logits.softmax(1).gather(1, labels[:, None])[:, 0]
+            # At γ < 1 the derivative of missing^γ has no bound at 0.
+            losses = losses * missing.clamp(min=1e-6) ** self.gamma
+        if self.weights is not None:
+            losses = losses * self.weights[labels]
+        return losses.mean()
+
+
+def criterion(train: Train, labels: np.ndarray, classes: Sequence[str], device: str) -> Criterion:
+    """The loss that `train` asks for. labels: int64 (N,) of the train split, for balanced weights.
+
+    Raises InputError for a weight of a class that there is not.
+    """
+    weights = class_weights(train.class_weights, labels, classes)
+    return Criterion(
+        train.label_smoothing,
+        train.gamma if train.loss == "focal" else None,
+        None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
+    )
+
+
+def class_weights(
+    asked: str | Mapping[str | int, float], labels: np.ndarray, classes: Sequence[str]
+) -> np.ndarray | None:
+    """Each class's weight, float64 (classes,): "balanced" is N / (classes · images of the class), so that all classes
+    weigh the same and the mean weight is 1; a mapping gives some, the others have 1. None for "none".
+    """  # fmt: skip
+    if asked == "none":
+        return None
+    if isinstance(asked, str):
+        counts = np.bincount(labels, minlength=len(classes))
+        return len(labels) / (len(classes) * np.maximum(counts, 1))
+    weights = np.ones(len(classes))
+    for name, weight in asked.items():
+        if str(name) not in classes:
+            raise InputError(f"train.class_weights: there is no class '{name}'{near(str(name), classes)}")
+        weights[list(classes).index(str(name))] = weight
+    return weights

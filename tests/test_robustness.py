@@ -1,0 +1,119 @@
+import io
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint import params, predict, robustness
+from fakeprint.data.arrays import Dataset
+from fakeprint.features import extract
+from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.models.ensembles import WeightedAverage
+from fakeprint.predict import load_model
+from fakeprint.robustness import Combined, answers, degraded, load_models
+
+SIZE = 24
+DATASET = Dataset(["0", "1", "2"], ["red", "green", "blue"], SIZE, "squash", 10**6)
+SETS = {"rgb_hist": {"bins": 3}, "hsv_hist": {"bins": 8}}
+GRID = {"noise_2": {"noise": 2.0}, "messenger": {"rescale": 0.5, "jpeg": 75.0}}
+
+
+def pictures(count=12, seed=0):
+    """Noise, brighter in the channel of its class."""
+    labels = np.arange(count) % 3
+    images = np.random.default_rng(seed).integers(0, 180, (count, SIZE, SIZE, 3), dtype=np.uint8)
+    images[np.arange(count), :, :, labels] += 40
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Models lda and knn, which share rgb_hist, and three_cnn with random weights."""
+    import torch
+
+    from fakeprint.models import networks
+    from fakeprint.models.network_files import save_network
+
+    root = tmp_path_factory.mktemp("models")
+    images, labels = pictures(30)
+    lda = params.LDA(method="lda", features=["rgb_hist", "hsv_hist"], scale="sqrt", augmented=False, shrinkage=0.5)
+    knn = params.KNN(method="knn", features=["rgb_hist"], scale="none", augmented=False, k=[3], metrics=["l1"])
+    for name, settings in (("lda", lda), ("knn", knn)):
+        x = np.concatenate([extract(part, SETS[part], images) for part in settings.features], axis=1)
+        model = fit(settings, x, labels, x, labels, seed=1, workers=1)
+        features = {part: SETS[part] for part in settings.features}
+        (root / name).mkdir()
+        described = describe(name, settings, model, features, asdict(DATASET))
+        save_classifier(root / name, FittedClassifier(model, described))
+    torch.manual_seed(0)
+    design = networks.Design(3, SIZE, width=0.25)
+    (root / "three_cnn").mkdir()
+    described = {"name": "three_cnn", "dataset": asdict(DATASET), "design": asdict(design), "options": {}}
+    save_network(root / "three_cnn", networks.build("three_cnn", design, {}), described)
+    return root
+
+
+def test_steps_are_applied_in_their_order():
+    images, _ = pictures(2)
+    first_smaller = degraded(images, "a", {"rescale": 0.5, "jpeg": 75}, 1)
+    assert not np.array_equal(first_smaller, degraded(images, "a", {"jpeg": 75, "rescale": 0.5}, 1))
+    at_last = [Image.fromarray(each) for each in degraded(images, "a", {"rescale": 0.5}, 1)]
+    for image, got in zip(at_last, first_smaller, strict=True):
+        stream = io.BytesIO()
+        image.save(stream, "JPEG", quality=75, subsampling="4:2:0")
+        assert np.abs(np.asarray(Image.open(stream)).astype(int) - got).max() <= 3
+
+
+def test_a_crop_keeps_the_middle_and_geometry_may_come_last():
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    image[:, 8:24, 8:24] = 200
+    assert (degraded(image, "a", {"crop": 0.5}, 1)[0, 4:-4, 4:-4] == 200).all()
+    assert (degraded(image, "a", {"brightness": 0.5, "crop": 0.5}, 1)[0, 4:-4, 4:-4] == 100).all()
+
+
+def test_noise_goes_by_seed_cell_and_image():
+    grey = np.full((3, 64, 64, 3), 128, np.uint8)
+    once = degraded(grey, "noise_2", {"noise": 2}, 7)
+    assert abs(once.astype(float).std() - 2) < 0.1
+    assert np.array_equal(once, degraded(grey, "noise_2", {"noise": 2}, 7))
+    assert np.array_equal(once[:2], degraded(grey[:2], "noise_2", {"noise": 2}, 7))
+    assert not np.array_equal(once[0], once[1])
+    assert not np.array_equal(once, degraded(grey, "noise_2", {"noise": 2}, 8))
+    assert not np.array_equal(once, degraded(grey, "other", {"noise": 2}, 7))
+
+
+@pytest.mark.parametrize("how", [params.Predict(), params.Predict(tta="flip")], ids=["plain", "flip"])
+def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkeypatch, how):
+    images, _ = pictures(10, seed=3)
+    monkeypatch.setattr(robustness, "BATCH", 4)
+    monkeypatch.setattr(robustness, "FEATURE_BATCH", 4)
+    described = []
+
+    def counted(name, options, images):
+        described.append((name, len(images)))
+        return extract(name, options, images)
+
+    monkeypatch.setattr(robustness, "extract", counted)
+    combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
+    ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
+    models = load_models(["lda", "knn", "three_cnn"], how, folder)
+    said = answers(models, ensembles, images, GRID, 7, workers=1)
+    assert list(said) == list(GRID)
+    for cell, steps in GRID.items():
+        seen = degraded(images, cell, steps, 7)
+        wanted = {name: load_model(folder / name, how=how).probabilities(seen) for name in ("lda", "knn", "three_cnn")}
+        wanted["average"] = 0.75 * wanted["lda"] + 0.25 * wanted["three_cnn"]
+        assert set(said[cell]) == set(wanted)
+        for name, probabilities in wanted.items():
+            assert np.abs(said[cell][name] - probabilities).max() < 1e-5, name
+    # 2 cells × 2 feature sets × batches of 4, 4 and 2: what lda and knn share is extracted once
+    assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
+
+
+def test_classifiers_alone_need_no_network(folder, monkeypatch):
+    monkeypatch.setattr(predict, "_network", None)
+    models = load_models(["knn"], params.Predict(), folder)
+    assert models.feature_sets == [("rgb_hist", '{"bins": 3}')]
+    images, _ = pictures(4)
+    assert answers(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)["blur_1"]["knn"].shape == (4, 3)

@@ -1,0 +1,65 @@
+"""Losses, against values worked out by hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fakeprint import params
+from fakeprint.errors import InputError
+from fakeprint.training.losses import Criterion, Targets, class_weights, criterion
+
+# Probabilities of two classes: 0.8 and 0.2, then 0.5 and 0.5. Both images are of class 0.
+LOGITS = torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log()
+ZEROS = Targets(torch.tensor([0, 0]))
+FIRST, SECOND = -np.log(0.8), -np.log(0.5)
+
+
+def asked(**changes: Any) -> Criterion:
+    train = params.load().train.model_copy(update=changes)
+    return criterion(train, np.array([0, 0, 0, 1]), ["a", "b"], "cpu")
+
+
+def test_cross_entropy_and_label_smoothing() -> None:
+    assert asked()(LOGITS, ZEROS).item() == pytest.approx((FIRST + SECOND) / 2)
+    smoothed = (0.9 * FIRST + 0.1 * -np.log(0.2) + SECOND) / 2
+    assert asked(label_smoothing=0.2)(LOGITS, ZEROS).item() == pytest.approx(smoothed)
+
+
+def test_focal_loss_weighs_by_what_the_probability_lacks() -> None:
+    assert asked(loss="focal", gamma=2.0)(LOGITS, ZEROS).item() == pytest.approx((0.2**2 * FIRST + 0.5**2 * SECOND) / 2)
+    assert asked(loss="focal", gamma=0.0)(LOGITS, ZEROS).item() == pytest.approx((FIRST + SECOND) / 2)
+    assert asked(loss="cross_entropy", gamma=2.0)(LOGITS, ZEROS).item() == pytest.approx((FIRST + SECOND) / 2)
+
+
+def test_focal_loss_has_a_gradient_where_it_is_sure() -> None:
+    logits = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    asked(loss="focal", gamma=0.5)(logits, Targets(torch.tensor([0]))).backward()
+    assert logits.grad is not None and logits.grad.isfinite().all()
+
+
+def test_class_weights() -> None:
+    labels = np.array([0, 0, 0, 1])
+    assert class_weights("none", labels, ["a", "b"]) is None
+    balanced = class_weights("balanced", labels, ["a", "b"])
+    assert balanced is not None and balanced.tolist() == pytest.approx([4 / 6, 2.0])
+    given = class_weights({"b": 3.0}, labels, ["a", "b"])
+    assert given is not None and given.tolist() == [1.0, 3.0]
+    numbered = class_weights({4: 2.0}, labels, ["0", "4"])
+    assert numbered is not None and numbered.tolist() == [1.0, 2.0]
+    both = Targets(torch.tensor([0, 1]))
+    assert asked(class_weights={"b": 3.0})(LOGITS, both).item() == pytest.approx((FIRST + 3 * SECOND) / 2)
+
+
+def test_a_weight_of_no_class() -> None:
+    with pytest.raises(InputError, match=r"train\.class_weights: there is no class 'fake1'; did you mean 'fake'\?"):
+        class_weights({"fake1": 2.0}, np.array([0]), ["real", "fake"])
+
+
+def test_mixed_labels_share_loss_and_hits() -> None:
+    mixed = Targets(torch.tensor([0, 0]), torch.tensor([1, 0]), 0.75)
+    expected = (0.75 * FIRST + 0.25 * -np.log(0.2) + SECOND) / 2
+    assert asked()(LOGITS, mixed).item() == pytest.approx(expected)
+    assert mixed.hits(torch.tensor([[0.0, 1.0], [1.0, 0.0]])).item() == pytest.approx(0.25 + 1.0)
+    assert ZEROS.hits(torch.tensor([[0.0, 1.0], [1.0, 0.0]])).item() == 1
