@@ -35,14 +35,13 @@ class DownUp(torch.nn.Module):
         return functional.resize(down, sides, antialias=False)
 
 
-def in_torchvision(settings: Augment) -> v2.Compose:
-    """The transforms of `augment`, same probabilities and ranges, as torchvision v2 has them."""
-    each = settings.transforms
+def in_torchvision(each: Transforms, side: int) -> v2.Compose:
+    """Our transforms, same probabilities and ranges, as torchvision v2 has them; at most one degradation an image."""
     geometric = {
         "rotation": v2.RandomRotation(list(each.rotation.degrees), functional.InterpolationMode.BILINEAR),
         "shift": v2.RandomAffine(0, translate=(each.shift.fraction[1], each.shift.fraction[1])),
         "zoom": v2.RandomAffine(0, scale=each.zoom.factor, interpolation=functional.InterpolationMode.BILINEAR),
-        "crop": v2.RandomResizedCrop(SIDE, scale=[f**2 for f in each.crop.fraction], ratio=(1, 1)),
+        "crop": v2.RandomResizedCrop(side, scale=[f**2 for f in each.crop.fraction], ratio=(1, 1)),
     }
     photometric = {
         "brightness": v2.ColorJitter(brightness=each.brightness.factor),
@@ -65,8 +64,10 @@ def in_torchvision(settings: Augment) -> v2.Compose:
 
     flip = [v2.RandomHorizontalFlip(each.flip.p)] if each.flip.enabled else []
     last = enabled(degradations)
-    one = [v2.RandomChoice([degradations[name] for name in last], p=[getattr(each, name).p for name in last])]
-    return v2.Compose([*flip, *maybe(geometric), *maybe(photometric), *one])
+    shares = [getattr(each, name).p for name in last]
+    none = max(0.0, 1 - sum(shares))
+    one = v2.RandomChoice([*(degradations[name] for name in last), torch.nn.Identity()], p=[*shares, none])
+    return v2.Compose([*flip, *maybe(geometric), *maybe(photometric), one])
 
 
 def images(side: int) -> np.ndarray:
@@ -86,7 +87,7 @@ def with_all(settings: Augment) -> Augment:
 def compared(name: str, settings: Augment, goal: float | None) -> Row:
     batch = images(SIDE)
     tensors = [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in batch]
-    peer = in_torchvision(settings)
+    peer = in_torchvision(settings.transforms, SIDE)
 
     def ours() -> None:
         numbers = transforms.uniforms(IMAGES, 0, "benchmark/augmentation")

@@ -12,7 +12,17 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 # What no output depends on: messages, how files are written, progress, tracking. A stage depends on the blocks of
 # params.yaml that it reads, not on their definition, which grows with every model.
-NEUTRAL = ("__init__", "errors", "files", "models/__init__", "parallel", "params", "progress", "tracking")
+NEUTRAL = (
+    "__init__",
+    "augment/__init__",
+    "errors",
+    "files",
+    "models/__init__",
+    "parallel",
+    "params",
+    "progress",
+    "tracking",
+)
 WITHOUT_EFFECT = {f"src/fakeprint/{name}.py" for name in NEUTRAL}
 # predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.
 CLASSIFIERS = {

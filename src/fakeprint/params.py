@@ -423,6 +423,7 @@ class Train(Block):
     devices: Count = 1
     device: Literal["auto", "cpu", "cuda", "mps"]
     precision: Literal["auto", "fp32", "bf16"]
+    augment_on: Literal["auto", "cpu", "device"] = "auto"
     augmented: bool
     one_degradation: bool = True
     transforms: Transforms
@@ -456,7 +457,7 @@ class Predict(Block):
 
 
 # What all phases of a training run have in common.
-RUN_WIDE = ("augmented", "compile", "deterministic", "device", "devices", "phases", "precision")
+RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "devices", "phases", "precision")
 
 
 def _phase(shared: dict[str, Any], overrides: dict[str, Any], prefix: str) -> Train:

@@ -10,6 +10,7 @@ import pytest
 
 from fakeprint import params
 from fakeprint.__main__ import main
+from fakeprint.models import networks
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,33 @@ def test_one_line_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     (line,) = [line for line in lines if line.split()[0] == "three_cnn"]
     assert line.endswith("100×100 pixels, 691,781 parameters, 691,781 trained")
     assert len([line for line in lines if line.startswith("  ")]) == len(lines) - 4
+
+
+def test_layers_of_one_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """System A's published sizes and counts, layer for layer."""
+    monkeypatch.setattr(sys, "argv", ["fakeprint", "models", "four_cnn", "--json"])
+    main()
+    told = json.loads(capsys.readouterr().out)
+    convolutions = [layer for layer in told["layers"] if layer["kind"] == "Conv2d"]
+    assert [layer["output"] for layer in convolutions] == [[32, 222, 222], [64, 109, 109], [128, 52, 52], [256, 24, 24]]
+    assert [layer["parameters"] for layer in convolutions] == [896, 18_496, 73_856, 295_168]
+    assert sum(layer["parameters"] for layer in told["layers"]) == told["trained"]
+    monkeypatch.setattr(sys, "argv", ["fakeprint", "models", "four_cnn"])
+    main()
+    out = capsys.readouterr().out
+    assert "32×222×222" in out
+    assert "18,496" in out
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_every_network_tells_its_layers(name: str) -> None:
+    passed = networks.layers_of(name)
+    assert passed[-1].output == [5]
+    assert sum(layer.parameters for layer in {layer.name: layer for layer in passed}.values()) > 0
+
+
+def test_an_unknown_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["fakeprint", "models", "three_cn"])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert capsys.readouterr().err == "error: models: there is no network 'three_cn'; did you mean 'three_cnn'?\n"

@@ -1,17 +1,24 @@
 """The way of the training images: order, parts, batches prepared ahead."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from fakeprint import params
+from fakeprint.errors import InputError
+from fakeprint.training import images as training_images
 from fakeprint.training.images import (
     Augmentation,
+    BatchThere,
     Images,
+    ImagesThere,
     ahead,
     balanced_order,
+    memory,
+    placed,
     plain_batches,
     to_device,
     training_batches,
@@ -124,3 +131,87 @@ def test_channel_statistics() -> None:
     together = np.concatenate(parts) / 255
     np.testing.assert_allclose(mean, together.mean((0, 1, 2)))
     np.testing.assert_allclose(std, together.std((0, 1, 2)))
+
+
+def train_settings(augment_on: str, *enabled: str) -> params.Train:
+    """The defaults, these transforms alone on, for every image."""
+    train = params.load().train.model_dump()
+    for name, transform in train["transforms"].items():
+        transform |= {"enabled": name in enabled, "p": 1.0}
+    return params.Train.model_validate({**train, "augment_on": augment_on})
+
+
+def on_device(given: Images, *enabled: str) -> ImagesThere:
+    there, _ = placed(given, images(), [train_settings("device", *enabled)], "cpu")
+    assert isinstance(there, ImagesThere)
+    return there
+
+
+def as_arrays(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """What the network gets, in grey levels."""
+    return (batch[0] * 255).round().permute(0, 2, 3, 1).numpy(), batch[1].numpy()
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize(("part", "parts"), [(0, 1), (1, 2)])
+def test_on_the_device_batches_hold_the_same(balanced: bool, part: int, parts: int) -> None:
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8) for count in (13, 7)]
+    here = Images(pixels, rng.integers(0, 3, 20))
+    train = train_settings("device", "flip", "shift", "jpeg", "blur")
+    transforms = train.transforms.model_copy(update={"flip": train.transforms.flip.model_copy(update={"p": 0.5})})
+    rest = (Augmentation(transforms, True), 6, 7, "train/x", 2, balanced, part, parts)
+    with ThreadPoolExecutor(2) as pool:
+        expected = [as_arrays(to_device(batch, "cpu")) for batch in ahead(training_batches(here, *rest), pool)]
+        tasks = training_batches(on_device(here), *rest)
+        got = [as_arrays(to_device(batch, "cpu")) for batch in ahead(tasks, pool)]
+    assert len(got) == 3 and isinstance(tasks[0](), BatchThere)
+    for first, second in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_on_the_device_validation_sees_every_image_in_order() -> None:
+    batches = [as_arrays(to_device(task(), "cpu")) for task in plain_batches(on_device(images()), 4)]
+    assert [labels.tolist() for _, labels in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert all((pictures == labels[:, None, None, None]).all() for pictures, labels in batches)
+    inputs, labels = to_device(plain_batches(on_device(images()), 4)[0](), "cpu")
+    assert (inputs.shape, inputs.dtype, labels.dtype) == ((4, 3, 8, 8), torch.float32, torch.int64)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_mapped_images_larger_than_a_piece_lie_on_the_device_whole(tmp_path: Path) -> None:
+    np.save(tmp_path / "many.npy", np.random.default_rng(0).integers(0, 256, (2050, 2, 2, 3), dtype=np.uint8))
+    mapped = np.load(tmp_path / "many.npy", mmap_mode="r")
+    there = Images([mapped, mapped[:3]], np.zeros(2053, np.int64)).on("cpu")
+    np.testing.assert_array_equal(there.pixels.numpy(), np.concatenate([mapped, mapped[:3]]))
+
+
+def test_where_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
+    # "meta" stands in for a GPU: tensors there have a shape and no memory.
+    def there(augment_on: str, device: str, *enabled: str) -> list[bool]:
+        both = placed(images(), images(2, 2), [train_settings(augment_on), train_settings("auto", *enabled)], device)
+        return [isinstance(each, ImagesThere) for each in both]
+
+    monkeypatch.setattr(training_images, "memory", lambda device: 14 * 8 * 8 * 3 * 2)
+    assert there("auto", "meta", "flip") == there("device", "cpu") == [True, True]
+    assert there("auto", "cpu") == there("cpu", "meta") == there("auto", "meta", "webp") == [False, False]
+    monkeypatch.setattr(training_images, "memory", lambda device: 14 * 8 * 8 * 3 * 2 - 1)
+    assert there("auto", "meta", "flip") == [False, False]
+
+
+def test_what_keeps_images_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError) as raised:
+        on_device(images(), "flip", "webp")
+    assert str(raised.value) == "train.augment_on: webp is done on a CPU alone; set it to auto or cpu"
+    monkeypatch.setattr(training_images, "memory", lambda device: 2**29)
+    huge = Images([np.broadcast_to(np.zeros(3, np.uint8), (2**21, 16, 16, 3))], np.zeros(2**21, np.int64))
+    with pytest.raises(InputError) as raised:
+        on_device(huge)
+    assert str(raised.value) == (
+        "train.augment_on: the images take 1.5 GiB, more than 50% of the 0.5 GiB that cpu has; set it to auto or cpu"
+    )
+
+
+def test_a_cpu_has_memory() -> None:
+    assert memory("cpu") > 2**28

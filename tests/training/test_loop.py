@@ -81,6 +81,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
         {"schedule": "one_cycle", "ema": 0.9, "mixup": 0.2, "cutmix": 1.0, "mix_p": 0.7, "clip": 1.0, "keep": "last"},
         {"swa": 0.8, "freeze": 1, "sampling": "balanced"},
         {"phases": [{"epochs": 2, "ema": 0.9}, {"epochs": 2, "schedule": "cosine"}]},
+        {"augment_on": "device", "swa": 0.5},
     ],
 )
 def test_in_two_goes_as_in_one(
@@ -290,6 +291,40 @@ def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, settings(phases=phases, lr=0.05), images=noise)
     first = [row["validation_accuracy"] for row in run.history[:-1]]
     assert len(first) < 30 and len(first) == 1 + first.index(max(first)) + 2
+
+
+def test_augmented_on_the_device_it_learns_and_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = settings(epochs=8, augment_on="device")
+    run, _ = trained(tmp_path / "first", chosen)
+    assert max(run.accuracies) >= 0.9
+    assert "three_cnn: images lie on cpu and are augmented there" in capsys.readouterr().out
+    again, _ = trained(tmp_path / "again", chosen)
+    assert same(weights(run), weights(again)) and run.history == again.history
+    bf16, _ = trained(tmp_path / "bf16", settings(epochs=8, augment_on="device"), execution=Execution("cpu", True))
+    assert max(bf16.accuracies) >= 0.9
+
+
+def test_it_is_the_same_training_wherever_images_are_augmented(tmp_path: Path) -> None:
+    # With the transforms that are the same to the bit there. `auto` is the CPU's way on a CPU.
+    shared = settings().train.transforms
+    off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
+    same_bits = shared.model_copy(update=off)
+    runs = [
+        trained(tmp_path / place, settings(augment_on=place, transforms=same_bits, cutmix=1.0))[0]
+        for place in ("cpu", "device", "auto")
+    ]
+    assert runs[0].history == runs[1].history == runs[2].history
+    assert same(weights(runs[0]), weights(runs[1])) and same(weights(runs[0]), weights(runs[2]))
+    noisy, _ = trained(tmp_path / "noisy", settings(augment_on="device", cutmix=1.0))
+    assert not same(weights(runs[0]), weights(noisy))
+
+
+def test_a_transform_that_the_device_does_not_know(tmp_path: Path) -> None:
+    shared = settings().train.transforms
+    with_webp = shared.model_copy(update={"webp": shared.webp.model_copy(update={"enabled": True})})
+    with pytest.raises(InputError, match=r"^train\.augment_on: webp is done on a CPU alone; set it to auto or cpu$"):
+        trained(tmp_path, settings(augment_on="device", transforms=with_webp))
+    assert len(trained(tmp_path, settings(epochs=1, transforms=with_webp))[0].history) == 1
 
 
 def test_a_batch_larger_than_the_train_split(tmp_path: Path) -> None:

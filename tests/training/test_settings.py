@@ -31,6 +31,14 @@ def loaded(**train: Any) -> params.Params:
             {"phases": [{"device": "cpu"}]},
             "train.phases[0].device is the same in all phases; set it in the block `train`",
         ),
+        (
+            {"phases": [{"augment_on": "cpu"}]},
+            "train.phases[0].augment_on is the same in all phases; set it in the block `train`",
+        ),
+        (
+            {"augment_on": "gpu"},
+            "train.augment_on: input should be 'auto', 'cpu' or 'device', not 'gpu'",
+        ),
         ({"devices": 0}, "train.devices: input should be greater than or equal to 1, not 0"),
     ],
 )

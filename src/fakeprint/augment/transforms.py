@@ -189,16 +189,28 @@ def augment_batch(
 def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
     """Apply geometric steps in order as one movement: by whole pixels where that is all, else by one bicubic warp."""
     height, width = image.shape[:2]
+    matrix = movement(height, width, moves)
+    whole = in_whole_pixels(matrix, width)
+    if whole is None:
+        return cv2.warpAffine(image, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=BORDER)
+    flipped, right, down = whole
+    return _shifted(cv2.flip(image, 1) if flipped else image, right, down)
+
+
+def movement(height: int, width: int, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
+    """Geometric steps in order as one matrix, float64 (3, 3), from input to output pixel."""
     matrix = np.eye(3)
     for name, values in moves:
         matrix = _MATRICES[name](height, width, *values) @ matrix
+    return matrix
+
+
+def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[bool, int, int] | None:
+    """Whether a movement mirrors, and by how many pixels it moves right and down then; None where that is not all."""
     (a, b, x), (c, d, y) = matrix[:2].tolist()
-    whole = abs(a) == d == 1 and b == c == 0 and x == int(x) and y == int(y)
-    if not whole:
-        return cv2.warpAffine(image, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=BORDER)
-    if a < 0:
-        image, x = cv2.flip(image, 1), x - (width - 1)
-    return _shifted(image, int(x), int(y))
+    if not (abs(a) == d == 1 and b == c == 0 and x == int(x) and y == int(y)):
+        return None
+    return a < 0, int(x) - (width - 1) * (a < 0), int(y)
 
 
 def _shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
@@ -311,11 +323,16 @@ def noise(image: np.ndarray, sigma: float, number: float) -> np.ndarray:
 def rescale(image: np.ndarray, factor: float) -> np.ndarray:
     """Scaled down by `factor` (area average) and up again (bilinear)."""
     height, width = image.shape[:2]
-    small = max(1, round(width * factor)), max(1, round(height * factor))
-    if small == (width, height):
+    small = smaller(height, width, factor)
+    if small == (height, width):
         return image
-    down = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    down = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA)
     return cv2.resize(down, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def smaller(height: int, width: int, factor: float) -> tuple[int, int]:
+    """Height and width scaled by `factor`, in whole pixels."""
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def webp(image: np.ndarray, quality: float) -> np.ndarray:
@@ -335,10 +352,7 @@ def erasing(image: np.ndarray, fraction: float, shape: float, across: float, dow
     `number` in [0, 1) is the seed of the values; `MEAN` fills with the mean.
     """
     height, width = image.shape[:2]
-    ratio = 0.3 ** (1 - 2 * shape)
-    tall = min(height, max(1, round(math.sqrt(fraction * height * width * ratio))))
-    wide = min(width, max(1, round(math.sqrt(fraction * height * width / ratio))))
-    top, left = int(down * (height - tall + 1)), int(across * (width - wide + 1))
+    top, left, tall, wide = rectangle(height, width, fraction, shape, across, down)
     erased = image.copy()
     if number == MEAN:
         erased[top : top + tall, left : left + wide] = np.rint(cv2.mean(image)[:3])
@@ -346,6 +360,16 @@ def erasing(image: np.ndarray, fraction: float, shape: float, across: float, dow
         values = np.random.default_rng(int(number * 2**31)).integers(0, 256, (tall, wide, 3), dtype=np.uint8)
         erased[top : top + tall, left : left + wide] = values
     return erased
+
+
+def rectangle(
+    height: int, width: int, fraction: float, shape: float, across: float, down: float
+) -> tuple[int, int, int, int]:
+    """Of `erasing`: the first row and column, and how many of each."""
+    ratio = 0.3 ** (1 - 2 * shape)
+    tall = min(height, max(1, round(math.sqrt(fraction * height * width * ratio))))
+    wide = min(width, max(1, round(math.sqrt(fraction * height * width / ratio))))
+    return int(down * (height - tall + 1)), int(across * (width - wide + 1)), tall, wide
 
 
 _PIXELWISE: dict[str, Callable[..., Any]] = {

@@ -1,9 +1,16 @@
-"""`python -m fakeprint models`: what params.yaml can name under `run`."""
+"""`python -m fakeprint models`: what params.yaml can name under `run`; `models NAME`: the layers of one network."""
 
 import argparse
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fakeprint.errors import InputError
+from fakeprint.params import near
 
 if TYPE_CHECKING:
     from fakeprint.models.networks import NetworkSummary
@@ -29,12 +36,16 @@ PUBLISHED_MEMBERS = ("three_cnn", "skip_cnn")  # of the learned ensemble
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
     parser = subparsers.add_parser("models", help="every network, classifier and feature set", description=__doc__)
+    parser.add_argument("network", nargs="?", metavar="NAME", help="a network, whose layers are shown then")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what there is."""
+    """Print what there is, or one network's layers. Raises InputError for an unknown network."""
+    if args.network:
+        _print_layers(args.network, args.json)
+        return
     everything = catalogue()
     if args.json:
         print(json.dumps(everything, indent=2, ensure_ascii=False))
@@ -72,6 +83,25 @@ def catalogue() -> dict[str, list[dict[str, Any]]]:
             for name, (line, source) in ENSEMBLES.items()
         ],
     }
+
+
+def _print_layers(name: str, as_json: bool) -> None:
+    from fakeprint.models.networks import NETWORKS, layers_of, summary
+
+    if name not in NETWORKS:
+        raise InputError(f"models: there is no network '{name}'{near(name, NETWORKS)}")
+    entry, size, passed = NETWORKS[name], summary(name), layers_of(name)
+    described = {"name": name, "summary": entry.summary, "source": entry.source, **asdict(size)}
+    if as_json:
+        print(json.dumps({**described, "layers": [asdict(layer) for layer in passed]}, indent=2, ensure_ascii=False))
+        return
+    table = Table(title=f"{name}: {_line(described)}", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("layer", "kind", "output", "parameters"):
+        table.add_column(heading, justify="right" if heading in ("output", "parameters") else "left", overflow="fold")
+    for layer in passed:
+        shape = "×".join(map(str, layer.output))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "")
+    Console().print(table)
 
 
 def _learned(members: "list[NetworkSummary]") -> "NetworkSummary":

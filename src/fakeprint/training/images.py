@@ -1,5 +1,11 @@
-"""The way of the training images: from arrays of uint8 to batches on the device, prepared ahead of the network."""
+"""The way of the training images: from arrays of uint8 to batches on the device, prepared ahead of the network.
 
+There are two. Arrays that the device has no room for stay where they are, in memory or mapped: threads take and augment
+each batch, which is then copied (`Batch`). Arrays that fit lie on the device: threads draw what is done to each batch,
+and only its rows and these draws are copied (`BatchThere`). Order and draws are the same.
+"""
+
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,10 +16,13 @@ import torch
 from torch import Tensor
 
 from fakeprint import seeds
-from fakeprint.augment.transforms import augment_batch, uniforms
-from fakeprint.params import Transforms
+from fakeprint.augment.on_device import BatchPlan, apply_batch, sent, together, unsupported
+from fakeprint.augment.transforms import augment_batch, plans, uniforms
+from fakeprint.errors import InputError
+from fakeprint.params import Train, Transforms
 
 AHEAD = 4  # batches prepared before the network asks for them
+SHARE = 0.5  # of a device's memory that images may take; the rest is for the network and its activations
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -54,6 +63,77 @@ class Images:
         (r, g, b), (dr, dg, db) = means.tolist(), deviations.tolist()
         return (r, g, b), (dr, dg, db)
 
+    def on(self, device: str) -> "ImagesThere":
+        """These, on a device too."""
+        pixels = torch.empty((len(self), *self.parts[0].shape[1:]), dtype=torch.uint8, device=device)
+        start = 0
+        for part in self.parts:
+            for first in range(0, len(part), 1024):  # a mapped array is never in memory as a whole
+                some = np.array(part[first : first + 1024])
+                pixels[start : start + len(some)] = torch.from_numpy(some)
+                start += len(some)
+        return ImagesThere(self.parts, self.labels, pixels, torch.tensor(self.labels, device=device))
+
+
+@dataclass(frozen=True)
+class ImagesThere(Images):
+    """Images that lie on a device too: pixels, uint8 (ΣNᵢ, H, W, 3), and answers, int64 (ΣNᵢ,), the labels."""
+
+    pixels: Tensor
+    answers: Tensor
+
+
+@dataclass(frozen=True)
+class BatchThere:
+    """A batch of images that lie on a device: which, int64 (N,) on the host, and what is done to them, if anything."""
+
+    images: ImagesThere
+    rows: np.ndarray
+    plan: BatchPlan | None = None
+
+
+Prepared = Batch | BatchThere
+
+
+def placed(images: Images, validation: Images, phases: Sequence[Train], device: str) -> tuple[Images, Images]:
+    """Both on the device where `augment_on` of the training's phases says so, else as they are.
+
+    `auto` puts them there where the device is no CPU, knows all transforms and has room. Raises InputError where
+    `device` is asked for and something is in the way.
+    """
+    asked = phases[0].augment_on
+    if asked == "cpu" or (asked == "auto" and device == "cpu"):
+        return images, validation
+    obstacle = _obstacle([images, validation], phases, device)
+    if obstacle is None:
+        return images.on(device), validation.on(device)
+    if asked == "device":
+        raise InputError(f"train.augment_on: {obstacle}; set it to auto or cpu")
+    return images, validation
+
+
+def _obstacle(images: Sequence[Images], phases: Sequence[Train], device: str) -> str | None:
+    """What keeps images from being augmented on a device, in words."""
+    unknown = [name for phase in phases for name in unsupported(phase.transforms)]
+    if unknown:
+        return f"{unknown[0]} is done on a CPU alone"
+    needed, there = sum(part.nbytes for each in images for part in each.parts), memory(device)
+    if needed > SHARE * there:
+        share = f"{SHARE:.0%} of the {there / 2**30:.1f} GiB that {device} has"
+        return f"the images take {needed / 2**30:.1f} GiB, more than {share}"
+    return None
+
+
+def memory(device: str) -> float:
+    """Bytes that a device has: of a GPU's what is free, of a CPU's all; infinite where the system does not say."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    if device == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return float("inf")
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -73,7 +153,7 @@ def training_batches(
     balanced: bool = False,
     part: int = 0,
     parts: int = 1,
-) -> list[Callable[[], Batch]]:
+) -> list[Callable[[], Prepared]]:
     """One epoch's batches, shuffled and augmented, as tasks; a last one that would not be full is left out.
 
     Order and augmentation depend on seed, purpose and epoch alone, not on what ran before or who prepares the batches.
@@ -86,8 +166,11 @@ def training_batches(
     # An image that comes more than once in an epoch is augmented anew each time: its draws are those of its place.
     draws = numbers if balanced else numbers[order]
 
-    def prepared(places: slice) -> Batch:
+    def prepared(places: slice) -> Prepared:
         rows = order[places]
+        if isinstance(images, ImagesThere):
+            drawn = plans(augmentation.transforms, augmentation.one_degradation, draws[places])
+            return BatchThere(images, rows, together(drawn, *images.pixels.shape[1:3]))
         plain = images.take(rows)
         return (
             augment_batch(plain, augmentation.transforms, augmentation.one_degradation, draws[places]),
@@ -112,23 +195,25 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return together
 
 
-def plain_batches(images: Images, batch_size: int) -> list[Callable[[], Batch]]:
+def plain_batches(images: Images, batch_size: int) -> list[Callable[[], Prepared]]:
     """All images in their order, as tasks; the last batch may be smaller."""
     rows = np.arange(len(images))
 
-    def prepared(places: slice) -> Batch:
+    def prepared(places: slice) -> Prepared:
+        if isinstance(images, ImagesThere):
+            return BatchThere(images, rows[places])
         return images.take(rows[places]), images.labels[rows[places]]
 
     return [_task(prepared, slice(start, start + batch_size)) for start in range(0, len(rows), batch_size)]
 
 
-def _task(prepared: Callable[[slice], Batch], places: slice) -> Callable[[], Batch]:
+def _task(prepared: Callable[[slice], Prepared], places: slice) -> Callable[[], Prepared]:
     return lambda: prepared(places)
 
 
-def ahead(tasks: Sequence[Callable[[], Batch]], pool: ThreadPoolExecutor) -> Iterator[Batch]:
+def ahead(tasks: Sequence[Callable[[], Prepared]], pool: ThreadPoolExecutor) -> Iterator[Prepared]:
     """The tasks' batches in order, up to `AHEAD` of them prepared by the pool while the caller is busy."""
-    waiting: deque[Future[Batch]] = deque()
+    waiting: deque[Future[Prepared]] = deque()
     try:
         for task in tasks:
             waiting.append(pool.submit(task))
@@ -141,10 +226,19 @@ def ahead(tasks: Sequence[Callable[[], Batch]], pool: ThreadPoolExecutor) -> Ite
             batch.cancel()
 
 
-def to_device(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
-    """A batch as the network wants it: float32 images (N, 3, H, W) in [0, 1], channels last, and int64 labels (N,)."""
-    images, labels = (torch.from_numpy(array) for array in batch)
-    if device == "cuda":
-        images, labels = images.pin_memory(), labels.pin_memory()
-    images, labels = (tensor.to(device, non_blocking=True) for tensor in (images, labels))
+def to_device(batch: Prepared, device: str) -> tuple[Tensor, Tensor]:
+    """A batch as the network wants it: float32 images (N, 3, H, W) in [0, 1], channels last, and int64 labels (N,).
+
+    The host does not wait for the device.
+    """
+    if isinstance(batch, BatchThere):
+        images, labels = _taken_there(batch)
+    else:
+        images, labels = (sent(torch.from_numpy(array), device) for array in batch)
     return images.permute(0, 3, 1, 2).float().div_(255), labels
+
+
+def _taken_there(batch: BatchThere) -> tuple[Tensor, Tensor]:
+    rows = sent(torch.from_numpy(batch.rows), batch.images.pixels.device)
+    images, labels = batch.images.pixels.index_select(0, rows), batch.images.answers.index_select(0, rows)
+    return (apply_batch(images, batch.plan) if batch.plan else images), labels

@@ -20,7 +20,16 @@ from fakeprint.training import device, distributed
 from fakeprint.training.averaging import MovingAverage, State, add_to_mean, recompute_batch_norm
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution
-from fakeprint.training.images import Augmentation, Images, ahead, plain_batches, to_device, training_batches
+from fakeprint.training.images import (
+    Augmentation,
+    Images,
+    ImagesThere,
+    ahead,
+    placed,
+    plain_batches,
+    to_device,
+    training_batches,
+)
 from fakeprint.training.losses import class_weights, criterion
 from fakeprint.training.mixing import mixed, mixes
 from fakeprint.training.optimisation import best_epoch, learning_rate, optimiser, set_learning_rate, should_stop
@@ -199,19 +208,23 @@ def train(
 
     Goes on from the checkpoint where there is one; `log_epoch(figures, epoch)` then gets its epochs too. On a CPU the
     same seed gives the same weights, in one go or in several.
-    Raises InputError where the train split is smaller than a batch, or the loss stops being a number.
+    Raises InputError where the train split is smaller than a batch, `augment_on` asks for what can not be, or the loss
+    stops being a number.
     """
     name = run.settings.name
     for phase in run.phases:
         _check(phase, len(images))
     if not len(validation):
         raise InputError("the validation split holds no images: training can not choose its best epoch")
+    images, validation = placed(images, validation, [phase.train for phase in run.phases], run.execution.device)
     kept = distributed.from_first(checkpoint.load)
     if kept:
         run.load_state_dict(kept)
         for row in run.history:
             _log(log_epoch, row)
     with ThreadPoolExecutor(_threads(run.execution)) as pool, _bar(run, images) as bar:
+        if isinstance(images, ImagesThere):
+            _say(bar, f"{name}: images lie on {run.execution.device} and are augmented there")
         if kept:
             _say(bar, f"{name}: going on after epoch {len(run.history)} of {run.epochs}")
         while not run.over:
@@ -295,7 +308,7 @@ def _keep_mean(
 ) -> None:
     """Keep the mean of the last epochs' weights, batch norm's statistics those of one more pass over the images."""
     run.network.load_state_dict(run.mean)
-    tasks = _batches(run.settings, images, seed, epoch, 0, 1)
+    tasks = epoch_batches(run.settings, images, seed, epoch, 0, 1)
     with run.execution.autocast():
         recompute_batch_norm(run.network, (to_device(batch, run.execution.device)[0] for batch in ahead(tasks, pool)))
     run.kept = _copied(run.network)
@@ -307,9 +320,10 @@ def _keep_mean(
     )
 
 
-def _batches(
+def epoch_batches(
     settings: NetworkSettings, images: Images, seed: int, epoch: int, part: int, parts: int
 ) -> list[Callable[[], Any]]:
+    """One epoch's batches as tasks, by the settings; of each batch the images of process `part` of `parts`."""
     loop = settings.train
     return training_batches(
         images,
@@ -334,7 +348,7 @@ def train_epoch(
     torch.manual_seed(seeds.integer(seed, purpose, epoch, *[part] * (part > 0)))
     loss_of = criterion(loop, images.labels, run.classes, execution.device)
     count = steps_an_epoch(settings, len(images)) * loop.accumulate
-    tasks = _batches(settings, images, seed, epoch, part, parts)[:count]
+    tasks = epoch_batches(settings, images, seed, epoch, part, parts)[:count]
     network = run.ready()
     losses, hits = [], []
     with device.quick_switches():

@@ -41,6 +41,18 @@ class NetworkSummary:
     trained: int
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a network calls it: its place in the network, its class, what it returns for one image (without the
+    batch's axis; of a recurrent layer its sequence), and its own trained parameters.
+    """
+
+    name: str
+    kind: str
+    output: list[int]
+    parameters: int
+
+
 NETWORKS = {
     "hist_cnn": NetworkEntry(
         "residual CNN of five blocks beside an HSV histogram that it counts itself",
@@ -170,14 +182,37 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
 
 def summary(name: str) -> NetworkSummary:
     """Size and parameter counts of a network as published: width 1, its own default options, five classes."""
-    import torch
-
-    size = NETWORKS[name].input_size
-    with torch.device("meta"):
-        network = build(name, Design(5, size), {})
+    size, network = NETWORKS[name].input_size, _as_published(name)
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     trained = sum(count for count, is_trained in counts if is_trained)
     parameters = sum(count for count, _ in counts)
     if NETWORKS[name].counts_statistics:
         parameters += sum(each.numel() for key, each in network.named_buffers() if "running" in key)
     return NetworkSummary(size, parameters, trained)
+
+
+def layers_of(name: str) -> list[Layer]:
+    """Every layer of a network as published, in the order in which one image passes them."""
+    import torch
+
+    network, size = _as_published(name).eval(), NETWORKS[name].input_size
+    passed: list[Layer] = []
+
+    def note(path: str, layer: "torch.nn.Module", output: Any) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output
+        parameters = sum(parameter.numel() for parameter in layer.parameters())
+        passed.append(Layer(path, type(layer).__name__, list(tensor.shape[1:]), parameters))
+
+    for path, layer in network.named_modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(lambda layer, _, output, path=path: note(path, layer, output))
+    network(torch.empty(1, 3, size, size, device="meta"))
+    return passed
+
+
+def _as_published(name: str) -> "torch.nn.Module":
+    """Without memory for weights: shapes alone."""
+    import torch
+
+    with torch.device("meta"):
+        return build(name, Design(5, NETWORKS[name].input_size), {})

@@ -126,6 +126,7 @@ class HighPass(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter and truncate. In float32 always: bfloat16 has no digits for a difference of one grey level."""
-        with torch.autocast(images.device.type, enabled=False):
+        kind = images.device.type
+        with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
             padded = nn.functional.pad(images.float(), (1, 1, 1, 1), mode="reflect")
             return nn.functional.conv2d(padded, self.kernels, groups=3).clamp(-1, 1)
