@@ -125,7 +125,7 @@ def test_only_unreadable_files(workplace, capsys):
         ),
         (
             ["files", "--models-folder", "empty", "--model", "lda"],
-            r"^--model: there is no 'lda' in empty; known: champion$",
+            r"^--model: there is no 'lda' in empty; known: champion, unibuc$",
         ),
     ],
 )
