@@ -13,7 +13,7 @@ repro: env ## the whole pipeline, source images to submission
 	@python -m fakeprint leaderboard
 
 test: env
-	@python -m pytest -n 2
+	@python -m pytest -n 2 --dist worksteal
 
 ui: env ## MLflow's pages: every run, its parameters, curves and pictures
 	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C ends it)"
