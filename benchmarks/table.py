@@ -34,13 +34,20 @@ def row(name: str, ours: float, peer: float, unit: str, better: Literal["higher"
 
 
 def measure_in_turn(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
-    """Median seconds of one call of each, measured ours, peer, ours, peer, … after one unmeasured call of each.
+    """Median seconds of one call of each, measured ours, peer, ours, peer, … after one unmeasured call of each."""
+    first, second = medians_in_turn([ours, peer], repeats)
+    return first, second
 
-    In turn, because a machine's speed drifts: both then see the same drift.
+
+def medians_in_turn(calls: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
+    """Median seconds of each call, all of them measured one after the other, so many times, after one unmeasured round.
+
+    In turn, because a machine's speed drifts: all then see the same drift.
     """
-    ours(), peer()
-    times = [(_seconds(ours), _seconds(peer)) for _ in range(repeats)]
-    return statistics.median(first for first, _ in times), statistics.median(second for _, second in times)
+    for call in calls:
+        call()
+    rounds = [[_seconds(call) for call in calls] for _ in range(repeats)]
+    return [statistics.median(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def _seconds(call: Callable[[], object]) -> float:
