@@ -101,13 +101,19 @@ def model_run(
         sender.send(lambda session: session.log_params(described))
         sender.send(lambda session: session.set_tags(_tags(name, kind, fingerprint) | _hardware(kind) | _versions()))
         sender.send(lambda session: session.log_data(params.title, files))
-        try:
+        with _ended(lambda status: sender.send(lambda session: session.end(status))):
             yield TrackedRun(sender)
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            sender.send(lambda session: session.end(status))
-            raise
-        sender.send(lambda session: session.end("FINISHED"))
+
+
+@contextlib.contextmanager
+def _ended(end: Callable[[str], None]) -> Iterator[None]:
+    """Call `end` with the status in which MLflow's run ends: FINISHED, FAILED by an exception, KILLED by Ctrl-C."""
+    try:
+        yield
+    except BaseException as error:
+        end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    end("FINISHED")
 
 
 class TrackedSearch:
@@ -132,13 +138,8 @@ class TrackedSearch:
         sender.send(lambda session: session.begin_trial(name, fingerprint))
         sender.send(lambda session: session.log_params(_concerning(settings)))
         sender.send(lambda session: session.set_tags(tags))
-        try:
+        with _ended(lambda status: sender.send(lambda session: session.end_trial(status))):
             yield TrackedRun(sender)
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            sender.send(lambda session: session.end_trial(status))
-            raise
-        sender.send(lambda session: session.end_trial("FINISHED"))
 
 
 @contextlib.contextmanager
@@ -156,13 +157,8 @@ def search_run(params: Params, name: str, study: str, kind: str, settings: dict[
         tags = _without_experiment(_tags(name, "search", None)) | {"search.kind": kind}
         sender.send(lambda session: session.set_tags(tags | _hardware(kind) | _versions()))
         sender.send(lambda session: session.log_data(params.title, []))
-        try:
+        with _ended(lambda status: sender.send(lambda session: session.end(status))):
             yield TrackedSearch(sender)
-        except BaseException as error:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            sender.send(lambda session: session.end(status))
-            raise
-        sender.send(lambda session: session.end("FINISHED"))
 
 
 def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any], artifacts: Iterable[Path]) -> None:

@@ -212,8 +212,8 @@ def test_nothing_is_read_back_from_the_device() -> None:
 
 
 def test_what_a_device_does_not_know() -> None:
-    assert on_device.supported(everything()) and on_device.unsupported(everything()) == []
-    assert not on_device.supported(everything(webp=True)) and on_device.unsupported(everything(webp=True)) == ["webp"]
+    assert on_device.unsupported(everything()) == []
+    assert on_device.unsupported(everything(webp=True)) == ["webp"]
     with pytest.raises(KeyError, match="webp"):
         together([Plan((("webp", (80.0,)),))], 16, 16)
 

@@ -32,11 +32,6 @@ def unsupported(transforms: Transforms) -> list[str]:
     return [name for name in enabled if name not in (*GEOMETRIC, *_PIXELWISE)]
 
 
-def supported(transforms: Transforms) -> bool:
-    """Whether `apply_batch` knows every enabled transform: all but webp."""
-    return not unsupported(transforms)
-
-
 @dataclass(frozen=True)
 class BatchPlan:
     """The plans of a batch, grouped by transform in the order of application.
