@@ -1,3 +1,5 @@
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -151,6 +153,36 @@ def test_the_champion_predicts_as_it_became_champion(models, tmp_path):
     wanted = load_model(tmp_path / "average", how=FLIP_SHIFT).probabilities(images)
     assert np.array_equal(load_model(tmp_path / "champion").probabilities(images), wanted)
     assert not np.array_equal(load_model(tmp_path / "average").probabilities(images), wanted)
+
+
+IN_BIG_PIECES = """
+import ctypes, sys
+from pathlib import Path
+import torch
+from fakeprint.predict import load_model
+
+class MallocInfo(ctypes.Structure):  # glibc's mallinfo2
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+mallinfo = ctypes.CDLL(None).mallinfo2
+mallinfo.restype = MallocInfo
+before = mallinfo().hblks
+kept = [torch.empty(2**25)]
+without = mallinfo().hblks - before
+load_model(Path(sys.argv[1]))
+kept += [torch.empty(2**25)]
+print(without, mallinfo().hblks - before - without)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_a_network_on_a_cpu_keeps_its_memory_between_batches(models):
+    # Big pieces come from the heap, which glibc keeps, and no longer each from the system, which zeroes them anew.
+    command = [sys.executable, "-c", IN_BIG_PIECES, str(models / "three_cnn")]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["1", "0"]
 
 
 def test_the_champion_stands_alone(models, tmp_path):

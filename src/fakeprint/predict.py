@@ -71,10 +71,12 @@ def _description(folder: Path) -> dict[str, Any]:
 
 def _network(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
     from fakeprint.models.network_files import load_network
-    from fakeprint.training.device import choose
+    from fakeprint.training.device import choose, keep_freed_memory
 
     module, description = load_network(folder)
     execution = choose("auto", "fp32")
+    if execution.device == "cpu":
+        keep_freed_memory()
     return partial(_forward, execution.place(module), execution.device, description, how)
 
 

@@ -66,8 +66,8 @@ def _fast_at_bf16(device: str) -> bool:
 def keep_freed_memory() -> None:
     """Make glibc keep freed memory for the next step instead of returning big tensors to the system after each.
 
-    The same as starting with MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=-1, without a second process. For training
-    on a CPU; where the C library is not glibc nothing happens.
+    The same as starting with MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=-1, without a second process. For networks
+    on a CPU, in training and in prediction; where the C library is not glibc nothing happens.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
