@@ -124,6 +124,28 @@ def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
     assert attached.read_bytes() == Path("models/lda/model.json").read_bytes()
 
 
+def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
+    settings: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of code that changes no result DVC trains, finds the same files, and evaluates nothing."""
+    fit(settings)
+    Path("report.txt").write_text("fine")
+    tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5, "train_loss": 9.0}, [Path("report.txt")])
+    tracking.record(settings, ["lda"])
+    monkeypatch.setenv("DVC_EXP_NAME", "loose-nail")
+    tracking.record(settings, ["lda"])
+    monkeypatch.delenv("DVC_EXP_NAME")
+    fit(settings)
+    model(Path.cwd(), "lda", {"kind": "classifier", "another": True})
+    fit(settings)
+
+    first, same, other = runs()
+    assert same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}  # its own curve, and what it lacked
+    assert [file.path for file in client().list_artifacts(same.info.run_id)] == ["model", "report.txt"]
+    assert (first.data.tags["dvc.experiments"], same.data.tags["dvc.experiments"]) == ("loose-nail", "workspace")
+    assert "accuracy" not in other.data.metrics and not client().list_artifacts(other.info.run_id)
+
+
 def test_commit_and_whether_code_differs_from_it(settings: params.Params) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):

@@ -33,6 +33,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -75,7 +76,7 @@ class TrackedRun:
     def finish(self, model_folder: Path) -> None:
         """Mark the run as that of the model in this folder; call it last, when the folder is written."""
         digest = model_digest(model_folder)
-        self._send(lambda session: session.set_tags({"fakeprint.model": digest}))
+        self._send(lambda session: session.finish(model_folder.name, digest))
 
     def _send(self, task: Task) -> None:
         if self._sender:
@@ -342,6 +343,23 @@ class Session:
         self.end(status)
         self.run_id = self.search_id
 
+    def finish(self, name: str, digest: str) -> None:
+        """The run is that of this model. Where an earlier one was too, its evaluation holds: DVC repeats none of it."""
+        earlier = self._runs_of(name, digest)
+        self.set_tags({"fakeprint.model": digest})
+        if earlier and earlier[0].info.run_id != self.run_id:
+            self._take_over(earlier[0])
+
+    def _take_over(self, earlier: Any) -> None:
+        """Copy another run's figures and files, and take this experiment's name from it."""
+        own = self.client.get_run(self.run_id).data.metrics
+        self.log_metrics({key: value for key, value in earlier.data.metrics.items() if key not in own})
+        with tempfile.TemporaryDirectory() as files:
+            self.client.download_artifacts(earlier.info.run_id, "", files)
+            self.client.log_artifacts(self.run_id, files)
+        names = [name for name in _names(earlier) if name != _experiment()]
+        self.client.set_tag(earlier.info.run_id, "dvc.experiments", ", ".join(names))
+
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         from mlflow.exceptions import MlflowException
@@ -415,7 +433,7 @@ class Session:
 
         Returns whether it was made.
         """
-        runs = self._runs(f"tags.`fakeprint.model` = '{model_digest(folder)}' AND attributes.run_name = '{name}'")
+        runs = self._runs_of(name, model_digest(folder))
         if not runs:
             self._restore(params, name, folder)
             return True
@@ -484,6 +502,10 @@ class Session:
         files = [tables / "report.txt", tables / "confusion.csv", *sorted((Path("reports") / name).glob("*.png"))]
         self.log_files([file for file in files if file.exists()])
         self.log_model(folder)
+
+    def _runs_of(self, name: str, digest: str) -> list[Any]:
+        """The runs of one model, the latest first."""
+        return self._runs(f"tags.`fakeprint.model` = '{digest}' AND attributes.run_name = '{name}'")
 
     def _runs(self, where: str) -> list[Any]:
         return self.client.search_runs([self.experiment_id], where, order_by=["attributes.start_time DESC"])
