@@ -328,6 +328,31 @@ def test_two_processes_on_a_fresh_database_at_once(clone: Path, tmp_path: Path) 
         ]
 
 
+def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -> None:
+    rounds = 10
+    fit(settings)  # makes the database
+    script = f"""
+    from pathlib import Path
+    me, other = os.environ["ME"], os.environ["OTHER"]
+    tracking._import_quietly()
+    session = tracking.Session("fakeprint")
+    session.begin(me, None)
+    Path(me, "data/arrays").mkdir(parents=True)
+    os.chdir(me)
+    for number in range({rounds}):
+        Path("data/arrays/train.npy").write_bytes(bytes([number]))
+        Path(f"../{{me}} {{number}}").touch()
+        patience = time.monotonic() + 20
+        while not Path(f"../{{other}} {{number}}").exists(): assert time.monotonic() < patience
+        session.log_data("data", [])
+    """
+    pair = [python(script, Path.cwd(), ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
+    for process in pair:
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    assert [len(run.inputs.dataset_inputs) for run in runs()] == [1, rounds, rounds]
+
+
 def test_disabled_needs_no_mlflow_and_missing_is_one_line(clone: Path) -> None:
     script = """
     class Blocked:

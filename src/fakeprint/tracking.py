@@ -401,6 +401,7 @@ class Session:
     def log_data(self, title: str, files: list[Path]) -> None:
         """Name the data: an md5 tag a file, and the dataset column of the UI, which tells the arrays from others."""
         from mlflow.entities import Dataset, DatasetInput
+        from mlflow.exceptions import MlflowException
 
         arrays = [file for file in (ARRAYS / "train.npy", ARRAYS / "validation.npy") if file.exists()]
         digests = {file: _md5(file) for file in [*arrays, *files]}
@@ -409,7 +410,11 @@ class Session:
         whole = hashlib.md5(known_by.encode(), usedforsecurity=False).hexdigest()[:8]
         source = json.dumps({"files": [file.as_posix() for file in digests]})
         dataset = Dataset(name=title[:500], digest=whole, source_type="local", source=source)
-        self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset)])
+        try:
+            self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset)])
+        except MlflowException:
+            # MLflow looks whether it knows the data and then adds it: another process was faster, and now it does.
+            self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset)])
 
     def log_files(self, files: list[Path]) -> None:
         """Attach files: pictures and tables at the top."""
