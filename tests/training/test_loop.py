@@ -1,5 +1,6 @@
 """The loop: what it learns, what it keeps, what it repeats."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fakeprint.errors import InputError
 from fakeprint.params import NetworkSettings
 from fakeprint.training import loop
 from fakeprint.training.checkpoints import Checkpoint
-from fakeprint.training.device import Execution
+from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
 from fakeprint.training.loop import Run, start, train, train_epoch, validate
 
@@ -106,6 +107,17 @@ def test_in_two_goes_as_in_one(
     assert [epoch for epoch, _ in logged] == [1, 2, 3, 4]
     assert same(weights(whole), weights(rest))
     assert whole.history == rest.history
+
+
+@pytest.mark.parametrize(
+    "kind, deterministic, exchanged", [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_pools_are_exchanged_where_a_gpu_has_to_repeat_itself(
+    kind: str, deterministic: bool, exchanged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Execution, "place", lambda self, network: network)  # there may be no GPU
+    run = start(settings(deterministic=deterministic), coloured(64, 0), ["a", "b"], 7, Execution(kind, bf16=False))
+    assert any(isinstance(layer, RepeatablePool) for layer in run.network.modules()) == exchanged
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,3 +359,54 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"three_cnn: the loss is no longer a number in epoch 1 .* lower train.lr"):
         trained(tmp_path, settings(optimiser="sgd", lr=1e30))
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+class Refused(torch.nn.Module):
+    """Calls an operation that can not be done."""
+
+    def __init__(self, operation: Callable[[], object]) -> None:
+        super().__init__()
+        self.operation, self.head = operation, torch.nn.Linear(1, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.operation()
+        return self.head(images.mean((1, 2, 3))[:, None])
+
+
+def no_memory() -> None:
+    torch.empty(2**55)
+
+
+def no_deterministic_form() -> None:
+    torch.nn.functional.max_unpool2d(torch.rand(1, 1, 1, 1), torch.zeros(1, 1, 1, 1, dtype=torch.int64), 2)
+
+
+@pytest.mark.parametrize(
+    "operation, message",
+    [
+        (
+            no_memory,
+            "train.batch_size: three_cnn needs more memory than there is; lower it and raise train.accumulate",
+        ),
+        (
+            no_deterministic_form,
+            "train.deterministic: three_cnn uses max_unpooling2d_forward_out, which torch can not ",
+        ),
+    ],
+)
+def test_what_the_device_refuses_is_said_in_one_line(
+    operation: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop.networks, "build", lambda *_: Refused(operation))
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(InputError, match=f"^{message}"):
+            trained(tmp_path, settings())
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_other_errors_of_torch_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop.networks, "build", lambda *_: Refused(lambda: torch.zeros(2) @ torch.zeros(3)))
+    with pytest.raises(RuntimeError, match="size"):
+        trained(tmp_path, settings())

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from torch.utils._triton import has_triton
 
 from fakeprint.errors import InputError
 
+# What the allocators of CUDA, MPS and CPU say
+_LACKS_MEMORY = re.compile("out of memory|can't allocate memory")
 # glibc's mallopt parameters (malloc.h)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -88,6 +91,43 @@ def reproducible(execution: Execution, asked: bool) -> None:
     torch.backends.cudnn.benchmark = not asked
 
 
+class RepeatablePool(torch.nn.AdaptiveAvgPool2d):
+    """Adaptive average pooling as two products of matrices: maps (N, C, H, W) → (N, C, h, w), of the same dtype.
+
+    The gradient of torch's own adds atomically on a GPU, in another order each time, and is refused there in
+    deterministic mode. The means are those of torch to within the rounding of float32.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Pool."""
+        size = self.output_size
+        height, width = size if isinstance(size, tuple) else (size, size)
+        # In bfloat16 a mean of three would weigh each 0.334.
+        with torch.autocast(input.device.type, enabled=False):
+            down, across = _means(input.shape[2], height, input.device), _means(input.shape[3], width, input.device)
+            return (down @ input.float() @ across.T).to(input.dtype)
+
+
+def _means(places: int, parts: int | None, device: torch.device) -> torch.Tensor:
+    """float32 (parts, places): row i averages places ⌊i·places/parts⌋ up to, without it, ⌈(i + 1)·places/parts⌉."""
+    parts = parts or places
+    place, part = torch.arange(places, device=device), torch.arange(parts, device=device)[:, None]
+    inside = (place >= part * places // parts) & (place < ((part + 1) * places + parts - 1) // parts)
+    return inside / inside.sum(1, keepdim=True)
+
+
+def with_repeatable_pools(network: torch.nn.Module) -> torch.nn.Module:
+    """The network, each adaptive average pool in it exchanged for one whose gradient is the same in every run.
+
+    A pool to 1 × 1 stays: torch computes it as a mean.
+    """
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child) is torch.nn.AdaptiveAvgPool2d and child.output_size not in (1, (1, 1)):
+                setattr(parent, name, RepeatablePool(child.output_size))
+    return network
+
+
 def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
     """The network compiled by `torch.compile`, or itself, with one line, where nothing can compile for this device."""
     if execution.device == "cuda":
@@ -99,6 +139,26 @@ def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
         print(f"warning: train.compile: there is no {missing} here; training goes on uncompiled", file=sys.stderr)
         return network
     return torch.compile(network)  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def refusals_in_one_line(name: str) -> Iterator[None]:
+    """Raises InputError where torch, training network `name`, lacks memory or a deterministic form of an operation."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if _LACKS_MEMORY.search(said):
+            raise InputError(
+                f"train.batch_size: {name} needs more memory than there is; lower it and raise train.accumulate"
+            ) from error
+        if " does not have a deterministic implementation" in said:
+            operation = said.split()[0]
+            raise InputError(
+                f"train.deterministic: {name} uses {operation}, which torch can not repeat bit by bit on this device; "
+                "set it to false"
+            ) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -175,7 +175,10 @@ def start(settings: NetworkSettings, images: Images, classes: Sequence[str], see
     """
     design = design_of(settings, images, len(classes))
     torch.manual_seed(seeds.integer(seed, f"train/{settings.name}/weights"))
-    network = execution.place(networks.build(settings.name, design, settings.options))
+    network = networks.build(settings.name, design, settings.options)
+    if settings.train.deterministic and execution.device == "cuda":
+        network = device.with_repeatable_pools(network)
+    network = execution.place(network)
     if execution.device == "cuda" and distributed.world() > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     run = Run(settings, design, classes, network, execution)
@@ -208,8 +211,8 @@ def train(
 
     Goes on from the checkpoint where there is one; `log_epoch(figures, epoch)` then gets its epochs too. On a CPU the
     same seed gives the same weights, in one go or in several.
-    Raises InputError where the train split is smaller than a batch, `augment_on` asks for what can not be, or the loss
-    stops being a number.
+    Raises InputError where the train split is smaller than a batch, `augment_on` asks for what can not be, the loss
+    stops being a number, or the device lacks memory or what `deterministic` needs.
     """
     name = run.settings.name
     for phase in run.phases:
@@ -222,7 +225,8 @@ def train(
         run.load_state_dict(kept)
         for row in run.history:
             _log(log_epoch, row)
-    with ThreadPoolExecutor(_threads(run.execution)) as pool, _bar(run, images) as bar:
+    threads = ThreadPoolExecutor(_threads(run.execution))
+    with threads as pool, _bar(run, images) as bar, device.refusals_in_one_line(name):
         if isinstance(images, ImagesThere):
             _say(bar, f"{name}: images lie on {run.execution.device} and are augmented there")
         if kept:
