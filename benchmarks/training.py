@@ -4,11 +4,13 @@
 PNG files, its v2 transforms with the same probabilities and ranges, and a DataLoader with a worker a core. Same
 network, batch size, optimiser and precision: networks as presets/unibuc.yaml and unibuc-best.yaml train them, on
 100×100 images, and the demo's, a quarter as wide, on 64×64. A repeat of ours is an epoch (shuffling, augmentation, the
-way to the device), one of the peer as many steps. `python -m benchmarks.training [--json FILE]`
+way to the device), one of the peer as many steps. The first row is deterministic mode against the usual one.
+`python -m benchmarks.training [--json FILE]`
 """
 
 import os
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +142,29 @@ def compared(case: Case, execution: device.Execution, folder: Path) -> list[Row]
     ]
 
 
+def deterministic(case: Case, execution: device.Execution) -> Row:
+    """What deterministic mode costs; nothing on a CPU, which computes the same bits in either mode."""
+    settings = case.settings()
+    images = Images(*_in_one_part(pictures(case.steps * settings.train.batch_size, case.side)))
+
+    def epochs_of(asked: bool) -> Callable[[], None]:
+        train = settings.train.model_copy(update={"deterministic": asked})
+        run = start(settings.model_copy(update={"train": train}), images, CLASSES, SEED, execution)
+        there, _ = placed(images, images, [train], execution.device)
+
+        def epoch() -> None:
+            device.reproducible(execution, asked)
+            with ThreadPoolExecutor(1) as pool:
+                train_epoch(run, there, SEED, 1, pool, lambda count: None)
+
+        return epoch
+
+    in_order, freely = (
+        len(images) / seconds for seconds in measure_in_turn(epochs_of(True), epochs_of(False), REPEATS)
+    )
+    return row(f"{case.name}, {case.preset.stem}: deterministic", in_order, freely, "images/s", "higher", None)
+
+
 def _in_one_part(made: tuple[np.ndarray, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     return [made[0]], made[1]
 
@@ -158,11 +183,12 @@ def main() -> None:
     execution = device.choose("auto", "auto")
     if execution.device == "cpu":
         device.keep_freed_memory()
-    rows = []
+    rows = [deterministic(CASES[1], execution)]  # first: cuBLAS asks once for its workspace
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             rows += compared(case, execution, Path(folder))
-    report(rows, f"training, {execution}", path)
+    memory = f", at most {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if execution.device == "cuda" else ""
+    report(rows, f"training, {execution}{memory}", path)
 
 
 if __name__ == "__main__":
