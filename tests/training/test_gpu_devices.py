@@ -1,0 +1,60 @@
+"""What a GPU computes, checked without one: every tensor is made where the images are.
+
+Fake tensors have shape, type and device and no numbers; torch refuses operations between a GPU's and a CPU's.
+"""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from fakeprint import params
+from fakeprint.augment import on_device, transforms
+from fakeprint.models import networks
+from fakeprint.training import device
+from fakeprint.training.losses import Criterion
+from fakeprint.training.mixing import mixed
+
+pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
+LARGER = {"four_cnn": 64, "alexnet": 128, "xception": 128}  # 32 of the others
+# cuDNN is asked for a recurrent layer, and timm reads numbers while it builds a transformer: both need the GPU itself.
+NEED_ONE = ("alexnet_rnn", "vit", "vit_pretrained")
+
+
+def test_a_mix_of_devices_is_found() -> None:
+    with FakeTensorMode(), pytest.raises(RuntimeError, match=r"device.*cpu"):
+        torch.zeros(2, device="cuda") + torch.zeros(2)
+
+
+@pytest.mark.parametrize("name", [name for name in networks.NETWORKS if name not in NEED_ONE])
+def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
+    size = LARGER.get(name, 32)
+    statistics = {"channel_mean": (0.5, 0.4, 0.3), "channel_std": (0.2, 0.2, 0.1)}
+    design = networks.Design(5, size, normalisation="dataset", **statistics)
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            network = networks.build(name, design, {})
+            images, labels = torch.rand(4, 3, size, size), torch.zeros(4, dtype=torch.int64)
+            weights = torch.ones(5)
+        for changed in (network, device.with_repeatable_pools(network)):
+            for mix in (("mixup", 0.3, 0.5, 0.5), ("cutmix", 0.3, 0.5, 0.5), None):
+                inputs, targets = mixed(images, labels, mix)
+                logits = changed.train()(inputs)
+                loss = Criterion(smoothing=0.1, gamma=2.0, weights=weights)(logits, targets)
+                assert {logits.device.type, loss.device.type, targets.hits(logits).device.type} == {"cuda"}
+
+
+def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = params.load().train.transforms.model_dump()
+    for name, transform in everything.items():
+        transform.update(enabled=name != "webp", p=1.0)
+    chosen = params.Transforms(**everything)
+    plans = transforms.plans(chosen, False, transforms.uniforms(4, 7, "gpu", 1))
+    whole = [transforms.Plan((("flip", ()),))]  # the others are warped
+    batch = on_device.together([*plans, *whole], 32, 32)
+    assert {operation for operation, _, _ in batch.groups} == set(on_device._OPERATIONS)
+    with FakeTensorMode():
+        packed = torch.zeros(batch.packed.shape, dtype=torch.int32, device="cuda")
+        monkeypatch.setattr(on_device, "sent", lambda tensor, to: packed)  # pinning memory needs a driver
+        images = torch.zeros(5, 32, 32, 3, dtype=torch.uint8, device="cuda")
+        augmented = on_device.apply_batch(images, batch)
+    assert (augmented.device.type, augmented.shape, augmented.dtype) == ("cuda", images.shape, torch.uint8)
