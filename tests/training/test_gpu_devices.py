@@ -15,9 +15,8 @@ from fakeprint.training.losses import Criterion
 from fakeprint.training.mixing import mixed
 
 pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
-LARGER = {"four_cnn": 64, "alexnet": 128, "xception": 128}  # 32 of the others
-# cuDNN is asked for a recurrent layer, and timm reads numbers while it builds a transformer: both need the GPU itself.
-NEED_ONE = ("alexnet_rnn", "vit", "vit_pretrained")
+OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
+LARGER = {"four_cnn": 64}  # 32 of the others
 
 
 def test_a_mix_of_devices_is_found() -> None:
@@ -25,7 +24,7 @@ def test_a_mix_of_devices_is_found() -> None:
         torch.zeros(2, device="cuda") + torch.zeros(2)
 
 
-@pytest.mark.parametrize("name", [name for name in networks.NETWORKS if name not in NEED_ONE])
+@pytest.mark.parametrize("name", OWN)
 def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
     size = LARGER.get(name, 32)
     statistics = {"channel_mean": (0.5, 0.4, 0.3), "channel_std": (0.2, 0.2, 0.1)}
