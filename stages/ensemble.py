@@ -1,13 +1,13 @@
 """ensemble NAME: its members' predictions become one, by weights or by what is fitted on validation."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, Predictions, load_predictions, save_predictions
+from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, load_predictions, save_predictions
 from fakeprint.files import written_folder
 from fakeprint.models.ensemble_fits import cross_fit, fit
 from fakeprint.models.ensembles import members_that_run, save_ensemble, side_by_side, without_idle
@@ -36,8 +36,8 @@ def main() -> None:
         on_validation = (name, ensemble, members.weights, said["validation"], validation.labels, settings.seed)
         cross_fitted, combination = cross_fit(*on_validation), fit(*on_validation)
         answers = {
-            "validation": Predictions(validation.image_ids, validation.labels, cross_fitted(said["validation"])),
-            "test": Predictions(test.image_ids, test.labels, combination(said["test"])),
+            "validation": replace(validation, probabilities=cross_fitted(said["validation"])),
+            "test": replace(test, probabilities=combination(said["test"])),
         }
         asked, stored = without_idle(members.names, combination)
         about = {"name": name, "method": ensemble.method, "members": asked, "dataset": asdict(dataset)}

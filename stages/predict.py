@@ -20,7 +20,13 @@ def main() -> None:
     with parallel.backend(settings.run):
         for split in ("validation", "test"):
             arrays = load_split(split)
-            said[split] = Predictions(arrays.image_ids, arrays.labels, model.probabilities(arrays.images))
+            said[split] = Predictions(
+                arrays.image_ids,
+                arrays.labels,
+                model.probabilities(arrays.images),
+                arrays.groups,
+                arrays.generators,
+            )
     for folder in (PREDICTIONS, MEMBERS):
         save_predictions(folder / f"{name}.parquet", dataset.classes, said)
 

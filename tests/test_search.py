@@ -15,6 +15,7 @@ from fakeprint.data.manifest import COLUMNS, save_manifest
 from fakeprint.data.splits import folds
 from fakeprint.errors import InputError
 from fakeprint.search import scoring, space, trials
+from tests.samples import index_rows
 
 ROOT = Path(__file__).parents[1]
 NETWORK = {
@@ -50,7 +51,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here.mkdir(parents=True)
     save_dataset(Dataset(["a", "b"], ["a", "b"], 24, "squash", 10**6), here)
     np.save(here / "train.npy", images)
-    save_index("train", [f"i{row}" for row in range(60)], labels, here)
+    save_index("train", index_rows(labels, ["a", "b"]), ["a", "b"], here)
     rows = pd.DataFrame(
         {"image_id": [f"i{row}" for row in range(60)], "split": "train", "label": ["ab"[x] for x in labels]}
     )

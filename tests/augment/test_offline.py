@@ -14,7 +14,8 @@ SETTINGS = params.load().augment
 
 def train(rows: int) -> Split:
     images = np.random.default_rng(0).integers(0, 256, (rows, 16, 16, 3), dtype=np.uint8)
-    return Split(images, np.array([f"i{row}" for row in range(rows)], dtype=object), np.arange(rows) % 3)
+    ids, none = np.array([f"i{row}" for row in range(rows)], dtype=object), np.full(rows, None, dtype=object)
+    return Split(images, ids, np.arange(rows) % 3, np.arange(rows), none)
 
 
 def made(folder: Path, settings: Augment, rows: int = 12, workers: int = 1) -> tuple[np.ndarray, pd.DataFrame]:

@@ -14,6 +14,7 @@ from fakeprint.__main__ import main
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.data.manifest import COLUMNS, save_manifest
 from fakeprint.search import scoring, space, trials
+from tests.samples import index_rows
 
 ROOT = Path(__file__).parents[2]
 FILE = """
@@ -45,7 +46,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images[labels == 1, ..., 0] += 90
     save_dataset(Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6))
     np.save("data/arrays/train.npy", images)
-    save_index("train", [str(row) for row in range(40)], labels)
+    save_index("train", index_rows(labels, ["a", "b"], ""), ["a", "b"])
     rows = pd.DataFrame({"image_id": [str(row) for row in range(40)], "split": "train", "group": np.arange(40)})
     save_manifest(
         rows.assign(label=["ab"[x] for x in labels], **{name: 0 for name in COLUMNS if name not in {*rows, "label"}})

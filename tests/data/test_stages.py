@@ -100,12 +100,14 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
         "image_id",
         "split",
         "label",
+        "generator",
         "path",
         "width",
         "height",
         "mode",
         "format",
         "bytes",
+        "pixels",
         "group",
     ]
     assert manifest["image_id"].tolist()[:4] == ["train00", "train01", "train02", "train05"]
@@ -122,6 +124,8 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
     assert split.images.dtype == np.uint8
     assert split.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]
     assert (np.concatenate(list(split.images)).reshape(-1, 3) == train_pixels).all()
+    assert split.groups.tolist() == manifest["group"].tolist()[:10]
+    assert split.generators.tolist() == [None] * 10
     assert load_split("test", here / "data/arrays").labels.tolist() == [-1, -1]
     assert load_dataset(here / "data/arrays").classes == ["a", "b"]
 

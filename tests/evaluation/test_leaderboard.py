@@ -6,8 +6,8 @@ from rich.console import Console
 
 from fakeprint.evaluation import leaderboard
 from fakeprint.evaluation.intervals import wilson
-from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness, Worst
+from tests.samples import predictions
 
 LABELS = np.array([0, 1] * 10)
 
@@ -17,7 +17,7 @@ def model(wrong, sure=0.9):
     said = np.where(np.isin(np.arange(20), wrong), 1 - LABELS, LABELS)
     probabilities = np.full((20, 2), 1 - sure)
     probabilities[np.arange(20), said] = sure
-    return Predictions(np.array([f"v{row}" for row in range(20)], dtype=object), LABELS, probabilities)
+    return predictions(LABELS, probabilities)
 
 
 def test_sorted_by_accuracy_with_intervals_and_corrected_p_values():
@@ -101,5 +101,5 @@ def test_table_holds_every_model():
 def test_a_class_without_validation_images_shows_a_dash():
     board = leaderboard.compare({"a": model([0])}, ["real", "fake"], 0.95)
     assert board.recall_rows() == [["a", "90.0 %", "100.0 %"]]
-    three = Predictions(np.array(["x"], dtype=object), np.array([0]), np.array([[0.8, 0.1, 0.1]]))
+    three = predictions(np.array([0]), np.array([[0.8, 0.1, 0.1]]))
     assert leaderboard.compare({"a": three}, ["p", "q", "r"], 0.95).recall_rows() == [["a", "100.0 %", "–", "–"]]

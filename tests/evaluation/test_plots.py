@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from fakeprint.evaluation import leaderboard, metrics, plots
-from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness, robustness
+from tests.samples import predictions
 
 
 def cell_texts(figure):
@@ -48,12 +48,7 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
     rng = np.random.default_rng(classes)
     names = [f"generator {index}" for index in range(classes)]
     labels = rng.integers(0, classes - 1, 60)  # the last class has no images
-    said = {
-        name: Predictions(
-            np.array([f"v{row}" for row in range(60)], dtype=object), labels, rng.dirichlet(np.ones(classes), 60)
-        )
-        for name in ("lda", "knn")
-    }
+    said = {name: predictions(labels, rng.dirichlet(np.ones(classes), 60)) for name in ("lda", "knn")}
     cells = ("clean", "jpeg_50", "blur_1")
     table = robustness(
         {cell: {name: each.probabilities for name, each in said.items()} for cell in cells}, labels, names, 9

@@ -1,20 +1,27 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from fakeprint.errors import InputError
-from fakeprint.evaluation.predictions import Predictions, load_predictions, save_predictions
+from fakeprint.evaluation.predictions import load_predictions, save_predictions
+from tests.samples import predictions
 
 CLASSES = ["0", "1"]
-VALIDATION = Predictions(np.array(["a", "b"], dtype=object), np.array([1, 0]), np.array([[0.25, 0.75], [0.5, 0.5]]))
-TEST = Predictions(np.array(["c"], dtype=object), np.array([-1]), np.array([[0.9, 0.1]]))
-NO_TEST = Predictions(np.array([], dtype=object), np.array([], dtype=np.int64), np.empty((0, 2)))
+VALIDATION = replace(
+    predictions(np.array([1, 0]), np.array([[0.25, 0.75], [0.5, 0.5]]), ["a", "b"]),
+    groups=np.array([7, 7]),
+    generators=np.array(["SDXL", None], dtype=object),
+)
+TEST = predictions(np.array([-1]), np.array([[0.9, 0.1]]), ["c"])
+NO_TEST = predictions(np.array([], dtype=np.int64), np.empty((0, 2)))
 
 
 def test_columns_rows_and_labels(tmp_path):
     save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION, "test": TEST})
     frame = pd.read_parquet(tmp_path / "m.parquet")
-    assert list(frame.columns) == ["image_id", "split", "label", "p_0", "p_1"]
+    assert list(frame.columns) == ["image_id", "split", "label", "generator", "group", "p_0", "p_1"]
     assert frame["image_id"].tolist() == ["a", "b", "c"]
     assert frame["split"].tolist() == ["validation", "validation", "test"]
     assert frame["label"].tolist()[:2] == ["1", "0"]
@@ -28,6 +35,8 @@ def test_comes_back_as_it_went(tmp_path, test):
         read = load_predictions(tmp_path / "m.parquet", CLASSES, name)
         assert read.image_ids.tolist() == wanted.image_ids.tolist()
         assert read.labels.tolist() == wanted.labels.tolist()
+        assert read.groups.tolist() == wanted.groups.tolist()
+        assert read.generators.tolist() == wanted.generators.tolist()
         assert np.array_equal(read.probabilities, wanted.probabilities)
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 import stages.train
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
+from tests.samples import index_rows
 
 ROOT = Path(__file__).parents[2]
 TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
@@ -42,7 +43,7 @@ def repository(folder: Path, seed: int = 0, model: dict[str, Any] | None = None,
     save_dataset(Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6), arrays)
     for split, count in {"train": 64, "validation": 32}.items():
         np.save(arrays / f"{split}.npy", rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8))
-        save_index(split, [f"{split}{row}" for row in range(count)], np.arange(count) % 2, arrays)
+        save_index(split, index_rows(np.arange(count) % 2, ["a", "b"], split), ["a", "b"], arrays)
     copies = folder / "data" / "augmented"
     np.save(copies / "copies.npy", np.load(arrays / "train.npy")[:, ::-1])
     pd.DataFrame({"class": np.arange(64) % 2}).to_parquet(copies / "copies.parquet")

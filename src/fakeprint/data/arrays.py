@@ -31,11 +31,18 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """One split: images uint8 (N, H, W, 3) RGB, mapped; image_ids (N,) str; labels (N,) int64, −1 where unknown."""
+    """One split.
+
+    images: uint8 (N, H, W, 3) RGB, memory-mapped. image_ids: str (N,). labels: int64 (N,), −1 where unknown.
+    groups: int64 (N,), equal for images that must stay on one side of every split. generators: object (N,), what made
+    each image where the source says so beside the label, else None.
+    """
 
     images: np.ndarray
     image_ids: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray
+    generators: np.ndarray
 
 
 def save_dataset(dataset: Dataset, folder: Path = ARRAYS) -> None:
@@ -66,19 +73,38 @@ def resized(rgb: np.ndarray, size: int, how: str) -> np.ndarray:
     return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def save_index(split: str, image_ids: list[str], labels: np.ndarray, folder: Path = ARRAYS) -> None:
-    """Write <split>.parquet: image_id (str), class (int64 index, −1 where unknown), in the order of <split>.npy."""
+def save_index(split: str, rows: pd.DataFrame, classes: list[str], folder: Path = ARRAYS) -> None:
+    """Write <split>.parquet, what `load_index` reads, in the order of <split>.npy.
+
+    rows: image_id, label (None where unknown), group and generator (None where unknown) of the manifest.
+    """
+    number = {label: index for index, label in enumerate(classes)}
+    index = pd.DataFrame(
+        {
+            "image_id": pd.array(rows["image_id"].to_numpy(dtype=object), dtype="str"),
+            "class": np.array([-1 if label is None else number[label] for label in rows["label"]], dtype=np.int64),
+            "group": rows["group"].to_numpy(dtype=np.int64),
+            "generator": pd.array(rows["generator"].to_numpy(dtype=object), dtype="str"),
+        }
+    )
     with written(folder / f"{split}.parquet") as partial:
-        pd.DataFrame({"image_id": image_ids, "class": np.asarray(labels, dtype=np.int64)}).to_parquet(partial)
+        index.to_parquet(partial)
 
 
 def load_split(split: str, folder: Path = ARRAYS) -> Split:
     """Read one split, images memory-mapped. A source without this split gives one of no images."""
     index = load_index(split, folder)
     images = np.load(folder / f"{split}.npy", mmap_mode="r")
-    return Split(images, index["image_id"].to_numpy(dtype=object), index["class"].to_numpy(dtype=np.int64))
+    generators = index["generator"].astype(object)
+    return Split(
+        images,
+        index["image_id"].to_numpy(dtype=object),
+        index["class"].to_numpy(dtype=np.int64),
+        index["group"].to_numpy(dtype=np.int64),
+        generators.where(generators.notna(), None).to_numpy(dtype=object),
+    )
 
 
 def load_index(split: str, folder: Path = ARRAYS) -> pd.DataFrame:
-    """Read <split>.parquet: image_id, class."""
+    """Read <split>.parquet: image_id (str), class (int64 index, −1 where unknown), group (int64), generator (str)."""
     return pd.read_parquet(folder / f"{split}.parquet")

@@ -9,24 +9,31 @@ from fakeprint.files import written
 
 MANIFEST = Path("data/manifest.parquet")
 FORM = Path("data/submission_form.csv")
-COLUMNS = ["image_id", "split", "label", "path", "width", "height", "mode", "format", "bytes", "group"]
+COLUMNS = [
+    *("image_id", "split", "label", "generator", "path"),
+    *("width", "height", "mode", "format", "bytes", "pixels", "group"),
+]
 
 
 def load_manifest(path: Path = MANIFEST) -> pd.DataFrame:
-    """Read the manifest, label None where unknown. Raises InputError where `validate` has not run."""
+    """Read the manifest, label and generator None where unknown. Raises InputError where `validate` has not run."""
     if not path.exists():
         raise InputError(f"{path} is missing: run `dvc repro validate` first")
     table = pd.read_parquet(path)
     if not set(COLUMNS) <= set(table):
         raise InputError(f"{path} is of an earlier version: run `dvc repro validate` first")
-    labels = table["label"].astype(object)
-    return table.assign(label=labels.where(labels.notna(), None))
+    for column in ("label", "generator"):
+        values = table[column].astype(object)
+        table[column] = values.where(values.notna(), None)
+    return table
 
 
 def save_manifest(rows: pd.DataFrame, path: Path = MANIFEST) -> None:
     """Write the manifest: `COLUMNS`, one row a usable image, in the source's order.
 
-    group: int64, equal for near duplicates of each other.
+    generator: what made the image where the source says so beside the label, else None. pixels: hexadecimal digest of
+    the decoded image, so that whatever changes an image changes the manifest. group: int64, equal for near duplicates
+    of each other.
     """
     with written(path) as partial:
         rows[COLUMNS].to_parquet(partial, index=False)

@@ -22,7 +22,7 @@ def write_split(
     workers: int | None,
     folder: Path = ARRAYS,
 ) -> None:
-    """Write <split>.npy and <split>.parquet, in the order of `rows` (image_id, label, path of the manifest).
+    """Write <split>.npy and <split>.parquet, in the order of `rows`, which are rows of the manifest.
 
     Batches of images are written as they come from the processes, so that no larger array is held in memory.
 
@@ -49,9 +49,7 @@ def write_split(
                 f"{container.path}: {len(lost)} file(s) changed since validate: {first_few(lost)}; run "
                 "`dvc repro --force validate`"
             )
-    classes = {label: number for number, label in enumerate(dataset.classes)}
-    labels = np.array([-1 if label is None else classes[label] for label in rows["label"]], dtype=np.int64)
-    save_index(split, rows["image_id"].tolist(), labels, folder)
+    save_index(split, rows, dataset.classes, folder)
 
 
 def _image(content: bytes, row: int, dataset: Dataset) -> np.ndarray:

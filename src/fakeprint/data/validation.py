@@ -105,6 +105,8 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     facts = [found.facts for found in scans]
     for column in ("width", "height", "mode", "format", "bytes"):
         rows[column] = [getattr(fact, column) for fact in facts]
+    rows["pixels"] = [found.pixels.hex() for found in scans]
+    rows["generator"] = None
     return Validation(
         manifest=rows[COLUMNS],
         set_aside=checked.set_aside,

@@ -18,12 +18,16 @@ class Predictions:
     """What one model says of one split.
 
     image_ids: str (N,), in the order of the arrays. labels: int64 (N,), class index, −1 where unknown.
-    probabilities: float64 (N, C), rows sum to 1.
+    probabilities: float64 (N, C), rows sum to 1. groups: int64 (N,), equal for images that are no independent evidence
+    (near duplicates, frames of one video). generators: object (N,), what made each image where the source says so
+    beside the label, else None.
     """
 
     image_ids: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
+    groups: np.ndarray
+    generators: np.ndarray
 
     @property
     def predicted(self) -> np.ndarray:
@@ -37,7 +41,7 @@ class Predictions:
 
 
 def save_predictions(path: Path, classes: list[str], splits: dict[str, Predictions]) -> None:
-    """Write one row an image: image_id, split, label (None where unknown) and p_<class> for each class, in order."""
+    """Write one row per image: image_id, split, label, generator (None where unknown), group and p_<class> in order."""
     labelled = np.array([*classes, None], dtype=object)
     frames = [
         pd.DataFrame(
@@ -45,6 +49,8 @@ def save_predictions(path: Path, classes: list[str], splits: dict[str, Predictio
                 "image_id": pd.array(split.image_ids, dtype="str"),
                 "split": pd.array([name] * len(split.labels), dtype="str"),
                 "label": pd.array(labelled[split.labels], dtype="str"),
+                "generator": pd.array(split.generators, dtype="str"),
+                "group": split.groups,
                 **{f"p_{label}": split.probabilities[:, index] for index, label in enumerate(classes)},
             }
         )
@@ -65,6 +71,11 @@ def load_predictions(path: Path, classes: list[str], split: str) -> Predictions:
         raise InputError(f"{path} was made for other classes ({first_few(found)}): run `dvc repro`")
     rows = frame[frame["split"] == split]
     labels = rows["label"].map({label: index for index, label in enumerate(classes)}).fillna(-1).astype(np.int64)
+    generators = rows["generator"].astype(object)
     return Predictions(
-        rows["image_id"].to_numpy(dtype=object), labels.to_numpy(), rows[columns].to_numpy(dtype=np.float64)
+        rows["image_id"].to_numpy(dtype=object),
+        labels.to_numpy(),
+        rows[columns].to_numpy(dtype=np.float64),
+        rows["group"].to_numpy(dtype=np.int64),
+        generators.where(generators.notna(), None).to_numpy(dtype=object),
     )
