@@ -54,7 +54,7 @@ class Data(Block):
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     per_class: Count | None = None
-    max_pixels: Count = 50_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
 
 
 class Validate(Block):

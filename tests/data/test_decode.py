@@ -1,4 +1,7 @@
 import io
+import struct
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -117,3 +120,48 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     content = encoded(Image.new("1", (20_000, 20_000)), "PNG")
     with pytest.raises(Unreadable, match="too large"):
         decode(content, 50_000_000)
+
+
+def test_pillow_s_limit_stays_as_it_was_and_holds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "from PIL import Image; before = Image.MAX_IMAGE_PIXELS; import fakeprint.data.scan;"
+        "print(before == Image.MAX_IMAGE_PIXELS)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+    content = encoded(Image.new("L", (200, 200)), "PNG")
+    for limit in (None, 40_000, 25_000):  # Pillow warns above its limit and refuses above twice as many
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert decode(content, 40_000).rgb.shape == (200, 200, 3)
+        with pytest.raises(Unreadable, match="too large"):
+            decode(content, 39_999)
+    for form in ("PNG", "WEBP", "TIFF"):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 19_999)
+        with pytest.raises(Unreadable, match="too large"):
+            decode(encoded(Image.new("L", (200, 200)), form), 10**6)
+
+
+@pytest.mark.parametrize("compression", [1, 5])  # none: Pillow's own decoder; LZW: libtiff
+def test_a_tiff_tile_larger_than_its_picture_counts(compression: int) -> None:
+    def tiled(side: int) -> bytes:
+        data = bytes(side * side) if side < 100 else bytes(64)
+        tags = {
+            256: 8,
+            257: 8,
+            258: 8,
+            259: compression,
+            262: 1,
+            277: 1,
+            322: side,
+            323: side,
+            324: 200,
+            325: len(data),
+        }
+        entries = b"".join(struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+        return (struct.pack("<2sHLH", b"II", 42, 8, len(tags)) + entries + bytes(4)).ljust(200, b"\0") + data
+
+    if compression == 1:
+        assert decode(tiled(16), 256).rgb.shape == (8, 8, 3)
+    for side, most in ((16, 255), (11_008, 10**6)):
+        with pytest.raises(Unreadable, match="too large"):
+            decode(tiled(side), most)

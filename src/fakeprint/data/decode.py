@@ -23,12 +23,9 @@ EXTENSIONS = frozenset(
 )
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
 
-# Pillow has one limit for the whole process; `decode` checks its caller's limit before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
-
 
 class Unreadable(ValueError):
-    """The bytes can not become an image. `reason` is short: empty, not an image, truncated, corrupt, too large, …"""
+    """The bytes cannot become an image. `reason` is short: empty, not an image, truncated, corrupt, too large, …"""
 
     def __init__(self, reason: str):
         super().__init__(reason)
@@ -62,12 +59,18 @@ class Decoded:
     facts: Facts
 
 
+def longest_file(max_pixels: int) -> int:
+    """Bytes of the longest file worth reading: no image is longer than 8 bytes a pixel and a generous header."""
+    return 8 * max_pixels + 2**24
+
+
 def decode(content: bytes, max_pixels: int) -> Decoded:
     """Decode an image file.
 
     Args:
         content: the whole file.
-        max_pixels: width × height above which the image is refused before its pixels are decoded.
+        max_pixels: width × height above which the image is refused before its pixels are decoded. Pillow's own limit,
+            twice `Image.MAX_IMAGE_PIXELS` (178,956,970 unless the process sets another), holds beside it.
 
     Raises:
         Unreadable: with the reason in a few words.
@@ -77,15 +80,17 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
         image = _opened(content)
-        if image.width * image.height > max_pixels:
-            raise Unreadable("too large")
         mode = image.mode
         try:
+            if max(image.width * image.height, _tile_pixels(image)) > max_pixels:
+                raise Unreadable("too large")
             image.load()
             metadata = tuple(sorted(str(key) for key in image.info))
             rgb = _rgb(ImageOps.exif_transpose(image))
         except Unreadable:
             raise
+        except Image.DecompressionBombError:
+            raise Unreadable("too large") from None
         except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, …
             raise Unreadable(_damage(content, error)) from None
     tables = getattr(image, "quantization", None) or {}
@@ -105,9 +110,17 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
 def _opened(content: bytes) -> Image.Image:
     try:
         return Image.open(BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise Unreadable("too large") from None
     except Exception as error:
         known = content.startswith(SIGNATURES)
         raise Unreadable(_damage(content, error) if known else "not an image") from None
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels of one tile of a TIFF: it is decoded whole, and may be larger than the picture."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(322, 0)) * int(tags.get(323, 0))
 
 
 def _damage(content: bytes, error: Exception) -> str:
