@@ -1,10 +1,10 @@
 """prepare: every image of the manifest as RGB of one size, one array a split and an index beside it."""
 
 from fakeprint import parallel, params
-from fakeprint.data.arrays import SPLITS, Dataset, save_dataset
+from fakeprint.data.arrays import Dataset, save_dataset
 from fakeprint.data.containers import open_container
 from fakeprint.data.manifest import load_manifest
-from fakeprint.data.preparation import write_split
+from fakeprint.data.preparation import write_splits
 from fakeprint.data.sources import class_names, classes_of
 from fakeprint.data.splits import with_fold
 from fakeprint.errors import one_line_errors
@@ -19,8 +19,7 @@ def main() -> None:
     dataset = Dataset(classes, class_names(data, classes), wanted.image_size, wanted.resize, data.max_pixels)
     container = open_container(data.path)
     with parallel.backend(settings.run):
-        for split in SPLITS:
-            write_split(split, manifest[manifest["split"] == split], container, dataset, settings.run.workers)
+        write_splits(manifest, container, dataset, settings.run.workers)
     save_dataset(dataset)
 
 

@@ -1,17 +1,18 @@
 """validate: decode every file of the source once, say what is wrong with it, and fix the splits in the manifest."""
 
+import itertools
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from fakeprint import parallel, params, seeds
 from fakeprint.data import report, validation
 from fakeprint.data.checks import duplicates_table
-from fakeprint.data.decode import decode
 from fakeprint.data.manifest import FORM, save_manifest
+from fakeprint.data.scan import each_file, thumbnail
 from fakeprint.data.sources import Source, class_names, open_source
 from fakeprint.data.submission_form import submission_form
 from fakeprint.errors import InputError, one_line_errors
@@ -68,14 +69,11 @@ def sample_pictures(found: validation.Validation, source: Source, settings: para
         paths = train.loc[train["label"] == label, "path"].to_numpy(dtype=object)
         rng = seeds.generator(settings.seed, f"validate/samples/{label}")
         drawn.append(sorted(rng.permutation(paths)[: settings.validate_.sample_images]))
-    contents = source.container.read_many([path for paths in drawn for path in paths])
-    return [[thumbnail(decode(contents[path], settings.data.max_pixels).rgb) for path in paths] for paths in drawn]
-
-
-def thumbnail(rgb: np.ndarray) -> np.ndarray:
-    picture = Image.fromarray(rgb)
-    picture.thumbnail((200, 200))
-    return np.asarray(picture)
+    listed = [path for chosen in drawn for path in chosen]
+    use = partial(thumbnail, max_pixels=settings.data.max_pixels, side=200)
+    results = iter(each_file(source.container, listed, settings.data.max_pixels, use, 1, "sample pictures"))
+    pictures = [list(itertools.islice(results, len(chosen))) for chosen in drawn]
+    return [[picture for picture in shown if not isinstance(picture, str)] for shown in pictures]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -41,10 +41,11 @@ def everything(folder: Path, source: Path, settings: Run) -> tuple[dict[str, byt
     """Arrays, copies and features of the images in `source`, made on this backend; and who made them."""
     container = open_container(source)
     labels = ["ab"[row % 2] for row in range(len(container.names))]
-    rows = pd.DataFrame({"image_id": container.names, "label": labels, "path": container.names})
+    rows = pd.DataFrame({"image_id": container.names, "label": labels, "path": container.names, "split": "train"})
+    rows = rows.assign(group=range(len(rows)), generator=None)
     with parallel.backend(settings):
         dataset = Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6)
-        preparation.write_split("train", rows, container, dataset, 1, folder / "arrays")
+        preparation.write_splits(rows, container, dataset, 1, folder / "arrays")
         train = load_split("train", folder / "arrays")
         offline.make_copies(train, SETTINGS.augment, 5, 1, folder / "augmented")
         described = features.extract_parallel("hsv_hist", {"bins": 8}, train.images, 1, "features")
@@ -65,7 +66,7 @@ def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, mon
     here, this_process = everything(tmp_path / "here", tmp_path / "source", run())
     there, worker = everything(tmp_path / "there", tmp_path / "source", run(backend="dask", scheduler=scheduler))
     assert this_process == os.getpid() != worker
-    assert len(here) == 5
+    assert len(here) == 9
     assert here == there
     (after,) = joblib.Parallel(n_jobs=1)([joblib.delayed(os.getpid)()])
     assert after == os.getpid()  # nothing is left behind

@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fakeprint.data.sources import Source, class_names, classes_of, open_source
+from fakeprint.data.sources import NotTaken, Source, class_names, classes_of, open_source
 from fakeprint.errors import InputError
 from fakeprint.params import Data
 
@@ -79,7 +80,7 @@ def test_folders_with_splits(tmp_path: Path, save: Callable[..., Path], names: t
     assert source.splits == ["train", "validation", "test"]
     assert counts(source) == {(split, label): 1 for split in source.splits for label in ("Real", "Fake")}
     assert source.rows["image_id"][0] == f"{names[0]}/Fake/sub/x.png"
-    assert source.others == 1
+    assert source.not_taken == NotTaken({}, 0, 1)
 
 
 def test_folders_without_splits_and_unlabelled_test(tmp_path: Path, save: Callable[..., Path]) -> None:
@@ -104,7 +105,7 @@ def test_archives_hold_what_folders_hold(csv_folder: Path, pack: Callable[..., P
     for batch in archive.container.batches(wanted, 4, 10**6):
         found.update(zip(batch.rows, batch.read(), strict=True))
     for row, path in enumerate(folder.rows["path"]):
-        assert found[row] == folder.container.read(path) == archive.container.read(wanted[row])
+        assert found[row] == folder.container.read(path, 10**6) == archive.container.read(wanted[row], 10**6)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -149,7 +150,7 @@ def test_bad_paths_and_archives(tmp_path: Path) -> None:
     assert "neither a folder nor a .zip, .tar or .tar.gz" in message(tmp_path / "a.rar")
     for name in ("b.zip", "b.tar", "b.tar.gz"):
         (tmp_path / name).write_bytes(b"no archive, " * 100)
-        assert "can not be read as an archive" in message(tmp_path / name)
+        assert "cannot be read as an archive" in message(tmp_path / name)
 
 
 def test_empty_sources(tmp_path: Path) -> None:
@@ -158,12 +159,24 @@ def test_empty_sources(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("image_id,label\n")
     assert message(tmp_path).endswith("train.csv has no rows")
     (tmp_path / "train.csv").write_text("")
-    assert "can not be read as CSV" in message(tmp_path)
+    assert "cannot be read as CSV" in message(tmp_path)
 
 
 def test_csv_layout_on_class_folders_names_the_other_layout(tmp_path: Path, save: Callable[..., Path]) -> None:
     save(tmp_path / "a" / "1.png", 1)
     assert "train.csv is missing; for folders of classes set data.layout to folders" in message(tmp_path)
+
+
+def test_a_table_is_read_up_to_a_limit(csv_folder: Path, pack: Callable[..., Path]) -> None:
+    with (csv_folder / "train.csv").open("wb") as file:
+        file.truncate(5 * 2**30)
+    assert message(csv_folder).endswith("train.csv cannot be read: too large (more than 256 MiB)")
+    (csv_folder / "train.csv").write_text("," * (2**20 + 1))
+    for path in (csv_folder, pack(csv_folder, ".tar.gz"), pack(csv_folder, ".zip")):
+        assert message(path).endswith("train.csv cannot be read as CSV: its first line has no end")
+    (csv_folder / "train.csv").unlink()
+    os.mkfifo(csv_folder / "train.csv")
+    assert message(csv_folder).endswith("train.csv cannot be read: not a regular file")
 
 
 def test_missing_column(csv_folder: Path) -> None:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.data import scan
 from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.data.containers import tars
 from fakeprint.data.decode import decode
 from stages import prepare, validate
 
@@ -154,6 +155,94 @@ def test_workers_and_archives_give_identical_arrays(
     assert {name for name in one if packed[name] != one[name]} == {"data/manifest.parquet"}  # member names
     splits = pd.read_parquet(tmp_path / "one/data/manifest.parquet").groupby(["split", "label"]).size()
     assert splits.tolist() == [10, 10, 80, 80, 10, 10]
+
+
+def test_one_pixel_changes_the_manifest(csv_folder: Path, save: Callable[..., Path], run: Callable[..., Any]) -> None:
+    """What `prepare` depends on is the manifest alone: a change that keeps the file's length must show there."""
+    path = csv_folder / "train" / "train00.bmp"
+    save(path, 0)
+    (csv_folder / "train" / "train00.png").unlink()
+    assert run("validate", path=csv_folder).returncode == 0
+    before = pd.read_parquet("data/manifest.parquet")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert run("validate", path=csv_folder).returncode == 0
+    after = pd.read_parquet("data/manifest.parquet")
+    assert (before["pixels"] != after["pixels"]).tolist() == [True] + [False] * 18
+    assert before.drop(columns="pixels").equals(after.drop(columns="pixels"))
+
+
+def test_what_is_not_taken_is_counted_and_told(
+    csv_folder: Path, tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
+) -> None:
+    (csv_folder / "sample_submission.csv").write_text("image_id,label\ntest00,a\n")
+    for name in ("train/new.png", "extra/more.png"):
+        save(csv_folder / name, 90)
+    (csv_folder / "readme.txt").write_text("hello")
+    done = run("validate", path=csv_folder)
+    assert "warning: 2 image(s) stand in no csv and are not taken\n" in done.stderr
+    assert "warning: 1 other file(s) of the source are not taken\n" in done.stderr
+    told = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
+    assert told == {"images_outside_splits": 0, "images_in_no_table": 2, "other_files": 1}
+    for number in range(24):
+        save(tmp_path / "folders" / ("train", "test")[number // 16] / "ab"[number % 2] / f"{number}.png", number)
+    for number, name in enumerate(["c/1.png", "c/deep/2.png", "d/3.png", "4.png"]):
+        save(tmp_path / "folders" / name, 50 + number)
+    done = run("validate", path=tmp_path / "folders", data={"layout": "folders"})
+    assert (
+        "warning: 4 image(s) lie beside the splits' folders and are not taken: . (1), c (2), d (1); move them into a "
+        "split's class folder if they belong to the data\n"
+    ) in done.stderr
+    told = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
+    assert told == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
+
+
+def test_a_compressed_tar_is_gone_through_four_times(
+    csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed with its tables, decoded, sample pictures; and once for the arrays of all splits."""
+    (csv_folder / "sample_submission.csv").write_text("image_id,label\ntest00,a\n")
+    archive = pack(csv_folder, ".tar.gz")
+    opened: list[str] = []
+    real = tars._unpacked
+    monkeypatch.setattr(tars, "_unpacked", lambda file: (opened.append(stage), real(file))[1])
+    for stage in ("validate", "prepare"):
+        done = run(stage, path=archive)
+        assert done.returncode == 0, done.stderr
+    assert opened == ["validate"] * 3 + ["prepare"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip", ".tar", ".tar.gz"])
+def test_what_changed_since_validate_is_named_and_nothing_is_written(
+    csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any], tmp_path: Path, suffix: str
+) -> None:
+    source = pack(csv_folder, suffix) if suffix else csv_folder
+    assert run("validate", path=source).returncode == 0
+    (csv_folder / "validation" / "validation01.png").unlink()
+    (csv_folder / "test" / "test00.png").write_bytes(b"")
+    if suffix:
+        pack(csv_folder, suffix)
+    done = run("prepare", path=source)
+    assert done.returncode == 1
+    top = "top/" if suffix else ""
+    assert done.stderr.splitlines()[-1].endswith(
+        f"2 file(s) changed since validate: {top}validation/validation01.png, {top}test/test00.png; run "
+        "`dvc repro --force validate`"
+    )
+    assert not list((tmp_path / "workspace/data/arrays").iterdir())
+
+
+def test_a_damaged_archive_stops_prepare_in_one_line(
+    csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any]
+) -> None:
+    archive = pack(csv_folder, ".tar.gz")
+    assert run("validate", path=archive).returncode == 0
+    archive.write_bytes(archive.read_bytes()[:-2000])
+    done = run("prepare", path=archive)
+    assert done.returncode == 1
+    assert "cannot be read as an archive (" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_too_many_bad_files_stop_the_run(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:

@@ -29,5 +29,5 @@ def test_column_that_is_not_there(tmp_path):
 
 
 def test_damaged_sample(tmp_path):
-    with pytest.raises(InputError, match=r"sample_submission\.csv can not be read as CSV: No columns to parse"):
+    with pytest.raises(InputError, match=r"sample_submission\.csv cannot be read as CSV: No columns to parse"):
         form(tmp_path, [], sample_submission="")

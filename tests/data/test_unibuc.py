@@ -23,7 +23,7 @@ def test_all_images_are_found_and_decode() -> None:
     labelled = source.rows[source.rows["split"] != "test"]
     assert labelled.groupby(["split", "label"]).size().unique().tolist() == [2_500, 250]
     for path in source.rows["path"].iloc[::500]:
-        assert decode(source.container.read(path), 10**6).rgb.shape == (100, 100, 3)
+        assert decode(source.container.read(path, 10**6), 10**6).rgb.shape == (100, 100, 3)
 
 
 def test_submission_has_the_sample_s_ids() -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from joblib import delayed
 from PIL import Image
 
-from fakeprint.data.containers import Batch, Container
-from fakeprint.data.decode import Facts, Unreadable, decode
+from fakeprint.data.containers import Container
+from fakeprint.data.containers.members import Batch
+from fakeprint.data.decode import Facts, Unreadable, decode, longest_file
 from fakeprint.parallel import in_order
 from fakeprint.progress import track
 
@@ -41,7 +42,7 @@ class Scan:
 
 
 def scan(container: Container, names: list[str], max_pixels: int, workers: int | None) -> list[Scan | str]:
-    """Decode files; a file that can not be one is its reason instead. The order is that of `names`."""
+    """Decode files; a file that cannot be one is its reason instead. The order is that of `names`."""
     return each_file(container, names, max_pixels, partial(scan_image, max_pixels=max_pixels), workers, "validate")
 
 
@@ -59,6 +60,13 @@ def scan_image(content: bytes, row: int, max_pixels: int) -> Scan:
         thumbnail=np.asarray(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
         sums=np.stack([counts @ values, counts @ values**2]),
     )
+
+
+def thumbnail(content: bytes, row: int, max_pixels: int, side: int) -> np.ndarray:
+    """Decode one file and shrink it to at most `side` pixels a side, uint8 (H, W, 3). Raises Unreadable."""
+    picture = Image.fromarray(decode(content, max_pixels).rgb)
+    picture.thumbnail((side, side))
+    return np.asarray(picture)
 
 
 def perceptual_hash(picture: Image.Image) -> bytes:
@@ -81,7 +89,7 @@ def each_file(
 ) -> list[Result | str]:
     """`use(content, row)` of each file, in the order of `names`, on `workers` processes (None = all cores).
 
-    `use` is picklable; where it raises Unreadable, or the file can not be read, the result is the reason.
+    `use` is picklable; where it raises Unreadable, or the file cannot be read, the result is the reason.
     """
     results: list[Result | str] = ["missing"] * len(names)
     for row, result in stream(container, names, max_pixels, use, workers, what):
@@ -97,18 +105,28 @@ def stream(
     workers: int | None,
     what: str,
 ) -> Iterator[tuple[int, Result | str]]:
-    """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows."""
-    # No image within max_pixels is longer than its pixels at 8 bytes each and a generous header.
-    batches = container.batches(names, BATCH, most_bytes=8 * max_pixels + 2**24)
+    """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows.
+
+    From a compressed .tar that is not listed, a row comes not at all where there is no such file, and again where there
+    are two: the last one counts.
+    """
+    batches = container.batches(names, BATCH, longest_file(max_pixels))
     return track(_spread(batches, use, workers if len(names) > SERIAL else 1), what, total=len(names))
 
 
 def _spread(
     batches: Iterator[Batch], use: Callable[[bytes, int], Result], workers: int | None
 ) -> Iterator[tuple[int, Result | str]]:
-    tasks = (delayed(_use_batch)(batch, use) for batch in batches)
+    # A batch used here, as its turn to be sent comes, leaves its memory before the next one is made.
+    tasks = (
+        delayed(_given)(_use_batch(batch, use)) if batch.here else delayed(_use_batch)(batch, use) for batch in batches
+    )
     for done in in_order(tasks, workers, batch_size=1, pre_dispatch="3*n_jobs"):
         yield from done
+
+
+def _given(done: list[tuple[int, Result | str]]) -> list[tuple[int, Result | str]]:
+    return done
 
 
 def _use_batch(batch: Batch, use: Callable[[bytes, int], Result]) -> list[tuple[int, Result | str]]:

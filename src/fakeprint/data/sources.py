@@ -1,6 +1,5 @@
 """What a source holds: image ids, splits, labels and files, from csv files or from class folders."""
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -8,10 +7,25 @@ import pandas as pd
 
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
+from fakeprint.data.submission_form import SAMPLE, TEST
+from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, near
 
 SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """Files of a source that end in no split.
+
+    folders: images outside the splits' folders, counted by the folder they are in (`.` is the top). unlisted: images
+    that no csv names. other: files that are no images by their extension, and no tables that are read.
+    """
+
+    folders: dict[str, int]
+    unlisted: int
+    other: int
 
 
 @dataclass(frozen=True)
@@ -22,14 +36,14 @@ class Source:
     None where a labelled image has no file), in the source's order.
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
-    others: files that are no images by their extension, and images that no csv names.
+    not_taken: its files that stand in no row.
     """
 
     container: Container
     rows: pd.DataFrame
     repeated: pd.DataFrame
     splits: list[str]
-    others: int
+    not_taken: NotTaken
 
 
 def open_source(data: Data) -> Source:
@@ -100,8 +114,9 @@ def _csv_source(container: Container, data: Data) -> Source:
     again = rows.duplicated(["split", "image_id"])
     _require_one_label(rows, container)
     kept = rows[~again].reset_index(drop=True)
-    others = len(container.names) - len(files) - kept["path"].nunique()
-    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), others)
+    unlisted = len(_images(container.names)) - kept["path"].nunique()
+    not_taken = NotTaken({}, unlisted, _other_files(container.names, set(files.values())))
+    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken)
 
 
 def _csv_files(container: Container) -> dict[str, str]:
@@ -123,25 +138,9 @@ def _csv_files(container: Container) -> dict[str, str]:
     return found
 
 
-def _read_csv(container: Container, name: str) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(
-            io.BytesIO(container.read(name)),
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            index_col=False,
-        ).astype(object)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{_shown(container, name)} can not be read as CSV: {' '.join(str(error).split())}") from None
-    table.columns = [str(column).strip() for column in table.columns]
-    return table.apply(lambda column: column.str.strip()).astype(object)
-
-
 def _read_ids(container: Container, name: str, data: Data, labelled: bool = False) -> pd.DataFrame:
     """image_id and label (None where there is no label column) of one csv."""
-    table = _read_csv(container, name)
+    table = read_table(container, name)
     shown = _shown(container, name)
     for key, column in (("image_column", data.image_column), ("label_column", data.label_column)):
         if column not in table.columns and (labelled or key == "image_column"):
@@ -223,7 +222,12 @@ def _folder_source(container: Container) -> Source:
     prefix = _top_of_folders(images)
     rows = list(_folder_rows(images, prefix))
     has_splits = any(split for _, split, _ in rows)
+    beside: dict[str, int] = {}
     if has_splits:
+        for name, split, _ in rows:
+            if not split:
+                folder = name[len(prefix) :].rpartition("/")[0].partition("/")[0] or "."
+                beside[folder] = beside.get(folder, 0) + 1
         rows = [row for row in rows if row[1]]
     loose = [name for name, split, label in rows if label is None and split != "test"]
     if loose:
@@ -245,7 +249,8 @@ def _folder_source(container: Container) -> Source:
     splits = [split for split in order if (table["split"] == split).any()]
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
-    return Source(container, table, table.iloc[:0], splits, len(container.names) - len(table))
+    not_taken = NotTaken(beside, 0, _other_files(container.names, set()))
+    return Source(container, table, table.iloc[:0], splits, not_taken)
 
 
 def _top_of_folders(images: list[str]) -> str:
@@ -288,6 +293,16 @@ def _require_classes(source: Source, data: Data) -> None:
                 f"(images: {first_few(strange['image_id'], 3)})"
             )
     class_names(data, known)
+
+
+def _other_files(names: list[str], tables: set[str]) -> int:
+    """How many files are neither images nor tables that are read: `tables`, and the form of a submission."""
+    forms = (SAMPLE, TEST)
+    return sum(_stem(name) == name and name not in tables and _file(name).lower() not in forms for name in names)
+
+
+def _file(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _images(names: list[str]) -> list[str]:

@@ -1,12 +1,12 @@
 """What the challenge wants back: the ids, their order and the header of a submission, as the source says them."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import PurePosixPath
 
 import pandas as pd
 
 from fakeprint.data.containers import Container
+from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
 
 SAMPLE = "sample_submission.csv"
@@ -23,7 +23,7 @@ def submission_form(source: Container, image_column: str, label_column: str, tes
         name = _nearest(source.names, file)
         if name is None:
             continue
-        frame = _read(source, name)
+        frame = read_table(source, name)
         missing = [column for column in columns if column not in frame.columns]
         if missing:
             raise InputError(
@@ -32,15 +32,6 @@ def submission_form(source: Container, image_column: str, label_column: str, tes
             )
         return frame if file == SAMPLE else frame[[image_column]].assign(**{label_column: ""})
     return pd.DataFrame({image_column: list(test_ids), label_column: ""}, dtype="str")
-
-
-def _read(source: Container, name: str) -> pd.DataFrame:
-    try:
-        content = BytesIO(source.read(name))
-        frame = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{name} can not be read as CSV: {' '.join(str(error).split())}") from None
-    return frame.rename(columns=str.strip).apply(lambda column: column.str.strip())
 
 
 def _nearest(names: Sequence[str], file: str) -> str | None:

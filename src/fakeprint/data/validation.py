@@ -10,7 +10,7 @@ from fakeprint.data import checks
 from fakeprint.data.decode import Facts
 from fakeprint.data.manifest import COLUMNS
 from fakeprint.data.scan import Scan, scan
-from fakeprint.data.sources import Source, classes_of
+from fakeprint.data.sources import NotTaken, Source, classes_of
 from fakeprint.data.splits import sampled, split_off
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, Validate
@@ -22,6 +22,7 @@ class Validation:
 
     manifest: `COLUMNS`, one row a usable image. set_aside: path, image_id, split, reason. sums: int64 (N, 2, 3), sum
     and sum of squares of each image's channels. made_splits: those that the source did not have.
+    not_taken: the source's files that stand in no split.
     """
 
     manifest: pd.DataFrame
@@ -30,7 +31,7 @@ class Validation:
     audit: checks.Audit
     sums: np.ndarray
     made_splits: list[str]
-    others: int
+    not_taken: NotTaken
 
     @property
     def classes(self) -> list[str]:
@@ -114,7 +115,7 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
         audit=_audit(rows, facts, seed),
         sums=np.stack([found.sums for found in scans]),
         made_splits=[split for split in ("validation", "test") if split in set(rows["split"]) - set(source.splits)],
-        others=source.others,
+        not_taken=source.not_taken,
     )
 
 
@@ -150,6 +151,11 @@ def figures(found: Validation, listed: int) -> dict[str, Any]:
             "fraction": round(len(found.set_aside) / listed, 6),
             **{str(reason): int(count) for reason, count in reasons.items()},
         },
+        "not_taken": {
+            "images_outside_splits": sum(found.not_taken.folders.values()),
+            "images_in_no_table": found.not_taken.unlisted,
+            "other_files": found.not_taken.other,
+        },
         "duplicates": checks.duplicate_figures(found.pairs, manifest),
         "shortcut": {
             "accuracy": round(found.audit.accuracy, 6),
@@ -166,6 +172,7 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
     lines = [f"the source has no {split} split: one was split off train" for split in found.made_splits]
     if len(found.set_aside):
         lines.append(f"{len(found.set_aside)} file(s) set aside, see reports/validate/set_aside.csv")
+    lines += not_taken_lines(found.not_taken)
     for key, count in counted.items():
         if count and not key.endswith("_pairs"):
             kind, _, where = key.partition("_pairs_")
@@ -173,6 +180,22 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
             lines.append(f"{count} pair(s) of {kind} duplicates {meaning}, see reports/validate/duplicates.csv")
     if shortcut_found(found.audit, settings):
         lines.append(shortcut_line(found.audit, settings))
+    return lines
+
+
+def not_taken_lines(not_taken: NotTaken) -> list[str]:
+    """What of the source stands in no split, a line each; at most five folders by name."""
+    lines = []
+    if not_taken.folders:
+        listed = first_few(f"{folder} ({count})" for folder, count in sorted(not_taken.folders.items()))
+        lines.append(
+            f"{sum(not_taken.folders.values())} image(s) lie beside the splits' folders and are not taken: {listed}; "
+            "move them into a split's class folder if they belong to the data"
+        )
+    if not_taken.unlisted:
+        lines.append(f"{not_taken.unlisted} image(s) stand in no csv and are not taken")
+    if not_taken.other:
+        lines.append(f"{not_taken.other} other file(s) of the source are not taken")
     return lines
 
 
