@@ -20,6 +20,7 @@ from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import WeightedAverage, save_ensemble
 from fakeprint.predict import load_model, read_images, views
+from tests.data.hostile import in_new_process
 
 SIZE = 40
 DATASET = Dataset(
@@ -233,7 +234,29 @@ def test_what_can_not_be_read_is_set_aside_by_reason(tmp_path):
         ("text.png", "not an image"),
         ("cut.png", "truncated"),
     ]
-    assert set_aside[3] == (tmp_path, "Is a directory")
+    assert set_aside[3] == (tmp_path, "a folder")
+
+
+def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
+    Image.new("RGB", (512, 512), "red").save(tmp_path / "0.png")
+    for number in range(1, 400):
+        (tmp_path / f"{number}.png").symlink_to("0.png")
+    rows, mebibytes = in_new_process(
+        """
+from pathlib import Path
+import numpy as np
+from fakeprint.data.arrays import Dataset
+from fakeprint.predict import LoadedModel, answer_files
+dataset = Dataset(["a", "b"], ["a", "b"], 512, "squash", 10**6)
+model = LoadedModel("half", dataset, lambda images: np.full((len(images), 2), 0.5))
+before()
+files = ((path, None) for path in Path(sys.argv[1]).iterdir())
+result = [len(some.paths) for some in answer_files(model, files)]
+""",
+        tmp_path,
+    )
+    assert rows == [85, 85, 85, 85, 60]
+    assert mebibytes < 110  # all of them are 300 MiB
 
 
 def test_a_missing_model_says_what_to_run(tmp_path):

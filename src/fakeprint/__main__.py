@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 
 from fakeprint.errors import one_line_errors
@@ -29,7 +30,12 @@ def main() -> None:
         else:
             subparsers.add_parser(command, help=summary)
     args = parser.parse_args()
-    args.run(args)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

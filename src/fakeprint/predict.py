@@ -1,7 +1,8 @@
 """Image in, probabilities out: the one path that the predict stage and `python -m fakeprint predict` share."""
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fakeprint.data.arrays import Dataset, resized
-from fakeprint.data.decode import Unreadable, decode
+from fakeprint.data.decode import Unreadable, decode, longest_file
+from fakeprint.data.regular import read_regular
 from fakeprint.errors import InputError
 from fakeprint.features import extract, extract_parallel
 from fakeprint.files import read_json
 from fakeprint.models.ensembles import load_ensemble, side_by_side
 from fakeprint.params import Predict
-from fakeprint.progress import track
+from fakeprint.progress import quiet, track
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 AS_IT_IS = Predict()
 BATCH = 128  # images a forward pass; as few are answered without progress
+MOST_FILES = 1024  # files read before the first answer, and between answers
+MOST_BYTES = 2**26  # of their images, once resized
 
 
 @dataclass(frozen=True)
@@ -142,22 +146,55 @@ def _ensemble(folder: Path, workers: int | None, how: Predict) -> Callable[[np.n
     return answer
 
 
+@dataclass(frozen=True)
+class AnsweredFiles:
+    """What a model says of some image files.
+
+    paths: those that could be read. probabilities: float64 (N, C), a row each. set_aside: the others, and why.
+    """
+
+    paths: list[Path]
+    probabilities: np.ndarray
+    set_aside: list[tuple[Path, str]]
+
+
+def answer_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) -> Iterator[AnsweredFiles]:
+    """Answer for image files, however many, some at a time: what lies in memory does not grow with their number.
+
+    files: paths, and None or the reason for which a file is not to be read.
+    """
+    waiting = iter(files)
+    at_once = max(1, min(MOST_FILES, MOST_BYTES // (3 * model.dataset.image_size**2)))
+    while some := list(itertools.islice(waiting, at_once)):
+        yield _answered(model, some)
+
+
+def _answered(model: LoadedModel, some: list[tuple[Path, str | None]]) -> AnsweredFiles:
+    images, paths, set_aside = read_images([path for path, reason in some if reason is None], model.dataset)
+    with quiet():
+        probabilities = model.probabilities(images)
+    return AnsweredFiles(
+        paths, probabilities, [*((path, reason) for path, reason in some if reason is not None), *set_aside]
+    )
+
+
 def read_images(paths: Sequence[Path], dataset: Dataset) -> tuple[np.ndarray, list[Path], list[tuple[Path, str]]]:
     """Decode and resize image files of any size and format as `prepare` does.
 
-    Returns the images, uint8 (N, S, S, 3); the N paths they are from; and path and reason of each file left out.
+    Returns the images, uint8 (N, S, S, 3); the N paths they are from; and path and reason of each file left out, a file
+    longer than any image of `dataset.max_pixels` and one that is no regular file among them.
     """
-    images, names, set_aside = [], [], []
+    size = dataset.image_size
+    images = np.empty((len(paths), size, size, 3), dtype=np.uint8)
+    names: list[Path] = []
+    set_aside: list[tuple[Path, str]] = []
     for path in paths:
         try:
-            rgb = decode(path.read_bytes(), dataset.max_pixels).rgb
+            content = read_regular(path, longest_file(dataset.max_pixels))
+            rgb = decode(content, dataset.max_pixels).rgb
         except Unreadable as error:
             set_aside.append((path, error.reason))
-        except OSError as error:
-            set_aside.append((path, error.strerror or str(error)))
         else:
-            images.append(resized(rgb, dataset.image_size, dataset.resize))
+            images[len(names)] = resized(rgb, size, dataset.resize)
             names.append(path)
-    size = dataset.image_size
-    stacked = np.stack(images) if images else np.empty((0, size, size, 3), dtype=np.uint8)
-    return stacked, names, set_aside
+    return images[: len(names)], names, set_aside

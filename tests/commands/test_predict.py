@@ -1,5 +1,9 @@
 import argparse
+import itertools
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fakeprint.predict
 from fakeprint import params
 from fakeprint.commands import predict
 from fakeprint.data.arrays import Dataset
@@ -103,6 +108,114 @@ def test_unreadable_files_are_named_and_the_others_answered(workplace, capsys):
     assert stopped.value.code == 1
     assert captured.err == "files/broken.png: empty\n"
     assert len(json.loads(captured.out)["images"]) == 2
+
+
+def test_json_is_what_one_json_dumps_would_print(workplace, capsys):
+    call("files", "--json")
+    out = capsys.readouterr().out
+    assert out == json.dumps(json.loads(out), indent=2, ensure_ascii=False) + "\n"
+    with pytest.raises(SystemExit):
+        call("files/notes.txt", "--json")
+    out = capsys.readouterr().out
+    assert out == json.dumps(json.loads(out), indent=2, ensure_ascii=False) + "\n"
+    assert json.loads(out)["images"] == []
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_answers_come_while_later_files_are_not_read_yet(workplace, capsys, monkeypatch, form):
+    for number in range(4):
+        Image.fromarray(picture(1, number)).save(f"files/{number}.png")
+    printed = []
+    real = fakeprint.predict.read_images
+
+    def reading(paths, dataset):
+        printed.append(capsys.readouterr().out)
+        return real(paths, dataset)
+
+    monkeypatch.setattr(fakeprint.predict, "MOST_FILES", 2)
+    monkeypatch.setattr(fakeprint.predict, "read_images", reading)
+    call("files", *form)
+    printed.append(capsys.readouterr().out)
+    names = [["0.png", "1.png"], ["2.png", "3.png"], ["blue.PNG", "red.png"]]
+    assert len(printed) == 4
+    for text, shown in zip(printed[1:], names, strict=True):
+        assert [name for batch in names for name in batch if name in text] == shown
+    if form:
+        assert len(json.loads("".join(printed))["images"]) == 6
+    else:
+        assert "".join(printed).count("trained on") == 1
+
+
+def test_json_is_whole_even_where_the_model_fails(workplace, capsys, monkeypatch):
+    def broken(model, files):
+        yield from itertools.islice(real(model, files), 1)
+        raise InputError("the model is gone")
+
+    real = fakeprint.predict.answer_files
+    monkeypatch.setattr(fakeprint.predict, "MOST_FILES", 1)
+    monkeypatch.setattr(fakeprint.predict, "answer_files", broken)
+    with pytest.raises(InputError, match="the model is gone"):
+        call("files", "--json")
+    assert len(json.loads(capsys.readouterr().out)["images"]) == 1
+
+
+def test_a_reader_that_has_enough_ends_it_without_a_traceback(workplace):
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "fakeprint", "predict", "files", "--json"]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_files_that_would_hang_or_fill_the_memory_are_named(workplace, capsys):
+    hostile = workplace / "hostile"
+    hostile.mkdir()
+    os.mkfifo(hostile / "pipe.png")
+    (hostile / "zero.png").symlink_to("/dev/zero")
+    with (hostile / "sparse.png").open("wb") as file:
+        file.truncate(5 * 2**30)
+    (hostile / "elsewhere").symlink_to(workplace / "files")
+    (hostile / "circle").symlink_to(hostile)
+    (hostile / "x.png").mkdir()
+    Image.fromarray(picture(1)).save(hostile / "x.png" / "fine.png")
+    with pytest.raises(SystemExit) as stopped:
+        call("hostile", "files/red.png", "/dev/zero", "--json")
+    captured = capsys.readouterr()
+    assert stopped.value.code == 1
+    assert sorted(captured.err.splitlines()) == [
+        "/dev/zero: not a regular file",
+        "hostile/circle: a link to a folder",
+        "hostile/elsewhere: a link to a folder",
+        "hostile/pipe.png: not a regular file",
+        "hostile/sparse.png: too large",
+        "hostile/zero.png: not a regular file",
+    ]
+    assert [row["image"] for row in json.loads(captured.out)["images"]] == ["hostile/x.png/fine.png", "files/red.png"]
+
+
+def test_names_are_shown_as_they_are_and_on_one_line(workplace, capsys):
+    names = ["[red]x[", "two\nlines", "caf\udce9", "line\u2028break"]
+    for name in names:
+        Image.fromarray(picture(1)).save(f"{name}.png")
+    (workplace / "a\nb.png").write_bytes(b"")
+    paths = [f"{name}.png" for name in names]
+    call(*paths)
+    out = capsys.readouterr().out
+    for shown in ("[red]x[.png", r"two\nlines.png", r"caf\udce9.png", r"line\u2028break.png"):
+        assert f" {shown} " in out
+    with pytest.raises(SystemExit):
+        call(*paths, "a\nb.png", "--json")
+    captured = capsys.readouterr()
+    assert [row["image"] for row in json.loads(captured.out)["images"]] == paths
+    captured.out.encode()
+    assert captured.err == "a\\nb.png: empty\n"
+
+
+def test_each_file_once_whatever_way_it_is_named(workplace):
+    given = ["files/deep/blue.PNG", "files", "files/red.png", "./files/deep", "files/notes.txt", "files/.hidden.png"]
+    found = [str(path) for path, _ in predict.image_files([Path(name) for name in given])]
+    assert found == ["files/deep/blue.PNG", "files/red.png", "files/notes.txt", "files/.hidden.png"]
 
 
 def test_only_unreadable_files(workplace, capsys):
