@@ -33,7 +33,10 @@ def main() -> None:
         }
         said = {split: side_by_side([each.probabilities for each in every]) for split, every in loaded.items()}
         validation, test = loaded["validation"][0], loaded["test"][0]
-        on_validation = (name, ensemble, members.weights, said["validation"], validation.labels, settings.seed)
+        on_validation = (
+            *(name, ensemble, members.weights),
+            *(said["validation"], validation.labels, validation.groups, settings.seed),
+        )
         cross_fitted, combination = cross_fit(*on_validation), fit(*on_validation)
         answers = {
             "validation": replace(validation, probabilities=cross_fitted(said["validation"])),

@@ -22,13 +22,13 @@ def main() -> None:
     everything = params.load()
     settings = everything.classifiers[name]
     sets = settings.features
-    y = load_index("train")["class"].to_numpy()
-    x, parents = load_features(sets, "train"), np.arange(len(y))
+    index = load_index("train")
+    x, y, groups = load_features(sets, "train"), index["class"].to_numpy(), index["group"].to_numpy()
     if settings.augmented:
         copies = pd.read_parquet("data/augmented/copies.parquet")
         x = np.concatenate([x, load_features(sets, "augmented")])
         y = np.concatenate([y, copies["class"]])
-        parents = np.concatenate([parents, copies["parent_row"]])
+        groups = np.concatenate([groups, groups[copies["parent_row"]]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
 
     told = tracking.settings_of(everything, name, "classifier")
@@ -36,7 +36,7 @@ def main() -> None:
         everything, name, "classifier", told, [Path("data/features") / each for each in sets]
     ) as run:
         seed = seeds.integer(everything.seed, f"fit/{name}")
-        model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, parents)
+        model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, groups)
         fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))
         with written_folder(Path("models") / name) as folder:
             save_classifier(folder, fitted)

@@ -47,9 +47,9 @@ def main() -> None:
 def _combined(settings: params.Params, name: str, members: Members, classes: list[str]) -> Combined:
     """An ensemble's cross-fitted combination, by what its members said of the clean images."""
     said = [load_predictions(MEMBERS / f"{member}.parquet", classes, "validation") for member in members.names]
-    probabilities, labels = side_by_side([each.probabilities for each in said]), said[0].labels
-    ensemble = settings.ensembles[name]
-    return Combined(members.names, cross_fit(name, ensemble, members.weights, probabilities, labels, settings.seed))
+    probabilities = side_by_side([each.probabilities for each in said])
+    on_clean = (probabilities, said[0].labels, said[0].groups, settings.seed)
+    return Combined(members.names, cross_fit(name, settings.ensembles[name], members.weights, *on_clean))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pandas as pd
 from fakeprint import parallel, params, seeds
 from fakeprint.data import report, validation
 from fakeprint.data.checks import duplicates_table
+from fakeprint.data.leaks import leak_line
 from fakeprint.data.manifest import FORM, save_manifest
 from fakeprint.data.scan import each_file, thumbnail
 from fakeprint.data.sources import Source, class_names, open_source
@@ -37,9 +38,11 @@ def main() -> None:
         raise
     found = validation.build(checked, source, data, limits, settings.seed)
     write_report(found, source, settings)
+    if limits.on_leak == "stop" and len(found.leaked):
+        raise InputError(leak_line(found.leaked, limits.on_leak))
     if limits.on_shortcut == "stop" and validation.shortcut_found(found.audit, limits):
         raise InputError(validation.shortcut_line(found.audit, limits))
-    write_json(METRICS, validation.figures(found, checked.listed))
+    write_json(METRICS, validation.figures(found, limits, checked.listed))
     save_manifest(found.manifest)
     with written(FORM) as partial:
         tests = found.manifest.loc[found.manifest["split"] == "test", "image_id"]
@@ -58,7 +61,8 @@ def write_report(found: validation.Validation, source: Source, settings: params.
         report.save(report.channels(found, names, title), folder / "channels.png")
         report.save(report.sizes(found, names, title), folder / "sizes.png")
         write_table(found.set_aside, folder / "set_aside.csv")
-        write_table(duplicates_table(found.pairs, found.manifest), folder / "duplicates.csv")
+        write_table(duplicates_table(found.pairs, found.compared), folder / "duplicates.csv")
+        write_table(found.leaked, folder / "leaks.csv")
 
 
 def sample_pictures(found: validation.Validation, source: Source, settings: params.Params) -> list[list[np.ndarray]]:

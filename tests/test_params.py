@@ -40,7 +40,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"models__hist_cnn__train": {"lr": -1}}, "models.hist_cnn.train.lr: input should be greater than 0, not -1"),
         ({"classifiers__knn__ks": [1]}, "classifiers.knn.ks is not a parameter; did you mean 'k'?"),
         ({"features__hsv_join": {"bins": 8}}, "features.hsv_join is not a parameter; did you mean 'hsv_joint'?"),
+        ({"validate__on_leak": "remove"}, "validate.on_leak: input should be 'warn', 'stop' or 'drop', not 'remove'"),
         ({"validate__on_shortcuts": "warn"}, "validate.on_shortcuts is not a parameter; did you mean 'on_shortcut'?"),
+        ({"data__group_column": "label"}, "data: group_column and label_column are both label: a class would be one"),
+        ({"data__layout": "folders", "data__generator_column": "model"}, "data: generator_column has no effect with"),
         ({"model__dropout": "much"}, "model.dropout: input should be a valid number, unable to parse string as a "),
         ({"model__dropout": 1.5}, "model.dropout: input should be less than 1, not 1.5"),
         (

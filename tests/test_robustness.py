@@ -1,5 +1,6 @@
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +8,14 @@ from PIL import Image
 
 from fakeprint import params, predict, robustness
 from fakeprint.data.arrays import Dataset
+from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensembles import WeightedAverage
+from fakeprint.models.ensembles import Members, WeightedAverage
 from fakeprint.predict import load_model
 from fakeprint.robustness import Combined, answers, degraded, load_models
+from stages import robustness as stage
+from tests.samples import predictions
 
 SIZE = 24
 DATASET = Dataset(["0", "1", "2"], ["red", "green", "blue"], SIZE, "squash", 10**6)
@@ -117,3 +121,16 @@ def test_classifiers_alone_need_no_network(folder, monkeypatch):
     assert models.feature_sets == [("rgb_hist", '{"bins": 3}')]
     images, _ = pictures(4)
     assert answers(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)["blur_1"]["knn"].shape == (4, 3)
+
+
+def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):
+    settings = params.load(Path(__file__).parents[1] / "presets/demo.yaml")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    labels, groups = np.arange(60) % 2, rng.integers(0, 15, 60)
+    for name in ("one", "two"):
+        stored = replace(predictions(labels, rng.dirichlet([1, 1], 60)), groups=groups)
+        save_predictions(MEMBERS / f"{name}.parquet", ["a", "b"], {"validation": stored})
+    combined = stage._combined(settings, "stacking", Members(["one", "two"], [0.5, 0.5], []), ["a", "b"])
+    fold = combined.combination.fold
+    assert all(len(set(fold[groups == group])) == 1 for group in set(groups))

@@ -51,7 +51,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here.mkdir(parents=True)
     save_dataset(Dataset(["a", "b"], ["a", "b"], 24, "squash", 10**6), here)
     np.save(here / "train.npy", images)
-    save_index("train", index_rows(labels, ["a", "b"]), ["a", "b"], here)
+    save_index("train", index_rows(labels, ["a", "b"]).assign(group=np.arange(60) // 2), ["a", "b"], here)
     rows = pd.DataFrame(
         {"image_id": [f"i{row}" for row in range(60)], "split": "train", "label": ["ab"[x] for x in labels]}
     )
@@ -178,6 +178,18 @@ def test_a_classifiers_grid_over_two_folds(here: Path) -> None:
     seed = seeds.integer(7, "fit/logistic")
     model = fit(block, x, y, plain[held_out], labels[held_out], seed, 1, np.tile(train, 2))
     assert np.mean(model.predict(np.sqrt(plain[held_out])) == labels[held_out]) == best.user_attrs["folds"][1]
+
+
+def test_calibration_sees_the_groups_of_images_and_of_their_copies(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakeprint.models import classifiers
+
+    seen = []
+    fit = classifiers.fit
+    monkeypatch.setattr(classifiers, "fit", lambda *given: seen.append(given[-1]) or fit(*given))
+    outcome(plan(CLASSIFIER, folds=[2]), 1)
+    train = folds(np.array(["a", "a", "b", "b"] * 15), np.arange(60) // 2, 5, params.load().seed) != 2
+    assert params.load().classifiers["logistic"].augmented
+    assert (seen[0] == np.tile(np.arange(60)[train] // 2, 2)).all()
 
 
 def test_hopeless_trials_are_pruned_and_failing_ones_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,11 +50,22 @@ class Data(Block):
     layout: Literal["csv", "folders"]
     image_column: str = "image_id"
     label_column: str = "label"
+    group_column: str | None = None
+    generator_column: str | None = None
     class_names: dict[str | int, str] = {}
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     per_class: Count | None = None
     max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
+
+    @model_validator(mode="after")
+    def _columns_of_a_csv(self) -> Self:
+        for key in ("group_column", "generator_column"):
+            if getattr(self, key) is not None and self.layout != "csv":
+                raise ValueError(f"{key} has no effect with layout: {self.layout}; set it to null")
+        if self.group_column == self.label_column:
+            raise ValueError(f"group_column and label_column are both {self.label_column}: a class would be one group")
+        return self
 
 
 class Validate(Block):
@@ -62,6 +73,7 @@ class Validate(Block):
     near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
     max_shortcut_accuracy: Fraction
     on_shortcut: Literal["warn", "stop"]
+    on_leak: Literal["warn", "stop", "drop"] = "warn"
     sample_images: Count
 
 

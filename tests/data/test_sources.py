@@ -43,6 +43,8 @@ def test_csv_layout(csv_folder: Path) -> None:
         "image_id": "train00",
         "split": "train",
         "label": "a",
+        "generator": None,
+        "group_name": None,
         "path": "train/train00.png",
     }
     assert source.splits == ["train", "validation", "test"]
@@ -252,3 +254,92 @@ def test_classes_and_their_names(tmp_path: Path) -> None:
         class_names(data(tmp_path, class_names={"Rael": "photograph"}), ["Fake", "Real"])
     with pytest.raises(InputError, match=r"data.class_names: 'Real' would be the name of 2 classes: Fake, Real"):
         class_names(data(tmp_path, class_names={"Fake": "Real"}), ["Fake", "Real"])
+
+
+def test_groups_and_generators_of_a_csv(csv_folder: Path) -> None:
+    for split in ("train", "validation"):
+        lines = (csv_folder / f"{split}.csv").read_text().splitlines()
+        lines[0] += ",video,made_by"
+        lines[1:] = [
+            f"{line},{('v1', '', 'v2')[row % 3]},{('sd', 'gan')[row % 2]}" for row, line in enumerate(lines[1:])
+        ]
+        (csv_folder / f"{split}.csv").write_text("\n".join(lines).replace(",b,", ",Real,"))
+    source = open_source(data(csv_folder, group_column="video", generator_column="made_by"))
+    rows = source.rows
+    assert rows["group_name"].tolist() == ["v1", None, "v2"] * 4 + ["v1", None, "v2", "v1"] + [None] * 3
+    assert rows["generator"].tolist() == ["sd", None] * 8 + [None] * 3  # class Real is of photographs
+    said = message(csv_folder, group_column="vidoe")
+    assert "train.csv has no column 'vidoe' (data.group_column); did you mean 'video'?" in said
+    said = message(csv_folder, generator_column="madeby")
+    assert "train.csv has no column 'madeby' (data.generator_column); did you mean 'made_by'?" in said
+    with (csv_folder / "train.csv").open("a") as file:
+        file.write("\ntrain00,a,v2,sd\ntrain02,a,v2,gan")
+    options = {"group_column": "video", "generator_column": "made_by"}
+    assert "1 duplicate image id(s) with two generators: train02" in message(csv_folder, **options)
+    assert "1 duplicate image id(s) with two groups: train00" in message(csv_folder, group_column="video")
+
+
+def test_a_validation_csv_without_the_group_column(csv_folder: Path) -> None:
+    table = csv_folder / "train.csv"
+    table.write_text(
+        "\n".join(f"{line},{'video' if line.startswith('image') else 'v'}" for line in table.open().read().split())
+    )
+    assert "validation.csv has no column 'video' (data.group_column)" in message(csv_folder, group_column="video")
+
+
+def genimage(root: Path, save: Callable[..., Path], *folders: str) -> Path:
+    """One image of each class in each split of each generator's folder; the same file names everywhere."""
+    number = 0
+    for folder in folders:
+        for name in ("train/ai/000.png", "train/nature/n01.png", "val/ai/001.png", "val/nature/n02.png"):
+            save(root / folder / name, number)
+            number += 1
+    return root
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_generator_folders(
+    tmp_path: Path, save: Callable[..., Path], pack: Callable[..., Path], archived: bool
+) -> None:
+    root = genimage(tmp_path / "GenImage", save, "BigGAN", "Stable Diffusion V1.4")
+    source = open_source(data(pack(root, ".zip") if archived else root, layout="folders"))
+    assert source.splits == ["train", "validation"]
+    assert counts(source) == {(split, label): 2 for split in source.splits for label in ("ai", "nature")}
+    made_by = source.rows.groupby("label")["generator"].agg(list).to_dict()
+    assert made_by == {"ai": ["BigGAN", "Stable Diffusion V1.4"] * 2, "nature": [None] * 4}
+    assert source.rows["image_id"].is_unique
+    assert source.rows["image_id"][0] == "BigGAN/train/ai/000.png"
+
+
+def test_generator_folders_as_they_come_from_the_archives(tmp_path: Path, save: Callable[..., Path]) -> None:
+    folders = [
+        "Midjourney/imagenet_midjourney",
+        "imagenet_ai_0419_biggan",
+        "imagenet_ai_0419_sdv4",
+        "imagenet_ai_0424_sdv4",
+    ]
+    rows = open_source(data(genimage(tmp_path, save, *folders), layout="folders")).rows
+    assert sorted(rows["generator"].dropna().unique()) == [
+        "Midjourney",
+        "biggan",
+        "imagenet_ai_0419_sdv4",  # two would be called sdv4
+        "imagenet_ai_0424_sdv4",
+    ]
+    assert rows["label"].value_counts().to_dict() == {"ai": 8, "nature": 8}
+
+
+def test_folders_that_may_be_generators_or_classes(tmp_path: Path, save: Callable[..., Path]) -> None:
+    mend = "; write GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
+    for name in ("vehicles/train/1.png", "vehicles/2.png", "faces/3.png"):
+        save(tmp_path / "some" / name, 1)
+    said = message(tmp_path / "some", layout="folders")
+    assert said == f"{tmp_path / 'some'}: vehicles/train looks like a split of a generator, but faces has none{mend}"
+    for name in ("Fake/train/1.png", "Fake/test/2.png", "Real/train/3.png", "Real/test/4.png"):
+        save(tmp_path / "classes" / name, 1)
+    said = message(tmp_path / "classes", layout="folders")
+    assert said.endswith(f"looks like a split of a generator, but Real is the name of a class{mend}")
+    for name in ("a/train/1.png", "b/train/2.png"):
+        save(tmp_path / "loose" / name, 1)
+    assert "2 image(s) lie directly in a split's folder, in no class folder" in message(
+        tmp_path / "loose", layout="folders"
+    )

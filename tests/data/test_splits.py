@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeprint.data.splits import folds, sampled, split_off, with_fold
+from fakeprint.data.splits import (
+    far_from_requested,
+    folds,
+    joined,
+    reached_fractions,
+    requested_splits,
+    sampled,
+    split_off,
+    with_fold,
+)
 from fakeprint.errors import InputError
 from fakeprint.params import Data, Prepare
 
@@ -20,30 +29,72 @@ def data(**options: Any) -> Data:
     )
 
 
+def made(rows: pd.DataFrame, groups: np.ndarray, seed: int = 7, **options: Any) -> pd.Series:
+    return split_off(rows, groups, requested_splits(["train"], data(**options)), seed)
+
+
 def test_split_off_is_stratified_seeded_and_leaves_the_others() -> None:
     rows = rows_of(a=100, b=50)
     groups = np.arange(150)
-    split = split_off(rows, groups, ["train"], data(), 7)
+    split = made(rows, groups)
     for label, count in (("a", 100), ("b", 50)):
         mine = split[rows["label"] == label].value_counts().to_dict()
         assert mine == {"train": 0.7 * count, "validation": 0.2 * count, "test": 0.1 * count}
-    assert split.equals(split_off(rows, groups, ["train"], data(), 7))
-    assert not split.equals(split_off(rows, groups, ["train"], data(), 8))
-    assert (split_off(rows, groups, ["train", "validation"], data(test_fraction=0), 7) == "train").all()
+    assert split.equals(made(rows, groups))
+    assert not split.equals(made(rows, groups, seed=8))
+    requested = requested_splits(["train", "validation"], data(test_fraction=0))
+    assert requested == {}
+    assert (split_off(rows, groups, requested, 7) == "train").all()
 
 
 def test_near_duplicates_stay_on_one_side() -> None:
     rows = rows_of(a=120, b=120)
     groups = np.arange(240) // 4
-    split = split_off(rows, groups, ["train", "test"], data(), 7)
+    split = made(rows, groups, test_fraction=0)
     assert all(split[groups == group].nunique() == 1 for group in range(60))
     assert (split == "validation").sum() == 48
 
 
+def test_groups_of_all_classes_are_stratified_by_each() -> None:
+    rows = pd.DataFrame({"split": "train", "label": list("abcde") * 1000})
+    groups = np.repeat(np.arange(1000), 5)  # one picture, passed through five generators
+    split = made(rows, groups, validation_fraction=0.1)
+    assert pd.crosstab(rows["label"], split)["validation"].tolist() == [100] * 5
+    assert pd.crosstab(rows["label"], split)["test"].tolist() == [100] * 5
+    fold = folds(rows["label"].to_numpy(), groups, 5, 7)
+    assert pd.crosstab(rows["label"], fold).to_numpy().tolist() == [[200] * 5] * 5
+
+
 def test_every_class_keeps_an_image_on_each_side_where_it_has_two() -> None:
-    rows = rows_of(a=2, b=40)
-    split = split_off(rows, np.arange(42), ["train", "test"], data(validation_fraction=0.01), 7)
+    rows = rows_of(a=2, b=40, c=3)
+    split = made(rows, np.arange(45), validation_fraction=0.01, test_fraction=0.01)
     assert sorted(split[rows["label"] == "a"]) == ["train", "validation"]
+    assert sorted(split[rows["label"] == "c"]) == ["test", "train", "validation"]
+
+
+def test_a_class_of_one_group_stays_in_train() -> None:
+    rows = rows_of(a=30, b=100)
+    groups = np.concatenate([np.zeros(30, dtype=np.int64), np.arange(1, 101)])
+    for seed in range(5):
+        split = made(rows, groups, seed)
+        assert set(split[:30]) == {"train"}
+        requested = requested_splits(["train"], data())
+        reached = reached_fractions(rows.assign(split=split), requested)
+        assert reached == {"validation": {"a": 0.0, "b": 0.2}, "test": {"a": 0.0, "b": 0.1}}
+        off = far_from_requested(rows.assign(split=split), requested, reached)
+        assert off == {"validation": ["a"], "test": ["a"]}
+
+
+def test_no_validation_split_can_be_made() -> None:
+    with pytest.raises(InputError, match=r"^data.validation_fraction: no validation split can be made, every class is"):
+        made(rows_of(a=5, b=5), np.arange(10) // 5, test_fraction=0)
+
+
+def test_names_join_near_duplicates() -> None:
+    names = pd.Series(["x", None, "y", "x", None, "y", None], dtype=object)
+    groups = joined(np.array([0, 1, 1, 2, 3, 4, 4]), names)
+    assert [groups.tolist().index(group) for group in groups] == [0, 1, 1, 0, 4, 1, 1]
+    assert joined(np.array([0, 1, 1]), pd.Series([None] * 3, dtype=object)).tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("per_class", [None, 3])
@@ -69,7 +120,6 @@ def test_folds_are_stratified_seeded_and_of_whole_groups() -> None:
     assert sorted(np.bincount(fold[100:]).tolist()) == [10, 10, 11, 11, 11]
     assert (fold == folds(labels, groups, 5, 7)).all()
     assert (fold != folds(labels, groups, 5, 8)).any()
-    assert (fold[:100] == folds(labels[:100], groups[:100], 5, 7)).all()  # no class depends on another
 
 
 def test_a_class_too_small_for_the_folds() -> None:
@@ -78,8 +128,8 @@ def test_a_class_too_small_for_the_folds() -> None:
     with pytest.raises(InputError) as said:
         folds(labels, groups, 5, 7)
     assert str(said.value) == (
-        "prepare.folds: 5 folds of train, but class b has fewer images than that (3, near duplicates counted once); "
-        "ask for fewer folds"
+        "prepare.folds: 5 folds of train, but class b has fewer groups than that (3; near duplicates and images of one "
+        "data.group_column value are one group); ask for fewer folds"
     )
 
 

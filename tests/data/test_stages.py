@@ -283,6 +283,99 @@ def test_a_planted_shortcut(
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
 
 
+def with_videos(csv_folder: Path) -> None:
+    """train00 as validation00, and one video in train01, train03 and validation01; test.csv has no such column."""
+    (csv_folder / "validation/validation00.png").write_bytes((csv_folder / "train/train00.png").read_bytes())
+    for split in ("train", "validation"):
+        header, *lines = (csv_folder / f"{split}.csv").read_text().split()
+        videos = ["film" if line[:-2] in ("train01", "train03", "validation01") else "" for line in lines]
+        lines = [f"{line},{video}" for line, video in zip(lines, videos, strict=True)]
+        (csv_folder / f"{split}.csv").write_text("\n".join([f"{header},video", *lines]) + "\n")
+
+
+@pytest.mark.parametrize("on_leak", ["warn", "stop", "drop"])
+def test_leaks_between_the_sources_own_splits(
+    csv_folder: Path, run: Callable[..., Any], tmp_path: Path, on_leak: str
+) -> None:
+    with_videos(csv_folder)
+    # An unlabelled test image is held out as well.
+    (csv_folder / "test/test02.png").write_bytes((csv_folder / "validation/validation03.png").read_bytes())
+    options: dict[str, Any] = {"data": {"group_column": "video"}, "validate": {"on_leak": on_leak}}
+    done = run("validate", path=csv_folder, **options)
+    here = tmp_path / "workspace"
+    table = pd.read_csv(here / "reports/validate/leaks.csv")
+    assert table[["image_id", "reason", "held_out"]].to_numpy().tolist() == [
+        ["train00", "exact duplicate", "validation"],
+        ["train01", "same video", "validation"],
+        ["train03", "same video", "validation"],
+        ["validation03", "exact duplicate", "test"],
+    ]
+    line = "4 image(s) of train and validation {} (2 exact duplicate, 2 same video), see reports/validate/leaks.csv"
+    said = {
+        "warn": "warning: " + line.format("are of one group with held-out images"),
+        "stop": "error: " + line.format("are of one group with held-out images"),
+        "drop": "warning: " + line.format("left out: their group is held out"),
+    }
+    assert any(each.startswith(said[on_leak]) for each in done.stderr.splitlines()), done.stderr
+    assert done.returncode == (on_leak == "stop")
+    assert (here / "data/manifest.parquet").exists() == (on_leak != "stop")
+    if on_leak == "stop":
+        return
+    figures = json.loads((here / "metrics/validate.json").read_text())
+    dropped = 4 if on_leak == "drop" else 0
+    counted = {"images": 4, "groups": 3, "dropped": dropped, "exact duplicate": 2, "same video": 2}
+    assert figures["leaks"] == counted
+    assert figures["duplicates"]["exact_pairs_across_splits"] == 2
+    manifest = pd.read_parquet(here / "data/manifest.parquet")
+    assert len(manifest) == 19 - dropped
+    assert (set(table["image_id"]) & set(manifest["image_id"]) == set()) == (on_leak == "drop")
+    assert (manifest.groupby("group")["split"].nunique().max() == 1) == (on_leak == "drop")
+
+
+def test_dropped_leaks_may_not_cost_a_class(csv_folder: Path, run: Callable[..., Any]) -> None:
+    for split in ("train", "validation"):
+        header, *lines = (csv_folder / f"{split}.csv").read_text().split()
+        lines = [f"{line},{'film' if line.endswith('b') else ''}" for line in lines]
+        (csv_folder / f"{split}.csv").write_text("\n".join([f"{header},video", *lines]) + "\n")
+    done = run("validate", path=csv_folder, data={"group_column": "video"}, validate={"on_leak": "drop"})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: validate.on_leak: drop leaves 1 class(es) without train images: b; all of them are duplicates of "
+        "validation or test images, or of one group with some"
+    )
+
+
+def test_groups_and_generators_reach_the_arrays(
+    tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
+) -> None:
+    root = tmp_path / "source"
+    lines = ["image_id,label,prompt,model"]
+    for number in range(40):  # a prompt for each pair of a photograph and a fake; class b is one group more
+        save(root / "train" / f"{number}.png", number)
+        lines.append(f"{number},{('real', 'fake')[number % 2]},p{number // 2},{('', 'sd', '', 'gan')[number % 4]}")
+    for number in range(40, 44):
+        save(root / "train" / f"{number}.png", number)
+        lines.append(f"{number},b,series,gan")
+    (root / "train.csv").write_text("\n".join(lines))
+    columns = {"group_column": "prompt", "generator_column": "model", "test_fraction": 0}
+    done = run("validate", "prepare", path=root, data=columns)
+    assert done.returncode == 0, done.stderr
+    assert "warning: validation has no image of 1 class(es): b; too few groups (near duplicates, " in done.stderr
+    here = tmp_path / "workspace"
+    train, validation = (load_split(split, here / "data/arrays") for split in ("train", "validation"))
+    assert not set(train.groups) & set(validation.groups)
+    assert np.bincount(validation.labels, minlength=3).tolist() == [0, 2, 2]
+    assert len(set(validation.groups)) == 2
+    for split in (train, validation):
+        wanted = ["gan" if int(each) >= 40 else (None, "sd", None, "gan")[int(each) % 4] for each in split.image_ids]
+        assert split.generators.tolist() == wanted
+    figures = json.loads((here / "metrics/validate.json").read_text())["split_off"]
+    assert figures == {"validation": {"requested": 0.1, "reached": {"b": 0.0, "fake": 0.1, "real": 0.1}}}
+    done = run("prepare", path=root, data=columns, prepare={"fold": 0, "folds": 5})
+    assert done.returncode == 1
+    assert "prepare.folds: 5 folds of train, but class b has fewer groups than that (1;" in done.stderr
+
+
 def test_a_fold_of_train_stands_in_for_validation(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
     fold = {"fold": 1, "folds": 3}
     done = run("validate", "prepare", path=csv_folder, prepare=fold)

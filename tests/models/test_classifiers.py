@@ -219,13 +219,33 @@ def test_copies_stay_with_their_originals_in_calibration():
     assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(90))
 
 
+@pytest.mark.parametrize("method", ["svm_linear", "svm_rbf"])
+def test_calibration_is_not_fooled_by_duplicates(method):
+    # Noise, each row four times: a machine knows the copies of what it was fitted on, and nothing of other rows.
+    rng = np.random.default_rng(0)
+    x, y = np.repeat(rng.random((60, 40), dtype=np.float32), 4, axis=0), np.repeat(np.arange(60) % 3, 4)
+    fresh = rng.random((300, 40), dtype=np.float32)
+    settings = SETTINGS[method].model_copy(update={"C": 10})
+
+    def confidence(groups):
+        model = fit(settings, x, y, x, y, seed=0, workers=1, groups=groups)
+        fitted = FittedClassifier(model, describe(method, settings, model, {}, DATASET))
+        return fitted.probabilities(fresh).max(axis=1).mean()
+
+    assert confidence(np.arange(240) // 4) < confidence(None) - 0.15
+
+
 @pytest.mark.parametrize(
     ("method", "rows", "message"),
     [
         ("knn", [0, 1, 2, 3], r"^classifiers: k = 5 neighbours are more than the 4 train images; lower k$"),
-        ("svm_rbf", [0, 1, 2, 3, 4, 6, 7, 9, 10], r"^class index 2: fewer than the 3 train images this classifier"),
+        (
+            "svm_rbf",
+            [0, 1, 2, 3, 4, 6, 7, 9, 10],
+            r"^class index 2: fewer than the 3 groups of train images \(near dup",
+        ),
         ("lda", [0, 3, 6], r"^the train images show 1 class\(es\); a classifier needs at least 2$"),
-        ("forest", [0, 2, 3], r"^class index 1: fewer than the 1 train images this classifier needs$"),
+        ("forest", [0, 2, 3], r"^class index 1: fewer than the 1 train image this classifier needs$"),
     ],
 )
 def test_too_few_images_is_one_line(method, rows, message):

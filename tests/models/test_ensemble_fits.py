@@ -3,7 +3,7 @@ import pytest
 
 from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.models.ensemble_fits import cross_fit, fit, greedy_weights, temperature
+from fakeprint.models.ensemble_fits import _aside, cross_fit, fit, greedy_weights, temperature
 from fakeprint.models.ensembles import WeightedAverage, tempered
 
 MEMBERS = ["a", "b"]
@@ -22,6 +22,11 @@ def images(count=60, classes=3, seed=0):
     said[np.arange(count), 0, good] = 1.0
     said[:, 1] = rng.random((count, classes)) + 0.5
     return said / said.sum(axis=2, keepdims=True), labels
+
+
+def alone(labels):
+    """Groups of images that stand alone."""
+    return np.arange(len(labels))
 
 
 def test_temperature_mends_a_model_that_is_too_sure():
@@ -51,30 +56,46 @@ def test_greedy_with_equal_members_takes_the_first():
 def test_an_average_without_calibration_is_the_same_for_each_fold():
     said, labels = images(6)
     plain = params.Average(method="average", members=MEMBERS, weights=[3, 1])
-    everywhere = fit("e", plain, [0.75, 0.25], said, labels, 1)
+    everywhere = fit("e", plain, [0.75, 0.25], said, labels, alone(labels), 1)
     assert everywhere == WeightedAverage([0.75, 0.25], [1.0, 1.0])
-    assert np.array_equal(cross_fit("e", plain, [0.75, 0.25], said, labels, 1)(said), everywhere(said))
+    assert np.array_equal(cross_fit("e", plain, [0.75, 0.25], said, labels, alone(labels), 1)(said), everywhere(said))
 
 
 @pytest.mark.parametrize("settings", [AVERAGE, GREEDY, STACKING, LEARNED], ids=lambda each: each.method)
 def test_an_image_is_answered_by_a_fit_without_it(settings):
     said, labels = images()
-    crossed = cross_fit("e", settings, [0.5, 0.5], said, labels, 1)
+    crossed = cross_fit("e", settings, [0.5, 0.5], said, labels, alone(labels), 1)
     assert np.bincount(crossed.fold).tolist() == [20, 20, 20]
     before = crossed(said)
     others = labels.copy()
     held_out = crossed.fold == 1
     others[held_out] = (labels[held_out] + 1) % 3  # wrong labels of fold 1 ...
-    refitted = fit("e", settings, [0.5, 0.5], said[~held_out], others[~held_out], 1, 1)
+    refitted = fit("e", settings, [0.5, 0.5], said[~held_out], others[~held_out], alone(labels[~held_out]), 1, 1)
     assert np.array_equal(before[held_out], refitted(said[held_out]))  # ... do not reach its own answers
     assert before.sum(axis=1) == pytest.approx(np.ones(60))
-    assert np.array_equal(before, cross_fit("e", settings, [0.5, 0.5], said, labels, 1)(said))
+    assert np.array_equal(before, cross_fit("e", settings, [0.5, 0.5], said, labels, alone(labels), 1)(said))
+
+
+def test_a_group_is_never_answered_by_a_fit_that_saw_one_of_it():
+    said, labels = images(240)
+    groups = np.random.default_rng(2).integers(0, 50, 240)  # of several classes each
+    fold = cross_fit("e", STACKING, [], said, labels, groups, 1).fold
+    assert all(len(set(fold[groups == group])) == 1 for group in set(groups))
+    assert np.abs(np.bincount(fold) - 80).max() <= 5
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.9])
+def test_what_is_kept_aside_is_whole_groups(share):
+    groups = np.arange(120) // 4
+    aside = _aside(groups, share, np.random.default_rng(3))
+    assert set(aside.reshape(-1, 4).sum(axis=1)) == {0, 4}
+    assert aside.sum() == max(4, round(share * 120))
 
 
 @pytest.mark.parametrize("settings", [GREEDY, STACKING], ids=lambda each: each.method)
 def test_fitting_hears_the_member_that_knows(settings):
     said, labels = images(300)
-    combination = fit("e", settings, [0.5, 0.5], said, labels, 1)
+    combination = fit("e", settings, [0.5, 0.5], said, labels, alone(labels), 1)
     fresh, truth = images(300, seed=1)
     assert np.mean(combination(fresh).argmax(1) == truth) >= np.mean(fresh[:, 0].argmax(1) == truth) - 0.01
     assert np.mean(combination(fresh).argmax(1) == truth) > np.mean(fresh[:, 1].argmax(1) == truth) + 0.3
@@ -97,7 +118,7 @@ def test_learned_follows_its_recipe(monkeypatch):
 
     def loss(**changes):
         rates.clear()
-        head = fit("e", LEARNED.model_copy(update=changes), [], said, labels, 1)
+        head = fit("e", LEARNED.model_copy(update=changes), [], said, labels, alone(labels), 1)
         return -np.log(head(said)[np.arange(150), labels]).mean()
 
     assert loss(epochs=8, early_stopping=0) < loss(epochs=1) - 0.1
@@ -121,11 +142,11 @@ def test_learned_follows_its_recipe(monkeypatch):
 
 def test_stacking_of_two_classes_and_of_a_class_that_validation_lacks():
     said, labels = images(40, classes=2)
-    combination = fit("e", STACKING, [], said, labels, 1)
+    combination = fit("e", STACKING, [], said, labels, alone(labels), 1)
     assert np.mean(combination(said).argmax(1) == labels) > 0.7
     said, labels = images(60)
     seen = labels > 0
-    combination = fit("e", STACKING, [], said[seen], labels[seen], 1)
+    combination = fit("e", STACKING, [], said[seen], labels[seen], alone(labels[seen]), 1)
     assert combination(said)[:, 0].max() == 0
     assert np.mean(combination(said[seen]).argmax(1) == labels[seen]) > 0.7
 
@@ -134,6 +155,6 @@ def test_stacking_of_two_classes_and_of_a_class_that_validation_lacks():
 def test_too_few_images_for_the_folds_say_how_to_go_on(count, mend):
     said, labels = images(count)
     with pytest.raises(InputError) as error:
-        cross_fit("e", AVERAGE, [0.5, 0.5], said, labels, 1)
-    assert str(error.value).startswith("ensembles.e.folds: 3 folds need as many validation images of each class")
+        cross_fit("e", AVERAGE, [0.5, 0.5], said, labels, alone(labels), 1)
+    assert str(error.value).startswith("ensembles.e.folds: 3 folds need as many groups of validation images (near")
     assert str(error.value).endswith(mend)

@@ -1,17 +1,20 @@
 """What a source holds: image ids, splits, labels and files, from csv files or from class folders."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
+from fakeprint.data.generators import generator_names, generator_splits, known_generators
 from fakeprint.data.submission_form import SAMPLE, TEST
 from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, near
 
+COLUMNS = ["image_id", "split", "label", "generator", "group_name", "path"]
 SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 
 
@@ -32,8 +35,9 @@ class NotTaken:
 class Source:
     """A source as it stands, before any file is opened.
 
-    rows: image_id (str), split ("train", "validation", "test"), label (str or None), path (str inside the container, or
-    None where a labelled image has no file), in the source's order.
+    rows: `COLUMNS`, in the source's order: image_id (str), split ("train", "validation", "test"), label (str or None),
+    generator (str or None, what made the image), group_name (str or None, equal for images that belong together), path
+    (str inside the container, or None where a labelled image has no file).
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
     not_taken: its files that stand in no row.
@@ -56,6 +60,7 @@ def open_source(data: Data) -> Source:
     container = open_container(data.path)
     source = _csv_source(container, data) if data.layout == "csv" else _folder_source(container)
     _require_classes(source, data)
+    source.rows["generator"] = known_generators(source.rows)
     return source
 
 
@@ -110,9 +115,9 @@ def _csv_source(container: Container, data: Data) -> Source:
                 f"{_shown(container, files['test'])}: {len(lost)} test id(s) without file: {first_few(lost)}; "
                 "add the files or take the ids out"
             )
-    rows = pd.concat(tables.values(), ignore_index=True)[["image_id", "split", "label", "path"]]
+    rows = pd.concat(tables.values(), ignore_index=True)[COLUMNS]
     again = rows.duplicated(["split", "image_id"])
-    _require_one_label(rows, container)
+    _require_one_of_each(rows, container)
     kept = rows[~again].reset_index(drop=True)
     unlisted = len(_images(container.names)) - kept["path"].nunique()
     not_taken = NotTaken({}, unlisted, _other_files(container.names, set(files.values())))
@@ -139,23 +144,30 @@ def _csv_files(container: Container) -> dict[str, str]:
 
 
 def _read_ids(container: Container, name: str, data: Data, labelled: bool = False) -> pd.DataFrame:
-    """image_id and label (None where there is no label column) of one csv."""
+    """image_id, label, generator and group_name of one csv; None where an unlabelled one lacks the column."""
     table = read_table(container, name)
     shown = _shown(container, name)
-    for key, column in (("image_column", data.image_column), ("label_column", data.label_column)):
-        if column not in table.columns and (labelled or key == "image_column"):
+    named = ("image_column", "label_column", "generator_column", "group_column")
+    for key, column in ((key, getattr(data, key)) for key in named):
+        if column is not None and column not in table.columns and (labelled or key == "image_column"):
             raise InputError(f"{shown} has no column '{column}' (data.{key}){near(column, table.columns)}")
     if table.empty:
         raise InputError(f"{shown} has no rows")
     ids = table[data.image_column]
     if (ids == "").any():
         raise InputError(f"{shown}: {int((ids == '').sum())} row(s) without {data.image_column}; fill or delete them")
+    unknown = pd.Series([None] * len(table), dtype=object)
     has_labels = data.label_column in table.columns and (labelled or (table[data.label_column] != "").all())
-    labels = table[data.label_column] if has_labels else pd.Series([None] * len(table), dtype=object)
+    labels = table[data.label_column] if has_labels else unknown
     if (labels == "").any():
         lost = ids[labels == ""].tolist()
         raise InputError(f"{shown}: {len(lost)} row(s) without {data.label_column}: {first_few(lost)}")
-    return pd.DataFrame({"image_id": ids, "label": labels}, dtype=object)
+    generators, groups = (
+        table[column].where(table[column] != "", None) if column in table.columns else unknown
+        for column in (data.generator_column, data.group_column)
+    )
+    columns = {"image_id": ids, "label": labels, "generator": generators, "group_name": groups}
+    return pd.DataFrame(columns, dtype=object)
 
 
 def _found(ids: pd.Series, split: str, images: list[str], prefix: str, shown: str) -> list[str | None]:
@@ -199,17 +211,18 @@ def _first_match(wanted: str, by: list[dict[str, set[str]]]) -> set[str]:
     return set()
 
 
-def _require_one_label(rows: pd.DataFrame, container: Container) -> None:
-    """An image may stand in one csv twice, or in two csv files, but with one label only."""
-    labelled = rows[rows["label"].notna()]
-    by_id = labelled.groupby(["split", "image_id"])["label"].transform("nunique")
-    by_file = labelled.groupby("path")["label"].transform("nunique")  # NaN where there is no file
-    ids = list(dict.fromkeys(labelled.loc[(by_id > 1) | (by_file > 1), "image_id"]))
-    if ids:
-        raise InputError(
-            f"{container.path}: {len(ids)} duplicate image id(s) with two labels: {first_few(ids)}; "
-            "keep one row of each"
-        )
+def _require_one_of_each(rows: pd.DataFrame, container: Container) -> None:
+    """An image may stand in one csv twice, or in two csv files, but with one label, generator and group only."""
+    for column, what in (("label", "labels"), ("generator", "generators"), ("group_name", "groups")):
+        known = rows[rows[column].notna()]
+        by_id = known.groupby(["split", "image_id"])[column].transform("nunique")
+        by_file = known.groupby("path")[column].transform("nunique")  # NaN where there is no file
+        ids = list(dict.fromkeys(known.loc[(by_id > 1) | (by_file > 1), "image_id"]))
+        if ids:
+            raise InputError(
+                f"{container.path}: {len(ids)} duplicate image id(s) with two {what}: {first_few(ids)}; "
+                "keep one row of each"
+            )
 
 
 # --- folder layout
@@ -220,16 +233,16 @@ def _folder_source(container: Container) -> Source:
     if not images:
         raise InputError(f"{container.path} has no images (looked for {', '.join(sorted(EXTENSIONS))})")
     prefix = _top_of_folders(images)
-    rows = list(_folder_rows(images, prefix))
-    has_splits = any(split for _, split, _ in rows)
+    rows = list(_folder_rows(images, prefix, container))
+    has_splits = any(row.split for row in rows)
     beside: dict[str, int] = {}
     if has_splits:
-        for name, split, _ in rows:
-            if not split:
-                folder = name[len(prefix) :].rpartition("/")[0].partition("/")[0] or "."
+        for row in rows:
+            if not row.split:
+                folder = row.path[len(prefix) :].rpartition("/")[0].partition("/")[0] or "."
                 beside[folder] = beside.get(folder, 0) + 1
-        rows = [row for row in rows if row[1]]
-    loose = [name for name, split, label in rows if label is None and split != "test"]
+        rows = [row for row in rows if row.split]
+    loose = [row.path for row in rows if row.label is None and row.split != "test"]
     if loose:
         where = "a split's folder" if has_splits else "the source's top folder"
         raise InputError(
@@ -237,11 +250,14 @@ def _folder_source(container: Container) -> Source:
         )
     table = pd.DataFrame(
         {
-            "image_id": [name[len(prefix) :] for name, _, _ in rows],
-            "split": [split or "train" for _, split, _ in rows],
-            "label": [label for _, _, label in rows],
-            "path": [name for name, _, _ in rows],
+            "image_id": [row.path[len(prefix) :] for row in rows],
+            "split": [row.split or "train" for row in rows],
+            "label": [row.label for row in rows],
+            "generator": [row.generator for row in rows],
+            "group_name": None,
+            "path": [row.path for row in rows],
         },
+        columns=COLUMNS,
         dtype=object,
     )
     order = {"train": 0, "validation": 1, "test": 2}
@@ -265,13 +281,27 @@ def _top_of_folders(images: list[str]) -> str:
         prefix += f"{only}/"
 
 
-def _folder_rows(images: list[str], prefix: str) -> Iterator[tuple[str, str | None, str | None]]:
-    """Name, split (None outside the splits' folders) and label (None outside a class folder) of each image."""
-    for name in images:
-        *folders, _ = name[len(prefix) :].split("/")
-        split = SPLIT_NAMES.get(folders[0].lower()) if folders else None
-        classes = folders[1:] if split else folders
-        yield name, split, classes[0] if classes else None
+class _FolderRow(NamedTuple):
+    """An image by its folders: split None outside the splits, label None outside a class, generator None by default."""
+
+    path: str
+    split: str | None
+    label: str | None
+    generator: str | None
+
+
+def _folder_rows(images: list[str], prefix: str, container: Container) -> Iterator[_FolderRow]:
+    """Every image, by splits of classes, generators of splits, or classes alone."""
+    inside = [name[len(prefix) :].split("/")[:-1] for name in images]
+    places: Sequence[int | None] = [0 if each and each[0].lower() in SPLIT_NAMES else None for each in inside]
+    generators: dict[str, str] = {}
+    if not any(place == 0 for place in places):
+        places = generator_splits(inside, SPLIT_NAMES, container.path)
+        generators = generator_names([each[0] for each, place in zip(inside, places, strict=True) if place is not None])
+    for name, folders, place in zip(images, inside, places, strict=True):
+        split = None if place is None else SPLIT_NAMES[folders[place].lower()]
+        classes = folders if place is None else folders[place + 1 :]
+        yield _FolderRow(name, split, classes[0] if classes else None, generators.get(folders[0]) if folders else None)
 
 
 # --- both

@@ -1,11 +1,16 @@
-"""Which images are kept and on which side: balanced sampling, splits that the source does not have, folds."""
+"""Which images are kept and on which side: balanced sampling, groups, splits that the source does not have, folds."""
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from fakeprint import seeds
 from fakeprint.errors import InputError, first_few
+from fakeprint.folds import group_folds, groups_of_class, parts
 from fakeprint.params import Data, Prepare
+
+GROUPED = "near duplicates and images of one data.group_column value are one group"
 
 
 def sampled(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
@@ -25,68 +30,115 @@ def sampled(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFram
     return rows[keep].reset_index(drop=True)
 
 
-def split_off(rows: pd.DataFrame, groups: np.ndarray, present: list[str], data: Data, seed: int) -> pd.Series:
-    """The final split of each image: a test and a validation split that the source lacks are taken from train.
+def joined(groups: np.ndarray, names: pd.Series) -> np.ndarray:
+    """Groups joined where their images share a name: int64 (N,), equal for images that are linked by either.
 
-    Stratified by class; images of one group (near duplicates of each other) stay on one side. Fractions are of the
-    images that the source has in train.
+    Args:
+        groups: int64 (N,) from 0, equal for near duplicates.
+        names: str or None (N,), of data.group_column; None links to nothing.
+    """
+    code, _ = pd.factorize(names)  # −1 for None
+    named = code >= 0
+    count = int(groups.max(initial=-1)) + 1 + int(code.max(initial=-1)) + 1
+    edges = (groups[named], count - 1 - code[named])  # names are nodes above the groups
+    links = coo_array((np.ones(len(edges[0]), dtype=bool), edges), shape=(count, count))
+    return connected_components(links, directed=False)[1].astype(np.int64)[groups]
+
+
+def requested_splits(present: list[str], data: Data) -> dict[str, float]:
+    """The splits that the source lacks and params ask for, and the fraction of its train images for each."""
+    fractions = {"validation": data.validation_fraction, "test": data.test_fraction}
+    return {split: fraction for split, fraction in fractions.items() if split not in present and fraction}
+
+
+def split_off(rows: pd.DataFrame, groups: np.ndarray, requested: dict[str, float], seed: int) -> pd.Series:
+    """The final split of each image: the requested splits are taken from train, stratified, in whole groups.
+
+    Each split gets an image at least of every class that has groups enough, train first, then validation. A class that
+    is one group stays in train.
 
     Args:
         rows: split, label.
-        groups: int64 (N,), equal for near duplicates.
-        present: the source's own splits.
-        data: validation_fraction and test_fraction.
+        groups: int64 (N,), equal for images that stay on one side.
+        requested: as `requested_splits` gives them.
         seed: params.seed.
+
+    Raises:
+        InputError: validation would be empty, because every class is one group.
     """
     split = rows["split"].copy()
-    train = (rows["split"] == "train").to_numpy()
-    for name, fraction in (("test", data.test_fraction), ("validation", data.validation_fraction)):
-        if name not in present and fraction:
-            rng_of = f"split/{name}"
-            split[_drawn(rows, groups, train, (split == "train").to_numpy(), fraction, seed, rng_of)] = name
+    train = np.flatnonzero(split == "train")
+    if not requested:
+        return split
+    labels = rows["label"].to_numpy(dtype=object)[train]
+    shares = [1 - sum(requested.values()), *requested.values()]
+    part = parts(labels, groups[train], shares, seeds.generator(seed, "split"))
+    split.iloc[train] = np.array(["train", *requested], dtype=object)[part]
+    if "validation" in requested and not (split == "validation").any():
+        raise InputError(
+            f"data.validation_fraction: no validation split can be made, every class is one group ({GROUPED}); "
+            "add a validation split or more images"
+        )
     return split
 
 
-def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The fold of each train image, int64 (N,) from 0 to count − 1, stratified by class.
+def reached_fractions(rows: pd.DataFrame, requested: dict[str, float]) -> dict[str, dict[str, float]]:
+    """What part of the images that the source had in train each split got: split → label → fraction.
 
-    Images of one group (near duplicates of each other) are in one fold; a group of several classes counts as its first
-    image's. A class's folds depend on no other class.
+    Args:
+        rows: split (the final one) and label.
+        requested: the splits that were made.
+    """
+    of_train = rows[rows["split"].isin(["train", *requested])]
+    counts = pd.crosstab(of_train["label"], of_train["split"])
+    fractions = counts.div(counts.sum(axis=1), axis=0).reindex(columns=list(requested), fill_value=0.0)
+    return {split: {str(label): float(value) for label, value in fractions[split].items()} for split in requested}
+
+
+def far_from_requested(
+    rows: pd.DataFrame, requested: dict[str, float], reached: dict[str, dict[str, float]]
+) -> dict[str, list[str]]:
+    """Classes that got no image of a split, or a part far from the requested one: by split.
+
+    Far is more than a fifth of what was requested, and more than the rounding to whole images accounts for.
+    """
+    totals = rows.loc[rows["split"].isin(["train", *requested]), "label"].value_counts()
+    return {
+        split: [
+            label
+            for label, fraction in reached[split].items()
+            if not fraction or abs(fraction - wanted) > max(wanted / 5, 1.5 / totals[label])
+        ]
+        for split, wanted in requested.items()
+    }
+
+
+def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The fold of each train image, int64 (N,) from 0 to count − 1, stratified by class, in whole groups.
 
     Args:
         labels: (N,), the classes.
-        groups: int64 (N,), equal for near duplicates.
+        groups: int64 (N,), equal for images that stay on one side.
         count: of folds.
         seed: params.seed.
 
     Raises:
         InputError: a class has fewer groups than folds.
     """
-    _, first, group, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    class_of = labels[first]
-    counts = {label: int((class_of == label).sum()) for label in sorted(set(labels))}
-    scarce = [label for label, number in counts.items() if number < count]
+    number_of = groups_of_class(labels, groups)
+    scarce = [label for label, number in number_of.items() if number < count]
     if scarce:
         raise InputError(
-            f"prepare.folds: {count} folds of train, but class {first_few(scarce)} has fewer images than that "
-            f"({min(counts.values())}, near duplicates counted once); ask for fewer folds"
+            f"prepare.folds: {count} folds of train, but class {first_few(scarce)} has fewer groups than that "
+            f"({min(number_of.values())}; {GROUPED}); ask for fewer folds"
         )
-    fold_of = np.empty(len(sizes), dtype=np.int64)
-    for label in counts:
-        mine = seeds.generator(seed, f"folds/{label}").permutation(np.flatnonzero(class_of == label))
-        filled = np.zeros(count, dtype=np.int64)
-        # Large groups first, each where least is: what is left then evens it out.
-        for number in mine[np.argsort(-sizes[mine], kind="stable")]:
-            emptiest = int(filled.argmin())
-            fold_of[number] = emptiest
-            filled[emptiest] += sizes[number]
-    return fold_of[group]
+    return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
 
 
 def with_fold(manifest: pd.DataFrame, settings: Prepare, seed: int) -> pd.DataFrame:
     """The manifest with fold `settings.fold` of its train images as validation split, without those that it had.
 
-    Test images stay; without a fold everything does. Raises InputError where a class has fewer images than folds.
+    Test images stay; without a fold everything does. Raises InputError where a class has fewer groups than folds.
     """
     if settings.fold is None:
         return manifest
@@ -96,30 +148,3 @@ def with_fold(manifest: pd.DataFrame, settings: Prepare, seed: int) -> pd.DataFr
     held_out = folds(labels, groups, settings.folds, seed) == settings.fold
     rows.loc[rows.index[train][held_out], "split"] = "validation"
     return rows
-
-
-def _drawn(
-    rows: pd.DataFrame,
-    groups: np.ndarray,
-    of: np.ndarray,
-    free: np.ndarray,
-    fraction: float,
-    seed: int,
-    purpose: str,
-) -> np.ndarray:
-    """Bool (N,): whole groups of the free images, `fraction` of each class of the images `of`, and at least one."""
-    labels = rows["label"].to_numpy(dtype=object)
-    free_rows = np.flatnonzero(free)
-    _, first, group, sizes = np.unique(groups[free_rows], return_index=True, return_inverse=True, return_counts=True)
-    class_of = labels[free_rows[first]]  # a group of several classes counts as its first image's
-    chosen = np.zeros(len(sizes), dtype=bool)
-    for label in sorted(set(class_of)):
-        wanted = max(1, round(fraction * int((of & (labels == label)).sum())))
-        mine = seeds.generator(seed, f"{purpose}/{label}").permutation(np.flatnonzero(class_of == label))
-        for number in mine[: len(mine) - 1]:  # one group at least stays in train
-            if sizes[number] <= wanted:
-                chosen[number] = True
-                wanted -= int(sizes[number])
-    drawn = np.zeros(len(rows), dtype=bool)
-    drawn[free_rows[chosen[group]]] = True
-    return drawn

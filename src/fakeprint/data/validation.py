@@ -8,10 +8,11 @@ import pandas as pd
 
 from fakeprint.data import checks
 from fakeprint.data.decode import Facts
+from fakeprint.data.leaks import leak_figures, leak_line, leaks
 from fakeprint.data.manifest import COLUMNS
 from fakeprint.data.scan import Scan, scan
 from fakeprint.data.sources import NotTaken, Source, classes_of
-from fakeprint.data.splits import sampled, split_off
+from fakeprint.data.splits import far_from_requested, joined, reached_fractions, requested_splits, sampled, split_off
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, Validate
 
@@ -20,17 +21,22 @@ from fakeprint.params import Data, Validate
 class Validation:
     """What `validate` found.
 
-    manifest: `COLUMNS`, one row a usable image. set_aside: path, image_id, split, reason. sums: int64 (N, 2, 3), sum
-    and sum of squares of each image's channels. made_splits: those that the source did not have.
+    manifest: `COLUMNS`, one row per usable image that was not dropped. compared: the same and what was dropped as a
+    leak, which `pairs` count. leaked: the leaks (`fakeprint.data.leaks`), their index into `compared`. set_aside: path,
+    image_id, split, reason. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
+    requested: fraction of train by split, of the splits that the source did not have. reached: the same by class.
     not_taken: the source's files that stand in no split.
     """
 
     manifest: pd.DataFrame
+    compared: pd.DataFrame
+    leaked: pd.DataFrame
     set_aside: pd.DataFrame
     pairs: checks.Pairs
     audit: checks.Audit
     sums: np.ndarray
-    made_splits: list[str]
+    requested: dict[str, float]
+    reached: dict[str, dict[str, float]]
     not_taken: NotTaken
 
     @property
@@ -92,7 +98,11 @@ def require_few_bad(checked: Checked, most: float) -> None:
 
 
 def build(checked: Checked, source: Source, data: Data, settings: Validate, seed: int) -> Validation:
-    """Find duplicates, split off what the source lacks, audit the container facts."""
+    """Find duplicates and leaks, split off what the source lacks, audit the container facts.
+
+    Raises:
+        InputError: dropped leaks leave a class without train images, or no validation split can be made.
+    """
     scans = checked.scans
     pairs = checks.duplicates(
         np.array([found.pixels for found in scans], dtype="V16"),
@@ -101,22 +111,39 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
         settings.near_duplicate_bits,
     )
     rows = checked.rows.copy()
-    rows["group"] = checks.grouped(pairs, len(rows))
-    rows["split"] = split_off(rows, rows["group"].to_numpy(), source.splits, data, seed)
-    facts = [found.facts for found in scans]
     for column in ("width", "height", "mode", "format", "bytes"):
-        rows[column] = [getattr(fact, column) for fact in facts]
+        rows[column] = [getattr(found.facts, column) for found in scans]
     rows["pixels"] = [found.pixels.hex() for found in scans]
-    rows["generator"] = None
+    rows["group"] = joined(checks.grouped(pairs, len(rows)), rows["group_name"])
+    leaked = leaks(rows, data.group_column)
+    kept = ~rows.index.isin(leaked.index) if settings.on_leak == "drop" else np.ones(len(rows), dtype=bool)
+    manifest = rows[kept].reset_index(drop=True)
+    _require_train_images(manifest, checked.classes)
+    requested = requested_splits(source.splits, data)
+    manifest["split"] = split_off(manifest, manifest["group"].to_numpy(), requested, seed)
+    rows.loc[kept, "split"] = manifest["split"].to_numpy()
     return Validation(
-        manifest=rows[COLUMNS],
+        manifest=manifest[COLUMNS],
+        compared=rows[COLUMNS],
+        leaked=leaked,
         set_aside=checked.set_aside,
         pairs=pairs,
-        audit=_audit(rows, facts, seed),
-        sums=np.stack([found.sums for found in scans]),
-        made_splits=[split for split in ("validation", "test") if split in set(rows["split"]) - set(source.splits)],
+        audit=_audit(manifest, [scans[row].facts for row in np.flatnonzero(kept)], seed),
+        sums=np.stack([found.sums for found in scans])[kept],
+        requested=requested,
+        reached=reached_fractions(manifest, requested),
         not_taken=source.not_taken,
     )
+
+
+def _require_train_images(manifest: pd.DataFrame, classes: list[str]) -> None:
+    left = set(manifest.loc[manifest["split"] == "train", "label"])
+    gone = [label for label in classes if label not in left]
+    if gone:
+        raise InputError(
+            f"validate.on_leak: drop leaves {len(gone)} class(es) without train images: {first_few(gone)}; all of them "
+            "are duplicates of validation or test images, or of one group with some"
+        )
 
 
 def _audit(rows: pd.DataFrame, facts: list[Facts], seed: int) -> checks.Audit:
@@ -136,7 +163,7 @@ def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, 
     return figures
 
 
-def figures(found: Validation, listed: int) -> dict[str, Any]:
+def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any]:
     """Concise figures for metrics/validate.json."""
     manifest = found.manifest
     train = manifest.loc[manifest["split"] == "train", "label"].value_counts()
@@ -156,7 +183,15 @@ def figures(found: Validation, listed: int) -> dict[str, Any]:
             "images_in_no_table": found.not_taken.unlisted,
             "other_files": found.not_taken.other,
         },
-        "duplicates": checks.duplicate_figures(found.pairs, manifest),
+        "duplicates": checks.duplicate_figures(found.pairs, found.compared),
+        "leaks": leak_figures(found.leaked, dropped=settings.on_leak == "drop"),
+        "split_off": {
+            split: {
+                "requested": fraction,
+                "reached": {label: round(share, 6) for label, share in found.reached[split].items()},
+            }
+            for split, fraction in found.requested.items()
+        },
         "shortcut": {
             "accuracy": round(found.audit.accuracy, 6),
             "chance": round(found.audit.chance, 6),
@@ -168,16 +203,17 @@ def figures(found: Validation, listed: int) -> dict[str, Any]:
 
 def warnings(found: Validation, settings: Validate) -> list[str]:
     """What a person should know before training, a line each."""
-    counted = checks.duplicate_figures(found.pairs, found.manifest)
-    lines = [f"the source has no {split} split: one was split off train" for split in found.made_splits]
+    lines = [f"the source has no {split} split: one was split off train" for split in found.requested]
+    lines += split_off_lines(found)
     if len(found.set_aside):
         lines.append(f"{len(found.set_aside)} file(s) set aside, see reports/validate/set_aside.csv")
     lines += not_taken_lines(found.not_taken)
-    for key, count in counted.items():
-        if count and not key.endswith("_pairs"):
-            kind, _, where = key.partition("_pairs_")
-            meaning = "across splits" if where == "across_splits" else "with two labels"
-            lines.append(f"{count} pair(s) of {kind} duplicates {meaning}, see reports/validate/duplicates.csv")
+    if len(found.leaked):
+        lines.append(leak_line(found.leaked, settings.on_leak))
+    counted = checks.duplicate_figures(found.pairs, found.compared)
+    for kind in ("exact", "near"):
+        if count := counted[f"{kind}_pairs_of_two_labels"]:
+            lines.append(f"{count} pair(s) of {kind} duplicates with two labels, see reports/validate/duplicates.csv")
     if shortcut_found(found.audit, settings):
         lines.append(shortcut_line(found.audit, settings))
     return lines
@@ -196,6 +232,26 @@ def not_taken_lines(not_taken: NotTaken) -> list[str]:
         lines.append(f"{not_taken.unlisted} image(s) stand in no csv and are not taken")
     if not_taken.other:
         lines.append(f"{not_taken.other} other file(s) of the source are not taken")
+    return lines
+
+
+def split_off_lines(found: Validation) -> list[str]:
+    """Where groups kept a split from what was requested: classes without images in it, and those far off."""
+    lines = []
+    for split, classes in far_from_requested(found.manifest, found.requested, found.reached).items():
+        reached = found.reached[split]
+        none = [label for label in classes if not reached[label]]
+        off = [f"{label} {reached[label]:.3f}" for label in classes if reached[label]]
+        if none:
+            lines.append(
+                f"{split} has no image of {len(none)} class(es): {first_few(none)}; too few groups (near duplicates, "
+                "data.group_column) to have one on each side"
+            )
+        if off:
+            lines.append(
+                f"{split} has more or less than the requested {found.requested[split]:g} of {len(off)} class(es), "
+                f"because groups stay whole: {first_few(off)}; all are in metrics/validate.json"
+            )
     return lines
 
 

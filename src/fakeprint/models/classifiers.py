@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from fakeprint import params
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import read_json, write_json
+from fakeprint.folds import group_folds, groups_of_class
 from fakeprint.models.kernel_svm import KernelSVM
 from fakeprint.models.neighbours import (
     Neighbours,
@@ -78,18 +78,18 @@ def fit(
     y_validation: np.ndarray,
     seed: int,
     workers: int | None = None,
-    parents: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> Pipeline | Neighbours:
     """Fit one classifier; scaling is fitted on train alone, and only k-NN looks at validation (to choose k).
 
-    x_train, x_validation: float32 (N, D); y_train, y_validation: int64 class indices from 0. parents: int64 (N,), the
-    original each train row is a copy of (or itself), so that calibration never tests on a copy of what it fitted on;
-    None: all rows are originals. seed: for what is drawn; the number of workers changes nothing.
+    x_train, x_validation: float32 (N, D); y_train, y_validation: int64 class indices from 0. groups: int64 (N,), equal
+    for train rows that belong together (near duplicates, a copy and its original), so that calibration never tests on
+    what it fitted on; None: each row stands alone. seed: for what is drawn; the number of workers changes nothing.
     Raises InputError where a class has too few train images.
     """
     y_train = np.asarray(y_train, dtype=np.int64)
-    parents = np.arange(len(y_train)) if parents is None else parents
-    _require_enough(y_train, parents, CALIBRATION_FOLDS if settings.method in ("svm_linear", "svm_rbf") else 1)
+    groups = np.arange(len(y_train)) if groups is None else groups
+    _require_enough(y_train, groups, CALIBRATION_FOLDS if settings.method in ("svm_linear", "svm_rbf") else 1)
     standard = settings.scale in ("standard", "sqrt_standard")
     x_train, x_validation = _rooted(x_train, settings.scale), _rooted(x_validation, settings.scale)
     if isinstance(settings, params.KNN):
@@ -97,9 +97,9 @@ def fit(
     estimator = _BUILDERS[settings.method](settings, seed, workers)
     calibrated = isinstance(estimator, CalibratedClassifierCV)
     if calibrated:
-        estimator.set_params(cv=_folds(y_train, parents, seed), n_jobs=workers or -1)
+        estimator.set_params(cv=_folds(y_train, groups, seed), n_jobs=workers or -1)
     pipeline = Pipeline([("scale", StandardScaler())] * standard + [("classify", estimator)])
-    folds = {"classify__folds": _folds(y_train, parents, seed)} if isinstance(estimator, KernelSVM) else {}
+    folds = {"classify__folds": _folds(y_train, groups, seed)} if isinstance(estimator, KernelSVM) else {}
     # One thread a fold, however many folds run at once: sums in another order would differ in the last bit.
     with threadpool_limits(1 if calibrated else None):
         pipeline.fit(x_train, y_train, **folds)
@@ -156,25 +156,20 @@ def _rooted(x: np.ndarray, scale: str) -> np.ndarray:
     return np.sign(x) * np.sqrt(np.abs(x)) if scale.startswith("sqrt") else x
 
 
-def _folds(y: np.ndarray, parents: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds over the originals; a copy goes where its original goes."""
-    originals, first, inverse = np.unique(parents, return_index=True, return_inverse=True)
-    fold = np.empty(len(originals), dtype=np.int64)
-    splitter = StratifiedKFold(CALIBRATION_FOLDS, shuffle=True, random_state=seed)
-    for number, (_, held_out) in enumerate(splitter.split(originals, y[first])):
-        fold[held_out] = number
-    of_row = fold[inverse]
-    return [(np.flatnonzero(of_row != number), np.flatnonzero(of_row == number)) for number in range(CALIBRATION_FOLDS)]
+def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds of whole groups: rows to fit on and rows held out."""
+    fold = group_folds(y, groups, CALIBRATION_FOLDS, np.random.default_rng(seed))
+    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(CALIBRATION_FOLDS)]
 
 
-def _require_enough(y: np.ndarray, parents: np.ndarray, least: int) -> None:
-    first = np.unique(parents, return_index=True)[1]
-    counts = np.bincount(y[first]) if len(y) else np.zeros(0, dtype=np.int64)
-    if len(counts) < 2:
-        raise InputError(f"the train images show {len(counts)} class(es); a classifier needs at least 2")
-    scarce = np.flatnonzero(counts < least)
-    if len(scarce):
-        raise InputError(f"class index {first_few(scarce)}: fewer than the {least} train images this classifier needs")
+def _require_enough(y: np.ndarray, groups: np.ndarray, least: int) -> None:
+    number_of = groups_of_class(y, groups)
+    if len(number_of) < 2:
+        raise InputError(f"the train images show {len(number_of)} class(es); a classifier needs at least 2")
+    scarce = [each for each in range(max(number_of) + 1) if number_of.get(each, 0) < least]
+    if scarce:
+        needed = "1 train image" if least == 1 else f"{least} groups of train images (near duplicates are one)"
+        raise InputError(f"class index {first_few(scarce)}: fewer than the {needed} this classifier needs")
 
 
 def save_classifier(folder: Path, fitted: FittedClassifier) -> None:

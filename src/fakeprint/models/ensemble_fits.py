@@ -12,6 +12,7 @@ import numpy as np
 
 from fakeprint import params, seeds
 from fakeprint.errors import InputError
+from fakeprint.folds import group_folds, groups_of_class
 from fakeprint.models.ensembles import (
     Combination,
     Learned,
@@ -49,18 +50,20 @@ def fit(
     weights: list[float],
     said: np.ndarray,
     labels: np.ndarray,
+    groups: np.ndarray,
     seed: int,
     *fold: int,
 ) -> Combination:
     """Fit the ensemble `name` on validation images; an average without calibration has nothing to fit.
 
     weights: an average's, one a member. said: the members' probabilities, float (N, M, C). labels: int64 (N,).
-    seed: params' seed; fold: the number of the fold that is left out, if any.
+    groups: int64 (N,), equal for images that stay together where some are kept aside. seed: params' seed; fold: the
+    number of the fold that is left out, if any.
     """
     if isinstance(settings, params.Stacking):
         return _stacking(settings, said, labels)
     if isinstance(settings, params.Learned):
-        return _learned(settings, said, labels, seeds.integer(seed, f"ensemble/{name}", *fold))
+        return _learned(settings, said, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
     temperatures = [1.0] * said.shape[1]
     if settings.calibrate:
         temperatures = [temperature(said[:, member], labels) for member in range(said.shape[1])]
@@ -71,30 +74,30 @@ def fit(
 
 
 def cross_fit(
-    name: str, settings: params.AnyEnsemble, weights: list[float], said: np.ndarray, labels: np.ndarray, seed: int
+    name: str,
+    settings: params.AnyEnsemble,
+    weights: list[float],
+    said: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
 ) -> CrossFitted:
-    """As `fit`, but each fold's combination is fitted on the other folds. Folds are stratified and seeded.
+    """As `fit`, but each fold's combination is fitted on the other folds: stratified, seeded, of whole groups.
 
-    Raises InputError where a class has fewer validation images than there are folds.
+    Raises InputError where a class has fewer groups of validation images than there are folds.
     """
     if isinstance(settings, params.Average) and not settings.calibrate:
         return CrossFitted([WeightedAverage(weights, [1.0] * len(weights))], np.zeros(len(labels), dtype=np.int64))
-    from sklearn.model_selection import StratifiedKFold
-
-    counts = np.bincount(labels)
-    least = int(counts[counts > 0].min(initial=len(labels)))
+    least = min(groups_of_class(labels, groups).values(), default=0)
     if least < settings.folds:
         mend = f"set it to {least}" if least > 1 else f"take {name} out: -S 'run.ensembles=[]'"
         raise InputError(
-            f"ensembles.{name}.folds: {settings.folds} folds need as many validation images of each class, and one "
-            f"class has {least}; {mend}"
+            f"ensembles.{name}.folds: {settings.folds} folds need as many groups of validation images (near duplicates "
+            f"and what belongs together are one) of each class, and one class has {least}; {mend}"
         )
-    fold = np.empty(len(labels), dtype=np.int64)
-    splitter = StratifiedKFold(settings.folds, shuffle=True, random_state=seeds.integer(seed, f"ensemble/{name}/folds"))
-    for number, (_, held_out) in enumerate(splitter.split(labels, labels)):
-        fold[held_out] = number
+    fold = group_folds(labels, groups, settings.folds, seeds.generator(seed, f"ensemble/{name}/folds"))
     combinations = [
-        fit(name, settings, weights, said[fold != number], labels[fold != number], seed, number)
+        fit(name, settings, weights, *(each[fold != number] for each in (said, labels, groups)), seed, number)
         for number in range(settings.folds)
     ]
     return CrossFitted(combinations, fold)
@@ -163,11 +166,11 @@ def _stacking(settings: params.Stacking, said: np.ndarray, labels: np.ndarray) -
     return Stacked(coefficients.tolist(), intercepts.tolist())
 
 
-def _learned(settings: params.Learned, said: np.ndarray, labels: np.ndarray, seed: int) -> Learned:
+def _learned(settings: params.Learned, said: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> Learned:
     """System C's recipe: Adam, lr lowered on a plateau of accuracy, the best epoch kept.
 
-    A share of the images is kept aside to tell the accuracy. One thread, so that the result is the same whatever the
-    number of cores; such a small network gains nothing from more.
+    A share of the images, in whole groups, is kept aside to measure the accuracy. One thread, so that the result is the
+    same whatever the number of cores; such a small network gains nothing from more.
     """
     import torch
 
@@ -176,21 +179,20 @@ def _learned(settings: params.Learned, said: np.ndarray, labels: np.ndarray, see
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Learned(_trained_head(settings, said, labels, np.random.default_rng(seed)))
+            return Learned(_trained_head(settings, said, labels, groups, np.random.default_rng(seed)))
     finally:
         torch.set_num_threads(threads)
 
 
 def _trained_head(
-    settings: params.Learned, said: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    settings: params.Learned, said: np.ndarray, labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> "EnsembleHead":
     import torch
 
     from fakeprint.models.learned_ensemble import EnsembleHead
 
-    order = rng.permutation(len(labels))
-    aside = max(1, round(settings.held_out * len(labels)))
-    kept, fitted_on = torch.from_numpy(order[:aside]), order[aside:]
+    aside = _aside(groups, settings.held_out, rng)
+    kept, fitted_on = torch.from_numpy(np.flatnonzero(aside)), np.flatnonzero(~aside)
     inputs, targets = torch.from_numpy(said.astype(np.float32)), torch.tensor(labels)
     head = EnsembleHead(said.shape[1], said.shape[2], settings.dropout)
     optimiser = torch.optim.Adam(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
@@ -218,3 +220,11 @@ def _trained_head(
             break
     head.load_state_dict(best_state)
     return head.eval()
+
+
+def _aside(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Where images are kept aside, bool (N,): whole groups at random, up to the share, at least one."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(sizes))
+    within = np.cumsum(sizes[order]) <= max(1, round(share * len(groups)))
+    return np.isin(group, order[: max(1, min(int(within.sum()), len(sizes) - 1))])

@@ -110,7 +110,8 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
 
     block = settings.classifiers[name]
     blocks = settings.features.model_dump()
-    known = load_index("train")["class"].to_numpy()
+    index = load_index("train")
+    known, group_of = index["class"].to_numpy(), index["group"].to_numpy()
 
     def numbers(part: str, rows: np.ndarray) -> np.ndarray:
         wanted = [(each, json.dumps(blocks[each])) for each in block.features]
@@ -118,14 +119,14 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
             [_features(each, options, part, settings.run.workers)[rows] for each, options in wanted], 1
         )
 
-    x, y, parents = numbers("train", train), known[train], train
+    x, y, groups = numbers("train", train), known[train], group_of[train]
     if block.augmented:
         copies, of = _copies(train)
         x = np.concatenate([x, numbers("augmented", copies)])
-        y, parents = np.concatenate([y, known[of]]), np.concatenate([parents, of])
+        y, groups = np.concatenate([y, known[of]]), np.concatenate([groups, group_of[of]])
     x_held_out, y_held_out = numbers("train", held_out), known[held_out]
     seed = seeds.integer(settings.seed, f"fit/{name}")
-    model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, parents)
+    model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, groups)
     fitted = FittedClassifier(model, describe(name, block, model, {}, asdict(load_dataset())))
     return float(np.mean(fitted.probabilities(x_held_out).argmax(axis=1) == y_held_out))
 

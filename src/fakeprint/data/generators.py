@@ -1,0 +1,67 @@
+"""Sources that name a generator beside a label such as real or fake: GEN/{train,val}/{ai,nature}, as in GenImage."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fakeprint.errors import InputError, first_few
+
+REAL = re.compile(r"(\d+_)?(real|nature)", re.IGNORECASE)
+IMAGENET = re.compile(r"imagenet_(?:ai_)?(?:\d{4}_)?(.+)", re.IGNORECASE)
+DEEPEST = 3  # folders above and including the split's: GEN/train, or GEN/imagenet_ai_0419_GEN/train
+
+
+def is_real(label: str) -> bool:
+    """Is this the class of photographs, by its name: real or nature, also 0_real, in any case?"""
+    return REAL.fullmatch(label) is not None
+
+
+def known_generators(rows: pd.DataFrame) -> pd.Series:
+    """The generator of each image, None for photographs and unlabelled images, whatever their source names.
+
+    Args:
+        rows: label and generator, str or None.
+    """
+    real = [label for label in rows["label"].unique() if label is None or is_real(label)]
+    return rows["generator"].where(~rows["label"].isin(real), None)
+
+
+def generator_splits(inside: Sequence[Sequence[str]], split_names: Mapping[str, str], path: Path) -> list[int | None]:
+    """Where the split stands among the folders of each image, or None: of a source with generator folders on top.
+
+    All are None where no top folder has splits inside: then these folders are classes.
+
+    Args:
+        inside: the folders of each image, from the top.
+        split_names: a split by the lower-case name of its folder.
+        path: of the source.
+
+    Raises:
+        InputError: some top folders have splits inside and some do not, or one is named as the class of photographs
+            and holds another.
+    """
+    places = [
+        next((place for place in range(1, min(DEEPEST, len(each))) if each[place].lower() in split_names), None)
+        for each in inside
+    ]
+    inner = [(each, place) for each, place in zip(inside, places, strict=True) if place is not None]
+    with_splits = {each[0] for each, _ in inner}
+    without = list(dict.fromkeys(each[0] for each in inside if each and each[0] not in with_splits))
+    classes = [each[0] for each, place in inner if is_real(each[0]) and not any(map(is_real, each[place + 1 :]))]
+    if inner and (without or classes):
+        each, place = inner[0]
+        why = f"{first_few(without)} has none" if without else f"{classes[0]} is the name of a class"
+        raise InputError(
+            f"{path}: {'/'.join(each[: place + 1])} looks like a split of a generator, but {why}; write "
+            "GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
+        )
+    return places
+
+
+def generator_names(folders: Iterable[str]) -> dict[str, str]:
+    """What the generator of each folder is called: imagenet_ai_0419_biggan is biggan, where that is one folder's."""
+    short = {folder: match[1] if (match := IMAGENET.fullmatch(folder)) else folder for folder in set(folders)}
+    called = list(short.values())
+    return {folder: name if called.count(name) == 1 else folder for folder, name in short.items()}
