@@ -20,11 +20,15 @@ def main() -> None:
         raise InputError(
             "nothing to compare: run.classifiers, run.networks and run.ensembles in params.yaml are all empty"
         )
-    models = {
-        name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, "validation")
-        for name in settings.run.models
-    }
-    board = leaderboard.compare(models, dataset.names, settings.compare.confidence, load_robustness())
+    models, test = (
+        {
+            name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, split)
+            for name in settings.run.models
+        }
+        for split in ("validation", "test")
+    )
+    confidence, degraded = settings.compare.confidence, load_robustness()
+    board = leaderboard.compare(models, dataset.names, confidence, degraded, test, settings.seed)
     champion.copy_out(board.champion.name, title, how=settings.predict)
 
     write_json("metrics/leaderboard.json", board.as_json())

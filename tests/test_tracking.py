@@ -185,13 +185,15 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
 
 
 def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params) -> None:
-    write_json("metrics/lda/evaluate.json", {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}})
+    figures = {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}, "intervals": {"accuracy": [0.4, 0.6]}}
+    write_json("metrics/lda/evaluate.json", {**figures, "test": {**figures, "accuracy": 0.375}})
     Path("reports/lda").mkdir(parents=True)
     Path("reports/lda/confusion.png").write_bytes(b"picture")
     tracking.record(settings, ["lda"])
     tracking.record(settings, ["lda"])
     (run,) = runs()
-    assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25}
+    of_test = {"test/accuracy": 0.375, "test/recall/a": 0.25}
+    assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25, **of_test}
     assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"confusion.png", "model"}
     assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
 
