@@ -76,8 +76,8 @@ def rows_of(models: int, leaderboards: int, frames: int = 1) -> list[Row]:
     rows = []
     for name, share in zip(("all pairs", "test split"), printed, strict=True):
         share = max(share, 1 / leaderboards)  # none seen is no proof of none
-        rows.append(row(f"{kind}, {name} (5 % claimed)", share, LEVEL, "share", "lower", None))
-        rows.append(row(f"{kind}, {name} (naive)", share, wrong, "share", "lower", 1.0))
+        rows.append(row(f"{kind}, {name} (5 % claimed)", share, LEVEL, "share", "lower", 1.0))
+        rows.append(row(f"{kind}, {name} (naive)", share, wrong, "share", "lower", None))
     return rows
 
 

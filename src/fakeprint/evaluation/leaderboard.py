@@ -13,6 +13,7 @@ from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness, Worst
 from fakeprint.evaluation.scores import Scores, scored
 
+OTHERS = {"macro_f1": "macro F1", "log_loss": "log loss"}
 ANY_BINS = 15  # of the calibration error, which no leaderboard shows
 
 
@@ -107,15 +108,13 @@ class Leaderboard:
         }
 
     def rows(self) -> list[list[str]]:
-        """The figures as text, one list per model in the order of `header`."""
+        """Accuracies, with intervals in brackets, and p-values as text: one list per model in the order of `header`."""
         return [
             [
                 row.name,
-                *_accuracy_cells(row.scores),
-                *(_accuracy_cells(row.test) if row.test else []),
+                _accuracy_text(row.scores),
+                *([_accuracy_text(row.test)] if row.test else []),
                 *([_worst_text(row.worst)] if self.degraded else []),
-                _with_interval(row.scores, "macro_f1"),
-                _with_interval(row.scores, "log_loss"),
                 "champion" if row.p_holm is None else p_text(row.p_holm),
             ]
             for row in self.standings
@@ -123,10 +122,19 @@ class Leaderboard:
 
     def header(self) -> list[str]:
         """The columns of `rows`."""
-        interval = f"{100 * self.confidence:g} % interval"
-        test = ["test accuracy", interval] if self.test_images else []
+        test = ["test accuracy"] if self.test_images else []
         worst = ["worst degraded"] * self.degraded
-        return ["model", "accuracy", interval, *test, *worst, "macro F1", "log loss", "p (Holm)"]
+        return ["model", "accuracy", *test, *worst, "p (Holm)"]
+
+    def other_rows(self) -> list[list[str]]:
+        """Macro F1 and log loss with intervals as text, of validation and then of test, one list per model."""
+        return [
+            [
+                row.name,
+                *(_with_interval(each, name) for each in (row.scores, row.test) if each for name in OTHERS),
+            ]
+            for row in self.standings
+        ]
 
     def recall_rows(self) -> list[list[str]]:
         """Recall of each class on validation as text, one list per model."""
@@ -136,33 +144,29 @@ class Leaderboard:
         ]
 
     def as_table(self, title: str) -> Table:
-        """The leaderboard for the terminal, without what only the file shows. title: of the data."""
+        """The leaderboard for the terminal. title: of the data."""
         on_test = f", {self.test_images} test images" if self.test_images else ""
         caption = (
-            f"{self.images} validation images{on_test}; intervals: {100 * self.confidence:g} %\n"
+            f"{self.images} validation images{on_test}; in brackets: {100 * self.confidence:g} % intervals\n"
             f"order: validation; p against the champion, on {self.compared_on}, Holm-corrected"
         )
-        narrow: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}  # 80 columns
+        narrow: dict[str, Any] = {
+            "box": box.SIMPLE_HEAD,
+            "padding": (0, 1, 0, 0),
+            "pad_edge": False,
+            "min_width": 72,
+        }  # of 80
         table = Table(title=f"Leaderboard: {title}", caption=caption, **narrow)
         table.add_column("model", no_wrap=True)
-        header, rows = self.header(), self.rows()
-        bounds = [place for place, heading in enumerate(header) if heading.endswith("interval")]
-        shown = [place for place in range(1, len(header)) if place not in bounds]
-        for place in shown:
-            table.add_column(header[place], justify="right", overflow="fold")
-        for number, cells in enumerate(rows):
-            figures = []
-            for place in shown:
-                own, _, more = cells[place].partition(" (")
-                below = f"({more}" * (header[place] == "worst degraded" and bool(more))
-                if place + 1 in bounds:
-                    below = cells[place + 1].removesuffix(" %").replace(" – ", "–")
-                figures.append(f"{own}\n{below}" if below else own)
-            table.add_row(cells[0], *figures, style="bold" if number == 0 else None)
+        for heading in self.header()[1:]:
+            table.add_column(heading, justify="right", overflow="fold")
+        for place, row in enumerate(self.rows()):
+            table.add_row(*(cell.replace(" (", "\n(") for cell in row), style="bold" if place == 0 else None)
         return table
 
     def as_markdown(self, title: str) -> str:
-        """The leaderboard and the recall table in Markdown. title: of the data."""
+        """The leaderboard and the tables of the other figures in Markdown. title: of the data."""
+        of_test = [f"test {heading}" for heading in OTHERS.values()] if self.test_images else []
         return "\n".join(
             [
                 f"# Leaderboard: {title}",
@@ -171,9 +175,11 @@ class Leaderboard:
                 "",
                 *_markdown_table(self.header(), self.rows()),
                 "",
-                "## Recall per class",
+                "## Macro F1 and log loss",
                 "",
-                f"On validation, with {100 * self.confidence:g} % intervals.",
+                *_markdown_table(["model", *OTHERS.values(), *of_test], self.other_rows()),
+                "",
+                "## Recall per class on validation",
                 "",
                 *_markdown_table(["model", *self.names], self.recall_rows()),
                 "",
@@ -185,8 +191,8 @@ class Leaderboard:
         of_test = f" and {self.test_images} labelled test images" if self.test_images else ""
         grouped = ", made for groups of images that are no independent evidence" * self.grouped
         text = (
-            f"{self.images} validation images{of_test}. Order and champion are by validation accuracy. Intervals "
-            f"({100 * self.confidence:g} %): Wilson's of proportions, by bootstrap of the others{grouped}."
+            f"{self.images} validation images{of_test}. Order and champion are by validation accuracy. In brackets: "
+            f"{100 * self.confidence:g} % intervals, Wilson's of proportions, by bootstrap of the others{grouped}."
         )
         if len(self.standings) > 1:
             text += self._tests_explained()
@@ -215,30 +221,29 @@ class Leaderboard:
 
 def _main_figures(scores: Scores) -> dict[str, Any]:
     low, high = scores.intervals["accuracy"]
-    names = ("macro_f1", "log_loss")
     return {
         "accuracy": scores.figures["accuracy"],
         "low": low,
         "high": high,
-        **{name: scores.figures[name] for name in names},
-        "intervals": {name: list(scores.intervals[name]) for name in names if name in scores.intervals},
+        **{name: scores.figures[name] for name in OTHERS},
+        "intervals": {name: list(scores.intervals[name]) for name in OTHERS if name in scores.intervals},
     }
 
 
-def _accuracy_cells(scores: Scores) -> list[str]:
+def _accuracy_text(scores: Scores) -> str:
     low, high = scores.intervals["accuracy"]
-    return [f"{100 * scores.figures['accuracy']:.2f} %", f"{100 * low:.1f} – {100 * high:.1f} %"]
+    return f"{100 * scores.figures['accuracy']:.2f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _with_interval(scores: Scores, name: str) -> str:
     pair = scores.intervals.get(name)
-    return f"{scores.figures[name]:.4f}" + (f" ({pair[0]:.3f} – {pair[1]:.3f})" if pair else "")
+    return f"{scores.figures[name]:.4f}" + (f" ({pair[0]:.3f}–{pair[1]:.3f})" if pair else "")
 
 
 def _recall_text(share: float, pair: Interval | None) -> str:
     if pair is None:
         return "–"
-    return f"{100 * share:.1f} % ({100 * pair[0]:.0f} – {100 * pair[1]:.0f})"
+    return f"{100 * share:.1f} % ({100 * pair[0]:.0f}–{100 * pair[1]:.0f})"
 
 
 def _worst_text(worst: Worst | None) -> str:
