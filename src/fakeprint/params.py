@@ -51,6 +51,7 @@ class Data(Block):
     image_column: str = "image_id"
     label_column: str = "label"
     class_names: dict[str | int, str] = {}
+    real_classes: list[str | int] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     per_class: Count | None = None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
+from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, near
 
@@ -287,7 +288,7 @@ def _require_classes(source: Source, data: Data) -> None:
                 f"does not have: {first_few(names)}{near(names[0], known)} "
                 f"(images: {first_few(strange['image_id'], 3)})"
             )
-    class_names(data, known)
+    real_classes(data.real_classes, known, class_names(data, known))
 
 
 def _images(names: list[str]) -> list[str]:
