@@ -26,7 +26,7 @@ lint: env
 
 bench: env ## speed against peers, one table a script
 	@python -m dvc repro --quiet
-	@for script in knn features augmentation training prediction pipeline intervals family_wise_error; do python -m benchmarks.$$script || exit 1; done
+	@for script in knn features augmentation training prediction pipeline intervals family_wise_error detection; do python -m benchmarks.$$script || exit 1; done
 
 env: .venv/.installed
 
