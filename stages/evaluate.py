@@ -7,8 +7,10 @@ import pandas as pd
 
 from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation import metrics, plots
+from fakeprint.evaluation import detection_plots, metrics, plots
+from fakeprint.evaluation.detection_report import detections
 from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
 from fakeprint.evaluation.scores import scored
 from fakeprint.files import write_json, written, written_folder
@@ -31,6 +33,10 @@ def main() -> None:
     }
     predictions, of_validation = splits["validation"], scores["validation"]
     figures = of_validation.as_json() | ({"test": scores["test"].as_json()} if "test" in scores else {})
+    real = real_classes(settings.data.real_classes, dataset.classes, names)
+    detected = detections(splits, real, names, settings.seed, settings.compare.confidence)
+    for split, detection in detected.items():
+        (figures if split == "validation" else figures[split])["detection"] = detection.figures
 
     tables = Path("metrics") / name
     with written(tables / "confusion.csv") as partial:
@@ -58,6 +64,7 @@ def main() -> None:
         "mistakes": plots.mistakes_picture(
             mistakes, load_split("validation").images, predictions.image_ids, names, f"Most confident mistakes\n{title}"
         ),
+        **detection_plots.pictures(detected, title),
     }
     reports = Path("reports") / name
     with written_folder(reports) as partial:

@@ -198,6 +198,26 @@ def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params
     assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
 
 
+def test_a_detector_s_figures_are_in_its_run_without_what_would_bury_them(settings: params.Params) -> None:
+    generators = {"SD 3": {"recall": 0.5, "auc": 0.75, "fake_images": 2}, "ADM": {"recall": 1.0, "auc": 1.0}}
+    told = {
+        "auc": 0.875,
+        "generators": generators,
+        "generator_mean": {"recall": 0.75},
+        "intervals": {"auc": [0.5, 1.0]},
+    }
+    fit(settings)
+    tracking.attach(settings, "lda", Path("models/lda"), {"detection": told}, [])
+    (run,) = runs()
+    assert {key: value for key, value in run.data.metrics.items() if key != "train_loss"} == {
+        "detection/auc": 0.875,
+        "detection/generator_mean/recall": 0.75,
+        "detection/recall/SD 3": 0.5,
+        "detection/recall/ADM": 1.0,
+    }
+    assert set(told) == {"auc", "generators", "generator_mean", "intervals"}
+
+
 def test_how_a_model_fares_on_degraded_images_is_in_its_run(settings: params.Params) -> None:
     worst = {"cell": "jpeg_50", "accuracy": 0.25}
     write_json("metrics/robustness.json", {"images": 4, "models": {"lda": {"clean": {"accuracy": 1}, "worst": worst}}})

@@ -556,8 +556,12 @@ def _without_effect(train: dict[str, Any]) -> list[str]:
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, float]:
-    """Of the figures per class only the recall; those of test under `test/`; no intervals."""
+    """Of the figures per class and per generator only the recall; those of test under `test/`; no intervals."""
     kept = {key: value for key, value in metrics.items() if key == "recall" or not isinstance(value, dict)}
+    if "detection" in metrics:
+        detection = {key: value for key, value in metrics["detection"].items() if key != "intervals"}
+        generators = detection.pop("generators", {})
+        kept["detection"] = {**detection, "recall": {name: figures["recall"] for name, figures in generators.items()}}
     test = {f"test/{key}": value for key, value in _shown(metrics["test"]).items()} if "test" in metrics else {}
     return flattened(kept, "/") | test
 
