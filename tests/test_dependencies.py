@@ -82,7 +82,7 @@ def test_which_classes_are_real_reruns_scoring_alone() -> None:
     listed = {key.removeprefix("data.") for key in params["validate"] if key.startswith("data.")}
     assert listed == set(Data.model_fields) - {"real_classes"}
     affected = {name for name, keys in params.items() if {"data", "data.real_classes"} & set(keys)}
-    assert affected == {"evaluate", "evaluate_classifiers", "evaluate_ensembles"}
+    assert affected == {"evaluate", "evaluate_classifiers", "evaluate_ensembles", "compare"}
 
 
 @pytest.mark.parametrize("stage", ["train", "predict"])

@@ -4,7 +4,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from fakeprint.evaluation import detection, detection_intervals
-from fakeprint.evaluation.detection_intervals import intervals, resamples
+from fakeprint.evaluation.detection_intervals import area_with_interval, intervals, resamples
 from fakeprint.evaluation.intervals import wilson
 from tests.evaluation.test_detection import drawn, images
 
@@ -91,3 +91,11 @@ def test_less_than_one_real_image_has_no_interval():
     few = intervals(drawn(99, 99, 1.0, np.random.default_rng(0)), None, 7, 0.95)
     assert "tpr_at_5_percent_fpr" in few
     assert "tpr_at_1_percent_fpr" not in few
+
+
+@pytest.mark.parametrize("shift", [1.0, 20.0])
+def test_the_area_alone_is_that_of_all_figures(shift):
+    detector = drawn(40, 50, shift, np.random.default_rng(0), groups=np.arange(90) // 2)
+    area, bounds = area_with_interval(detector, 7, 0.9)
+    assert area == pytest.approx(detection.figures(detector, None)["auc"])
+    assert bounds == pytest.approx(intervals(detector, None, 7, 0.9)["auc"])

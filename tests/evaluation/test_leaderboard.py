@@ -166,3 +166,22 @@ def test_images_of_one_group_count_as_one():
     assert by_group.champion.low < by_image.champion.low
     assert by_group.grouped and "sign-flip test where groups hold several images" in by_group.as_markdown("demo")
     assert not by_image.grouped and "sign-flip" not in by_image.as_markdown("demo")
+
+
+def test_where_classes_are_real_each_model_s_area_as_a_detector_stands_beside_the_others():
+    models = {"a": model([0]), "b": model([0, 1, 2])}
+    board = leaderboard.compare(models, ["real", "fake"], 0.95, real=[0])
+    assert board.header() == ["model", "accuracy", "AUC real/fake", "p (Holm)"]
+    # One real image of ten is taken for fake: 10 · 9 pairs of 100 are in order, 10 are tied.
+    assert board.standings[0].area[0] == pytest.approx(0.95)
+    assert board.rows()[0][-2].startswith("0.9500 (0.")
+    content = json.loads(json.dumps(board.as_json(), allow_nan=False))["models"]["a"]["detection"]
+    low, high = content["intervals"]["auc"]
+    assert low < content["auc"] < high
+    assert "AUC real/fake: area under the ROC curve of the validation images as real or fake." in board.as_markdown("t")
+    on_test = leaderboard.compare(models, ["real", "fake"], 0.95, test={"a": model([1]), "b": model([0])}, real=[0])
+    assert on_test.header()[-2] == "test AUC real/fake"
+    assert "of the test images as real or fake" in on_test.as_markdown("t")
+    without = leaderboard.compare(models, ["real", "fake"], 0.95)
+    assert "AUC real/fake" not in without.header()
+    assert "detection" not in without.as_json()["models"]["a"]

@@ -242,6 +242,15 @@ def weighted_figures(detector: Detector, decisions: Decisions | None, weights: n
     return figures
 
 
+def weighted_area(detector: Detector, weights: np.ndarray) -> np.ndarray:
+    """The AUC of `weighted_figures` alone, float (B,)."""
+    fake, real = np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake)
+    scores, ranked = detector.log_odds, _Ranked.of(detector.log_odds[real], weights[real])
+    above = ranked.at(scores[fake], "right") + ranked.at(scores[fake], "left")
+    pairs = weights[fake].sum(axis=0) * ranked.above[0]
+    return 1 - _ratio(np.einsum("fb,fb->b", weights[fake], above) / 2, pairs)
+
+
 @dataclass(frozen=True)
 class _Ranked:
     """Scores of real images, ascending float (R,), and the weight at or above each place, float (R + 1, B)."""

@@ -8,8 +8,8 @@ from scipy.special import expit, logit
 from scipy.stats import t as student
 
 from fakeprint import seeds
-from fakeprint.evaluation.detection import RATES, Decisions, Detector, Figures, kinds, weighted_figures
-from fakeprint.evaluation.intervals import wilson
+from fakeprint.evaluation.detection import RATES, Decisions, Detector, Figures, kinds, weighted_area, weighted_figures
+from fakeprint.evaluation.intervals import Interval, wilson
 
 RESAMPLES = 2000
 DIGITS = 6  # of an interval's bounds
@@ -46,6 +46,14 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
     return bounds
 
 
+def area_with_interval(detector: Detector, seed: int, confidence: float) -> tuple[float, Interval]:
+    """The AUC and its interval, those of `intervals`, without the time that the other figures take."""
+    area = weighted_area(detector, np.ones((len(detector.fake), 1)))
+    blocks = [{"auc": weighted_area(detector, weights)} for weights in resamples(detector, seed)]
+    sides = _groups(detector, np.flatnonzero(~detector.fake), np.flatnonzero(detector.fake))
+    return float(area[0]), _intervals({"auc": area}, blocks, sides, confidence)["auc"]
+
+
 def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int, int]:
     """Numbers of groups of these rows."""
     return len(np.unique(detector.groups[real])), len(np.unique(detector.groups[fake]))
@@ -79,7 +87,7 @@ def _sides(key: str, groups: tuple[int, int]) -> list[int]:
     return [{"recall_of_real": groups[0], "recall_of_fake": groups[1], "recall": groups[1]}.get(key, min(groups))]
 
 
-def _rounded(low: float, high: float) -> tuple[float, float]:
+def _rounded(low: float, high: float) -> Interval:
     return round(float(low), DIGITS), round(float(high), DIGITS)
 
 

@@ -1,6 +1,6 @@
 """All models side by side: order, figures with intervals, paired tests against the champion, recall per class."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from fakeprint.evaluation.detection import detector_of
+from fakeprint.evaluation.detection_intervals import area_with_interval
 from fakeprint.evaluation.intervals import Interval, against_any, against_one
 from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness, Worst
@@ -23,7 +25,8 @@ class Standing:
 
     scores: on validation, by which it stands where it stands. test: on test, None where no test image is labelled.
     p_holm: p-value of the test against the champion, Holm-corrected; None for the champion itself. worst: the
-    degradation that costs it most, None where none was tried.
+    degradation that costs it most, None where none was tried. area: AUC of real against fake with its interval, on the
+    split of the p-values; None where that has no images of both.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Standing:
     p_holm: float | None
     test: Scores | None = None
     worst: Worst | None = None
+    area: tuple[float, Interval] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -85,6 +89,11 @@ class Leaderboard:
         return any(row.worst for row in self.standings)
 
     @property
+    def detecting(self) -> bool:
+        """Whether some classes are real, so that models are detectors too."""
+        return any(row.area for row in self.standings)
+
+    @property
     def compared_on(self) -> str:
         """The split whose images the p-values are of."""
         return "test" if self.test_images else "validation"
@@ -102,6 +111,7 @@ class Leaderboard:
                     **({} if row.p_holm is None else {"p_holm": row.p_holm}),
                     **({"test": _main_figures(row.test)} if row.test else {}),
                     **({"worst": row.worst.as_json()} if row.worst else {}),
+                    **({"detection": {"auc": row.area[0], "intervals": {"auc": row.area[1]}}} if row.area else {}),
                 }
                 for row in self.standings
             },
@@ -115,6 +125,7 @@ class Leaderboard:
                 _accuracy_text(row.scores),
                 *([_accuracy_text(row.test)] if row.test else []),
                 *([_worst_text(row.worst)] if self.degraded else []),
+                *([_area_text(row.area)] if self.detecting else []),
                 "champion" if row.p_holm is None else p_text(row.p_holm),
             ]
             for row in self.standings
@@ -124,7 +135,8 @@ class Leaderboard:
         """The columns of `rows`."""
         test = ["test accuracy"] if self.test_images else []
         worst = ["worst degraded"] * self.degraded
-        return ["model", "accuracy", *test, *worst, "p (Holm)"]
+        area = ["test AUC real/fake" if self.test_images else "AUC real/fake"] * self.detecting
+        return ["model", "accuracy", *test, *worst, *area, "p (Holm)"]
 
     def other_rows(self) -> list[list[str]]:
         """Macro F1 and log loss with intervals as text, of validation and then of test, one list per model."""
@@ -198,6 +210,8 @@ class Leaderboard:
             text += self._tests_explained()
         if self.degraded:
             text += " Worst degraded: the validation accuracy on the degradation that costs the model most."
+        if self.detecting:
+            text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
         return text
 
     def _tests_explained(self) -> str:
@@ -250,6 +264,10 @@ def _worst_text(worst: Worst | None) -> str:
     return f"{100 * worst.accuracy:.2f} % ({worst.cell})" if worst else "–"
 
 
+def _area_text(area: tuple[float, Interval] | None) -> str:
+    return f"{area[0]:.4f} ({area[1][0]:.3f} – {area[1][1]:.3f})" if area else "–"
+
+
 def p_text(p: float) -> str:
     """A p-value to read."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
@@ -270,6 +288,7 @@ def compare(
     robustness: Robustness | None = None,
     test: dict[str, Predictions] | None = None,
     seed: int = 0,
+    real: Sequence[int] = (),
 ) -> Leaderboard:
     """Rank models by validation accuracy; equal ones by log loss, then by name. The first is the champion.
 
@@ -279,10 +298,15 @@ def compare(
     models: per model labelled predictions of validation, all of the same images in the same order, at least one model
     and one image. names: of the classes. robustness: where given, each model's worst degradation stands beside its
     accuracy. test: the same models' predictions of the test split; unlabelled images are left out. seed: params.seed.
+    real: indices of the real classes, if some are: each model's AUC as a detector then stands beside the others.
     """
 
     def scores_of(predictions: Predictions) -> Scores:
         return scored(predictions, names, ANY_BINS, confidence, seed, areas=False)
+
+    def area_of(predictions: Predictions) -> tuple[float, Interval] | None:
+        detector = detector_of(predictions, real, names) if real else None
+        return area_with_interval(detector, seed, confidence) if detector else None
 
     on_validation = {name: scores_of(predictions) for name, predictions in models.items()}
     order = sorted(models, key=lambda name: _rank(name, on_validation[name]))
@@ -298,6 +322,7 @@ def compare(
             float(p) if name != order[0] else None,
             scores_of(labelled[name]) if has_test else None,
             robustness.worst(name) if robustness else None,
+            area_of(decides[name]),
         )
         for name, p in zip(order, p_values, strict=True)
     ]
