@@ -21,7 +21,7 @@ from fakeprint.evaluation.detection import RATES, Detector
 from fakeprint.evaluation.detection_intervals import RESAMPLES, intervals
 
 CONFIDENCE, SHARED = 0.95, 0.5
-SAMPLES = 400
+SAMPLES = 200
 
 
 @dataclass(frozen=True)
