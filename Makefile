@@ -26,7 +26,9 @@ lint: env
 
 bench: env ## speed against peers, one table a script
 	@python -m dvc repro --quiet
-	@for script in folds knn features augmentation training prediction pipeline; do python -m benchmarks.$$script || exit 1; done
+	@for script in folds knn features augmentation training prediction pipeline intervals family_wise_error detection; do \
+	    python -m benchmarks.$$script || exit 1; \
+	done
 
 env: .venv/.installed
 

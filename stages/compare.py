@@ -4,6 +4,7 @@ from rich.console import Console
 
 from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
+from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation import champion, leaderboard, metrics, plots
 from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
@@ -20,11 +21,16 @@ def main() -> None:
         raise InputError(
             "nothing to compare: run.classifiers, run.networks and run.ensembles in params.yaml are all empty"
         )
-    models = {
-        name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, "validation")
-        for name in settings.run.models
-    }
-    board = leaderboard.compare(models, dataset.names, settings.compare.confidence, load_robustness())
+    models, test = (
+        {
+            name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, split)
+            for name in settings.run.models
+        }
+        for split in ("validation", "test")
+    )
+    confidence, degraded = settings.compare.confidence, load_robustness()
+    real = real_classes(settings.data.real_classes, dataset.classes, dataset.names)
+    board = leaderboard.compare(models, dataset.names, confidence, degraded, test, settings.seed, real)
     champion.copy_out(board.champion.name, title, how=settings.predict)
 
     write_json("metrics/leaderboard.json", board.as_json())

@@ -35,7 +35,8 @@ def main() -> None:
                 models, combined, validation.images, settings.robustness.grid, settings.seed, settings.run.workers
             )
     wanted_of = {cell: {name: of_all[name] for name in wanted} for cell, of_all in said.items()}
-    table = robustness(wanted_of, validation.labels, dataset.names, settings.evaluate.calibration_bins)
+    bins, confidence = settings.evaluate.calibration_bins, settings.compare.confidence
+    table = robustness(wanted_of, validation.labels, validation.groups, dataset.names, bins, confidence, settings.seed)
 
     write_json(FIGURES, table.as_json())
     with written(TABLE) as partial:

@@ -7,6 +7,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fakeprint.models import networks
+from fakeprint.params import Data
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
@@ -73,6 +74,15 @@ def test_depends_on_its_code(name: str) -> None:
     assert f"stages/{script}.py" in deps
     covered = (*deps, *(f"src/fakeprint/{part}" for part in NOT_USED.get(name, ())))
     assert sorted(file for file in closure(ROOT / "stages" / f"{script}.py") if not file.startswith(covered)) == []
+
+
+def test_which_classes_are_real_reruns_scoring_alone() -> None:
+    """`validate` depends on every key of `data` that changes what it writes, so a new key must be listed there."""
+    params = {name: stage.get("do", stage).get("params", []) for name, stage in STAGES.items()}
+    listed = {key.removeprefix("data.") for key in params["validate"] if key.startswith("data.")}
+    assert listed == set(Data.model_fields) - {"real_classes"}
+    affected = {name for name, keys in params.items() if {"data", "data.real_classes"} & set(keys)}
+    assert affected == {"evaluate", "evaluate_classifiers", "evaluate_ensembles", "compare"}
 
 
 @pytest.mark.parametrize("stage", ["train", "predict"])

@@ -185,15 +185,37 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
 
 
 def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params) -> None:
-    write_json("metrics/lda/evaluate.json", {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}})
+    figures = {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}, "intervals": {"accuracy": [0.4, 0.6]}}
+    write_json("metrics/lda/evaluate.json", {**figures, "test": {**figures, "accuracy": 0.375}})
     Path("reports/lda").mkdir(parents=True)
     Path("reports/lda/confusion.png").write_bytes(b"picture")
     tracking.record(settings, ["lda"])
     tracking.record(settings, ["lda"])
     (run,) = runs()
-    assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25}
+    of_test = {"test/accuracy": 0.375, "test/recall/a": 0.25}
+    assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25, **of_test}
     assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"confusion.png", "model"}
     assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
+
+
+def test_a_detector_s_figures_are_in_its_run_without_what_would_bury_them(settings: params.Params) -> None:
+    generators = {"SD 3": {"recall": 0.5, "auc": 0.75, "fake_images": 2}, "ADM": {"recall": 1.0, "auc": 1.0}}
+    told = {
+        "auc": 0.875,
+        "generators": generators,
+        "generator_mean": {"recall": 0.75},
+        "intervals": {"auc": [0.5, 1.0]},
+    }
+    fit(settings)
+    tracking.attach(settings, "lda", Path("models/lda"), {"detection": told}, [])
+    (run,) = runs()
+    assert {key: value for key, value in run.data.metrics.items() if key != "train_loss"} == {
+        "detection/auc": 0.875,
+        "detection/generator_mean/recall": 0.75,
+        "detection/recall/SD 3": 0.5,
+        "detection/recall/ADM": 1.0,
+    }
+    assert set(told) == {"auc", "generators", "generator_mean", "intervals"}
 
 
 def test_how_a_model_fares_on_degraded_images_is_in_its_run(settings: params.Params) -> None:

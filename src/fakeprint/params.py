@@ -53,6 +53,7 @@ class Data(Block):
     group_column: str | None = None
     generator_column: str | None = None
     class_names: dict[str | int, str] = {}
+    real_classes: list[str | int] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
     per_class: Count | None = None

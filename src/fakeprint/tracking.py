@@ -165,7 +165,7 @@ def search_run(params: Params, name: str, study: str, kind: str, settings: dict[
 def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any], artifacts: Iterable[Path]) -> None:
     """Add figures, files and the model itself to the run of the model in this folder, after its evaluation.
 
-    Of figures a class only the recall: precision and F1 are in the report, and would bury the curves.
+    Of figures per class only the recall: precision and F1 are in the report, and would bury the curves.
     """
     if not params.tracking.enabled:
         return
@@ -556,10 +556,14 @@ def _without_effect(train: dict[str, Any]) -> list[str]:
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, float]:
-    """Of the figures a class only the recall."""
-    return flattened(
-        {key: value for key, value in metrics.items() if key == "recall" or not isinstance(value, dict)}, "/"
-    )
+    """Of the figures per class and per generator only the recall; those of test under `test/`; no intervals."""
+    kept = {key: value for key, value in metrics.items() if key == "recall" or not isinstance(value, dict)}
+    if "detection" in metrics:
+        detection = {key: value for key, value in metrics["detection"].items() if key != "intervals"}
+        generators = detection.pop("generators", {})
+        kept["detection"] = {**detection, "recall": {name: figures["recall"] for name, figures in generators.items()}}
+    test = {f"test/{key}": value for key, value in _shown(metrics["test"]).items()} if "test" in metrics else {}
+    return flattened(kept, "/") | test
 
 
 def _tags(name: str, kind: str, fingerprint: str | None) -> dict[str, str]:

@@ -43,18 +43,41 @@ def test_the_heat_map_is_sorted_by_clean_accuracy_and_name_and_marks_the_worst()
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "poor"]
 
 
+def whiskers(axes):
+    """Ends of every horizontal line of two points."""
+    return [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+
+
+def test_whiskers_are_the_intervals():
+    labels = np.array([0, 1] * 10)
+    right, poor = np.eye(2)[labels], np.eye(2)[np.where(np.arange(20) < 6, 1 - labels, labels)]
+    models = {"right": predictions(labels, right), "poor": predictions(labels, poor)}
+    of_cells = {cell: {name: each.probabilities for name, each in models.items()} for cell in ("clean", "blur")}
+    table = robustness(of_cells, labels, np.arange(20), ["real", "fake"], 9, 0.95, 7)
+    board = leaderboard.compare(models, ["real", "fake"], 0.95, table, test=models)
+    best, second = board.standings
+    (leading,) = plots.leaderboard_picture(board, "t").axes
+    of_accuracy = [row.scores.intervals["accuracy"] for row in (best, second)]
+    assert whiskers(leading) == [pair for pair in of_accuracy for _ in ("degraded", "validation", "test")]
+    real, fake = plots.recall_picture(board, "t").axes
+    assert [whiskers(real), whiskers(fake)] == [
+        [row.recall_intervals[index] for row in board.standings] for index in (0, 1)
+    ]
+    low, high = table.interval("poor", "blur")
+    assert cell_texts(plots.robustness_picture(table, "t"))[-2:] == ["70.0", f"{100 * low:.0f}–{100 * high:.0f}"]
+
+
 @pytest.mark.parametrize("classes", [2, 8])
 def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
     rng = np.random.default_rng(classes)
     names = [f"generator {index}" for index in range(classes)]
     labels = rng.integers(0, classes - 1, 60)  # the last class has no images
-    said = {name: predictions(labels, rng.dirichlet(np.ones(classes), 60)) for name in ("lda", "knn")}
+    models = {name: predictions(labels, rng.dirichlet(np.ones(classes), 60)) for name in ("lda", "knn")}
     cells = ("clean", "jpeg_50", "blur_1")
-    table = robustness(
-        {cell: {name: each.probabilities for name, each in said.items()} for cell in cells}, labels, names, 9
-    )
-    board = leaderboard.compare(said, names, 0.95, table)
-    best = said[board.champion.name]
+    of_cells = {cell: {name: each.probabilities for name, each in models.items()} for cell in cells}
+    table = robustness(of_cells, labels, np.arange(60), names, 9, 0.95, 7)
+    board = leaderboard.compare(models, names, 0.95, table, test=models if classes == 8 else None)
+    best = models[board.champion.name]
     counts = metrics.confusion(labels, best.predicted, classes)
     bins = metrics.reliability(labels, best.probabilities, 15)
     mistakes = plots.most_confident_mistakes(labels, best.probabilities, 7)
@@ -64,7 +87,7 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
         folder.mkdir()
         figures = {
             "confusion": plots.confusion_picture(counts, names, "t", True),
-            "reliability": plots.reliability_picture(bins, 0.1, "t"),
+            "reliability": plots.reliability_picture(bins, 0.1, "t", (0.05, 0.2)),
             "mistakes": plots.mistakes_picture(mistakes, images, best.image_ids, names, "t"),
             "none": plots.mistakes_picture([], images, best.image_ids, names, "t"),
             "leaderboard": plots.leaderboard_picture(board, "t"),

@@ -27,7 +27,8 @@ def test_outputs_have_the_names_and_columns_that_others_build_on(reproduced: Clo
     for name in MODELS:
         figures = reproduced.json(f"metrics/{name}/evaluate.json")
         assert {"accuracy", "macro_f1", "log_loss", "ece", "roc_auc", "recall"} <= set(figures)
-        assert len(figures["recall"]) == 5
+        assert len(figures["recall"]) == len(figures["intervals"]["recall"]) == 5
+        assert figures["intervals"]["macro_f1"][0] < figures["macro_f1"] < figures["intervals"]["macro_f1"][1]
         said = pd.read_parquet(reproduced.root / f"data/predictions/{name}.parquet")
         assert list(said.columns[:3]) == ["image_id", "split", "label"]
         probabilities = said.filter(like="p_")
@@ -101,6 +102,7 @@ def test_dvc_shows_metrics_params_and_plots(clone: Clone) -> None:
     shown = clone.dvc("metrics", "show")
     assert "accuracy" in shown
     assert "metrics/hist_cnn/evaluate.json" in shown
+    assert "intervals" not in shown  # pairs, which a table of metrics passes over
     clone.edit("params.yaml", {"model.dropout": 0.3})
     assert "model.dropout" in clone.dvc("params", "diff")
     clone.dvc("plots", "show", "-o", "page")

@@ -6,16 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from fakeprint.data.real_classes import is_real
 from fakeprint.errors import InputError, first_few
 
-REAL = re.compile(r"(\d+_)?(real|nature)", re.IGNORECASE)
 IMAGENET = re.compile(r"imagenet_(?:ai_)?(?:\d{4}_)?(.+)", re.IGNORECASE)
 DEEPEST = 3  # folders above and including the split's: GEN/train, or GEN/imagenet_ai_0419_GEN/train
-
-
-def is_real(label: str) -> bool:
-    """Is this the class of photographs, by its name: real or nature, also 0_real, in any case?"""
-    return REAL.fullmatch(label) is not None
 
 
 def known_generators(rows: pd.DataFrame) -> pd.Series:

@@ -9,6 +9,7 @@ import pandas as pd
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.data.generators import generator_names, generator_splits, known_generators
+from fakeprint.data.real_classes import real_classes
 from fakeprint.data.submission_form import SAMPLE, TEST
 from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
@@ -322,7 +323,7 @@ def _require_classes(source: Source, data: Data) -> None:
                 f"does not have: {first_few(names)}{near(names[0], known)} "
                 f"(images: {first_few(strange['image_id'], 3)})"
             )
-    class_names(data, known)
+    real_classes(data.real_classes, known, class_names(data, known))
 
 
 def _other_files(names: list[str], tables: set[str]) -> int:

@@ -1,29 +1,162 @@
-"""How sure a figure is: intervals of one accuracy, paired tests of two, and their correction for many."""
+"""How sure a figure is: intervals of a proportion, paired tests of two models, and the correction for many tests."""
+
+from itertools import combinations
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.fft import irfft, next_fast_len
+from scipy.special import bdtr, expit, logit
+from scipy.stats import norm
+from scipy.stats import t as student
+
+Interval = tuple[float, float]
 
 
-def wilson(correct: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(correct: int, images: int, confidence: float = 0.95) -> Interval:
     """The Wilson score interval of an accuracy (Wilson 1927): lower and upper bound in [0, 1].
 
-    It holds its level near 0 and 1 and for few images, where the usual ± interval does not.
+    It holds its level near 0 and 1 and for few images, where the usual ± interval does not. images ≥ 1, and no two of
+    one group: see `proportion` for others.
     """
-    interval = binomtest(correct, images).proportion_ci(confidence_level=confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    return _score_interval(correct / images, images, float(norm.ppf(0.5 + confidence / 2)))
+
+
+def proportion(correct: np.ndarray, images: np.ndarray, confidence: float = 0.95) -> Interval | None:
+    """Interval of a share of images, correct.sum() / images.sum(), in [0, 1]; None where there are no images.
+
+    correct, images: (G,), counts of each group; images of a group need not be independent. Where no group counts more
+    than one image this is Wilson's interval. Else it is Wilson's for the number of independent images that would be as
+    uncertain (images / design effect: Rao & Scott 1992; near 0 and 1 and for few groups it holds its level better than
+    a bootstrap), never more than there are, with Student's t for G groups. A share of 0 or 1 shows no scatter from
+    which to take that effect: then each group counts as one image.
+    """
+    correct, images = correct[images > 0], images[images > 0]
+    groups, total = len(images), float(images.sum())
+    if not groups:
+        return None
+    share = float(correct.sum() / total)
+    if images.max() <= 1:
+        return _score_interval(share, total, float(norm.ppf(0.5 + confidence / 2)))
+    effective = float(groups)
+    if groups > 1 and 0 < share < 1:
+        variance = groups / (groups - 1) * float(np.sum((correct - share * images) ** 2)) / total**2
+        effective = min(total, share * (1 - share) / variance) if variance else total
+    quantile = float(student.ppf(0.5 + confidence / 2, max(1, groups - 1)))
+    return _score_interval(share, effective, quantile)
+
+
+def _score_interval(share: float, images: float, quantile: float) -> Interval:
+    """Wilson's interval; images may be fractional, quantile is that of the standard normal or near it."""
+    square = quantile**2 / images
+    middle = (share + square / 2) / (1 + square)
+    half = quantile / (1 + square) * np.sqrt((share * (1 - share) + square / 4) / images)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def f1_interval(
+    hits: np.ndarray, actual: np.ndarray, predicted: np.ndarray, confidence: float = 0.95
+) -> Interval | None:
+    """Interval of a class's F1; None where it is not defined. Arguments: counts of each group, (G,), as `proportion`'s.
+
+    F1 = 2q / (1 + q), where q is the share of hits among the images that are of the class or predicted as it: the
+    interval is that of the proportion q, transformed (the indirect method of Lam, Gopal & Qian 2023, arXiv 2309.14621).
+    """
+    shares = proportion(hits, actual + predicted - hits, confidence)
+    return None if shares is None else (2 * shares[0] / (1 + shares[0]), 2 * shares[1] / (1 + shares[1]))
+
+
+def symmetric(
+    figure: float, error: float, groups: int, confidence: float = 0.95, most: float | None = 1.0
+) -> Interval | None:
+    """Interval of a figure that is no proportion, from its standard error; None where that is 0 or not known.
+
+    Symmetric on the scale of the logit, for a figure in [0, most], or of the logarithm, for most = None; so it stays in
+    its range and is the longer on the side away from the end. Student's t for so many groups.
+    """
+    if groups < 2 or not error > 0 or figure <= 0 or (most is not None and figure >= most):
+        return None
+    quantile = float(student.ppf(0.5 + confidence / 2, groups - 1))
+    if most is None:
+        return figure * float(np.exp(-quantile * error / figure)), figure * float(np.exp(quantile * error / figure))
+    share = figure / most
+    reach = quantile * error / (most * share * (1 - share))
+    return most * float(expit(logit(share) - reach)), most * float(expit(logit(share) + reach))
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
     """Two-sided p-value of the exact McNemar test (McNemar 1947): are two models right equally often?
 
-    correct_a, correct_b: bool (N,), of the same images in the same order. Only images on which one is right and the
-    other wrong count; without any the p-value is 1.
+    correct_a, correct_b: bool (N,), of the same independent images in the same order. Only images on which one is right
+    and the other wrong count; without any the p-value is 1.
     """
-    only_a = int(np.count_nonzero(correct_a & ~correct_b))
-    only_b = int(np.count_nonzero(correct_b & ~correct_a))
-    if only_a + only_b == 0:
+    only_a, only_b = np.count_nonzero(correct_a & ~correct_b), np.count_nonzero(correct_b & ~correct_a)
+    return float(_mcnemar(np.array(only_a), np.array(only_b)))
+
+
+def _mcnemar(only_a: np.ndarray, only_b: np.ndarray) -> np.ndarray:
+    """p-values of counts of images on which only a, only b is right."""
+    return np.minimum(1.0, 2 * bdtr(np.minimum(only_a, only_b), only_a + only_b, 0.5))
+
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p-value of the exact sign-flip test (Fisher 1935): are two models right equally often?
+
+    differences: int (G,), of each group the images that only the first has right less those that only the second has.
+    If neither is better, each difference would have come as likely with the other sign. The p-value is the share of
+    all 2^G choices of signs whose sum is as far from 0 as the one seen, exact to 1e-13, from the product of the
+    groups' characteristic functions. With groups of one image it is McNemar's.
+    """
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    reach, seen = int(np.sum(sizes * counts)), abs(int(differences.sum()))
+    if seen == 0:
         return 1.0
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    length = next_fast_len(2 * reach + 1, real=True)
+    angles = 2 * np.pi * np.arange(length // 2 + 1) / length
+    product = np.ones_like(angles)
+    for size, count in zip(sizes, counts, strict=True):
+        product *= np.cos(size * angles) ** count
+    return float(np.clip(2 * irfft(product, length)[seen : reach + 1].sum(), 0.0, 1.0))
+
+
+def paired_tests(correct: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """p-values of all pairs of models, float (M, M), symmetric, 1 on the diagonal.
+
+    correct: bool (M, N), of the same images in the same order. groups: int (N,), equal for images that are no
+    independent evidence. McNemar's test where each image is a group of its own, else the sign-flip test of groups.
+    """
+    numbers, group = np.unique(groups, return_inverse=True)
+    if len(numbers) == len(groups):
+        right = correct.astype(np.float64)
+        only = (right @ (1 - right).T).astype(np.int64)
+        return _mcnemar(only, only.T)
+    hits = np.array([np.bincount(group, weights=row) for row in correct]).astype(np.int64)
+    p_values = np.ones((len(hits), len(hits)))
+    for a, b in combinations(range(len(hits)), 2):
+        p_values[a, b] = p_values[b, a] = sign_flip(hits[a] - hits[b])
+    return p_values
+
+
+def against_any(correct: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Holm-corrected p-values of all pairs of models, float (M, M); arguments and tests as of `paired_tests`.
+
+    The family is all M (M − 1) / 2 pairs. So the values of one model against the others hold even where that model was
+    picked on these very images, as the best, say.
+    """
+    p_values = paired_tests(correct, groups)
+    rows, columns = np.triu_indices(len(p_values), 1)
+    adjusted = np.ones_like(p_values)
+    adjusted[rows, columns] = adjusted[columns, rows] = holm(p_values[rows, columns])
+    return adjusted
+
+
+def against_one(correct: np.ndarray, groups: np.ndarray, one: int) -> np.ndarray:
+    """Holm-corrected p-values of each model against model `one`, float (M,), 1 for itself; arguments as before.
+
+    The family is M − 1 pairs: only for a model that was not picked on these images.
+    """
+    adjusted = np.ones(len(correct))
+    others = np.arange(len(correct)) != one
+    adjusted[others] = holm(paired_tests(correct, groups)[one, others])
+    return adjusted
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -1,46 +1,82 @@
-"""All models side by side: order, intervals, paired tests against the champion, recall a class."""
+"""All models side by side: order, figures with intervals, paired tests against the champion, recall per class."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from fakeprint.evaluation import metrics
-from fakeprint.evaluation.intervals import holm, mcnemar, wilson
+from fakeprint.evaluation.detection import detector_of
+from fakeprint.evaluation.detection_intervals import area_with_interval
+from fakeprint.evaluation.intervals import Interval, against_any, against_one
 from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness, Worst
+from fakeprint.evaluation.scores import Scores, scored
+
+OTHERS = {"macro_f1": "macro F1", "log_loss": "log loss"}
+ANY_BINS = 15  # of the calibration error, which no leaderboard shows
 
 
 @dataclass(frozen=True)
 class Standing:
     """One model on the leaderboard.
 
-    accuracy with its interval low–high, macro_f1, recall (a class; NaN for a class without images): in [0, 1].
-    log_loss: in nats. p_holm: McNemar's p-value against the champion, Holm-corrected; None for the champion itself.
-    worst: the degradation that costs it most, None where none was tried.
+    scores: on validation, by which it stands where it stands. test: on test, None where no test image is labelled.
+    p_holm: p-value of the test against the champion, Holm-corrected; None for the champion itself. worst: the
+    degradation that costs it most, None where none was tried. area: AUC of real against fake with its interval, on the
+    split of the p-values; None where that has no images of both.
     """
 
     name: str
-    accuracy: float
-    low: float
-    high: float
-    macro_f1: float
-    log_loss: float
+    scores: Scores
     p_holm: float | None
-    recall: list[float]
+    test: Scores | None = None
     worst: Worst | None = None
+    area: tuple[float, Interval] | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """On validation, in [0, 1]; `low` and `high` are its interval."""
+        return float(self.scores.figures["accuracy"])
+
+    @property
+    def low(self) -> float:
+        """Lower bound of the accuracy."""
+        return float(self.scores.intervals["accuracy"][0])
+
+    @property
+    def high(self) -> float:
+        """Upper bound of the accuracy."""
+        return float(self.scores.intervals["accuracy"][1])
+
+    @property
+    def recall(self) -> list[float]:
+        """Per class on validation; NaN for a class without images."""
+        return [float(share) for share in self.scores.report.table["recall"]]
+
+    @property
+    def recall_intervals(self) -> list[Interval | None]:
+        """Per class, None for a class without images."""
+        bounds = self.scores.report.intervals
+        return [bounds.get((name, "recall")) for name in self.scores.report.table.index]
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Standings, best first; names of the classes, number of validation images, confidence of the intervals."""
+    """Standings, best on validation first; names of the classes, confidence of the intervals.
+
+    images, test_images: how many labelled ones validation and test have; test_images is 0 where none is labelled.
+    grouped: whether several images are one group, so that intervals and tests are of groups.
+    """
 
     standings: list[Standing]
     names: list[str]
     images: int
     confidence: float
+    test_images: int = 0
+    grouped: bool = False
 
     @property
     def champion(self) -> Standing:
@@ -52,35 +88,44 @@ class Leaderboard:
         """Whether any model was tried on degraded images."""
         return any(row.worst for row in self.standings)
 
+    @property
+    def detecting(self) -> bool:
+        """Whether some classes are real, so that models are detectors too."""
+        return any(row.area for row in self.standings)
+
+    @property
+    def compared_on(self) -> str:
+        """The split whose images the p-values are of."""
+        return "test" if self.test_images else "validation"
+
     def as_json(self) -> dict[str, Any]:
-        """For `dvc metrics show`: nested dicts of numbers."""
+        """For `dvc metrics show`: nested dicts of numbers, and pairs under `intervals`, which it passes over."""
         return {
             "champion": self.champion.name,
             "images": self.images,
+            **({"test_images": self.test_images} if self.test_images else {}),
+            "compared_on": self.compared_on,
             "models": {
                 row.name: {
-                    "accuracy": row.accuracy,
-                    "low": row.low,
-                    "high": row.high,
-                    "macro_f1": row.macro_f1,
-                    "log_loss": row.log_loss,
+                    **_main_figures(row.scores),
                     **({} if row.p_holm is None else {"p_holm": row.p_holm}),
-                    **({"worst": vars(row.worst)} if row.worst else {}),
+                    **({"test": _main_figures(row.test)} if row.test else {}),
+                    **({"worst": row.worst.as_json()} if row.worst else {}),
+                    **({"detection": {"auc": row.area[0], "intervals": {"auc": row.area[1]}}} if row.area else {}),
                 }
                 for row in self.standings
             },
         }
 
     def rows(self) -> list[list[str]]:
-        """The figures as text, one list a model in the order of `header`."""
+        """Accuracies, with intervals in brackets, and p-values as text: one list per model in the order of `header`."""
         return [
             [
                 row.name,
-                f"{100 * row.accuracy:.2f} %",
-                f"{100 * row.low:.1f} – {100 * row.high:.1f} %",
+                _accuracy_text(row.scores),
+                *([_accuracy_text(row.test)] if row.test else []),
                 *([_worst_text(row.worst)] if self.degraded else []),
-                f"{row.macro_f1:.4f}",
-                f"{row.log_loss:.4f}",
+                *([_area_text(row.area)] if self.detecting else []),
                 "champion" if row.p_holm is None else p_text(row.p_holm),
             ]
             for row in self.standings
@@ -88,56 +133,139 @@ class Leaderboard:
 
     def header(self) -> list[str]:
         """The columns of `rows`."""
-        interval = f"{100 * self.confidence:g} % interval"
+        test = ["test accuracy"] if self.test_images else []
         worst = ["worst degraded"] * self.degraded
-        return ["model", "accuracy", interval, *worst, "macro F1", "log loss", "p (Holm)"]
+        area = ["test AUC real/fake" if self.test_images else "AUC real/fake"] * self.detecting
+        return ["model", "accuracy", *test, *worst, *area, "p (Holm)"]
+
+    def other_rows(self) -> list[list[str]]:
+        """Macro F1 and log loss with intervals as text, of validation and then of test, one list per model."""
+        return [
+            [
+                row.name,
+                *(_with_interval(each, name) for each in (row.scores, row.test) if each for name in OTHERS),
+            ]
+            for row in self.standings
+        ]
 
     def recall_rows(self) -> list[list[str]]:
-        """Recall of each class as text, one list a model."""
+        """Recall of each class on validation as text, one list per model."""
         return [
-            [row.name, *("–" if np.isnan(share) else f"{100 * share:.1f} %" for share in row.recall)]
+            [row.name, *(_recall_text(*pair) for pair in zip(row.recall, row.recall_intervals, strict=True))]
             for row in self.standings
         ]
 
     def as_table(self, title: str) -> Table:
         """The leaderboard for the terminal. title: of the data."""
-        caption = f"{self.images} validation images; p: McNemar, Holm-corrected"
-        narrow: dict[str, Any] = {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}  # 80 columns
+        on_test = f", {self.test_images} test images" if self.test_images else ""
+        caption = (
+            f"{self.images} validation images{on_test}; in brackets: {100 * self.confidence:g} % intervals\n"
+            f"order: validation; p against the champion, on {self.compared_on}, Holm-corrected"
+        )
+        narrow: dict[str, Any] = {
+            "box": box.SIMPLE_HEAD,
+            "padding": (0, 1, 0, 0),
+            "pad_edge": False,
+            "min_width": 72,
+        }  # of 80
         table = Table(title=f"Leaderboard: {title}", caption=caption, **narrow)
         table.add_column("model", no_wrap=True)
         for heading in self.header()[1:]:
             table.add_column(heading, justify="right", overflow="fold")
         for place, row in enumerate(self.rows()):
-            table.add_row(
-                *(cell.replace(" (", "\n(").replace(" – ", "–") for cell in row), style="bold" if place == 0 else None
-            )
+            table.add_row(*(cell.replace(" (", "\n(") for cell in row), style="bold" if place == 0 else None)
         return table
 
     def as_markdown(self, title: str) -> str:
-        """The leaderboard and the recall table in Markdown. title: of the data."""
+        """The leaderboard and the tables of the other figures in Markdown. title: of the data."""
+        of_test = [f"test {heading}" for heading in OTHERS.values()] if self.test_images else []
         return "\n".join(
             [
                 f"# Leaderboard: {title}",
                 "",
-                f"{self.images} validation images. Intervals: Wilson, {100 * self.confidence:g} %. "
-                "p: exact McNemar test of the model against the champion on the same images, Holm-corrected for "
-                f"{len(self.standings) - 1} comparisons. The champion was picked on these images, so its own figure is "
-                "a little too good; models with a large p are not told apart from it."
-                + " Worst degraded: the accuracy on the degradation that costs the model most."
-                * self.degraded,
+                self._explained(),
                 "",
                 *_markdown_table(self.header(), self.rows()),
                 "",
-                "## Recall a class",
+                "## Macro F1 and log loss",
+                "",
+                *_markdown_table(["model", *OTHERS.values(), *of_test], self.other_rows()),
+                "",
+                "## Recall per class on validation",
                 "",
                 *_markdown_table(["model", *self.names], self.recall_rows()),
                 "",
             ]
         )
 
+    def _explained(self) -> str:
+        """What the table's figures, intervals and p-values are of."""
+        of_test = f" and {self.test_images} labelled test images" if self.test_images else ""
+        grouped = ", made for groups of images that are no independent evidence" * self.grouped
+        text = (
+            f"{self.images} validation images{of_test}. Order and champion are by validation accuracy. In brackets: "
+            f"{100 * self.confidence:g} % intervals, Wilson's of proportions, by bootstrap of the others{grouped}."
+        )
+        if len(self.standings) > 1:
+            text += self._tests_explained()
+        if self.degraded:
+            text += " Worst degraded: the validation accuracy on the degradation that costs the model most."
+        if self.detecting:
+            text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
+        return text
+
+    def _tests_explained(self) -> str:
+        others = len(self.standings) - 1
+        pairs = others * (others + 1) // 2
+        test = "exact McNemar test" + " (sign-flip test where groups hold several images)" * self.grouped
+        text = f" p: {test} of the model against the champion on the {self.compared_on} images, Holm-corrected for "
+        if self.test_images:
+            text += (
+                f"{others} comparison{'s' * (others > 1)}. Nothing was chosen on test: its figures are reported once. "
+                "The champion was picked by its validation figure, which is a little too good for that; its test "
+                "figure is not."
+            )
+        else:
+            text += (
+                f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was picked "
+                "on these images. For the same reason its own figure is a little too good."
+            )
+        return text + " Models with a large p cannot be told apart from the champion on so many images."
+
+
+def _main_figures(scores: Scores) -> dict[str, Any]:
+    low, high = scores.intervals["accuracy"]
+    return {
+        "accuracy": scores.figures["accuracy"],
+        "low": low,
+        "high": high,
+        **{name: scores.figures[name] for name in OTHERS},
+        "intervals": {name: list(scores.intervals[name]) for name in OTHERS if name in scores.intervals},
+    }
+
+
+def _accuracy_text(scores: Scores) -> str:
+    low, high = scores.intervals["accuracy"]
+    return f"{100 * scores.figures['accuracy']:.2f} % ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _with_interval(scores: Scores, name: str) -> str:
+    pair = scores.intervals.get(name)
+    return f"{scores.figures[name]:.4f}" + (f" ({pair[0]:.3f}–{pair[1]:.3f})" if pair else "")
+
+
+def _recall_text(share: float, pair: Interval | None) -> str:
+    if pair is None:
+        return "–"
+    return f"{100 * share:.1f} % ({100 * pair[0]:.0f}–{100 * pair[1]:.0f})"
+
 
 def _worst_text(worst: Worst | None) -> str:
     return f"{100 * worst.accuracy:.2f} % ({worst.cell})" if worst else "–"
+
+
+def _area_text(area: tuple[float, Interval] | None) -> str:
+    return f"{area[0]:.4f} ({area[1][0]:.3f} – {area[1][1]:.3f})" if area else "–"
 
 
 def p_text(p: float) -> str:
@@ -154,37 +282,60 @@ def _markdown_table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def compare(
-    models: dict[str, Predictions], names: list[str], confidence: float, robustness: Robustness | None = None
+    models: dict[str, Predictions],
+    names: list[str],
+    confidence: float,
+    robustness: Robustness | None = None,
+    test: dict[str, Predictions] | None = None,
+    seed: int = 0,
+    real: Sequence[int] = (),
 ) -> Leaderboard:
-    """Rank models by validation accuracy; equal ones by log loss, then by name.
+    """Rank models by validation accuracy; equal ones by log loss, then by name. The first is the champion.
 
-    models: labelled predictions a model, all of the same images in the same order, at least one model and one image.
-    names: of the classes. robustness: where given, each model's worst degradation stands beside its accuracy.
+    Against it the others are tested: on test where that is labelled, since nothing was chosen on it, as M − 1
+    comparisons; else on validation, on which the champion was picked, as part of the family of all pairs.
+
+    models: per model labelled predictions of validation, all of the same images in the same order, at least one model
+    and one image. names: of the classes. robustness: where given, each model's worst degradation stands beside its
+    accuracy. test: the same models' predictions of the test split; unlabelled images are left out. seed: params.seed.
+    real: indices of the real classes, if some are: each model's AUC as a detector then stands beside the others.
     """
-    scored = sorted((-_accuracy(said), _log_loss(said), name) for name, said in models.items())
-    order = [name for _, _, name in scored]
-    champion = models[order[0]]
-    against = holm(np.array([mcnemar(models[name].correct, champion.correct) for name in order[1:]]))
-    p_values = [None, *map(float, against)]
+
+    def scores_of(predictions: Predictions) -> Scores:
+        return scored(predictions, names, ANY_BINS, confidence, seed, areas=False)
+
+    def area_of(predictions: Predictions) -> tuple[float, Interval] | None:
+        detector = detector_of(predictions, real, names) if real else None
+        return area_with_interval(detector, seed, confidence) if detector else None
+
+    on_validation = {name: scores_of(predictions) for name, predictions in models.items()}
+    order = sorted(models, key=lambda name: _rank(name, on_validation[name]))
+    labelled = {name: (test or {})[name].labelled for name in order if test}
+    has_test = any(len(predictions.labels) for predictions in labelled.values())
+    decides = labelled if has_test else models
+    correct, groups = np.array([decides[name].correct for name in order]), decides[order[0]].groups
+    p_values = against_one(correct, groups, 0) if has_test else against_any(correct, groups)[0]
     standings = [
-        replace(
-            _standing(name, models[name], names, confidence, p), worst=robustness.worst(name) if robustness else None
+        Standing(
+            name,
+            on_validation[name],
+            float(p) if name != order[0] else None,
+            scores_of(labelled[name]) if has_test else None,
+            robustness.worst(name) if robustness else None,
+            area_of(decides[name]),
         )
         for name, p in zip(order, p_values, strict=True)
     ]
-    return Leaderboard(standings, names, len(champion.labels), confidence)
+    images, test_images = len(models[order[0]].labels), len(groups) if has_test else 0
+    return Leaderboard(
+        standings, names, images, confidence, test_images, _any_shared(models.values(), labelled.values())
+    )
 
 
-def _accuracy(said: Predictions) -> float:
-    return metrics.accuracy(said.labels, said.predicted)
+def _rank(name: str, scores: Scores) -> tuple[float, float, str]:
+    return -scores.figures["accuracy"], scores.figures["log_loss"], name
 
 
-def _log_loss(said: Predictions) -> float:
-    return metrics.log_loss(said.labels, said.probabilities)
-
-
-def _standing(name: str, said: Predictions, names: list[str], confidence: float, p: float | None) -> Standing:
-    report = metrics.class_report(said.labels, said.predicted, names)
-    low, high = wilson(int(said.correct.sum()), len(said.labels), confidence)
-    recall = [float(share) for share in report.table["recall"]]
-    return Standing(name, report.accuracy, low, high, report.macro["f1"], _log_loss(said), p, recall)
+def _any_shared(*splits: Iterable[Predictions]) -> bool:
+    """Whether any two images are of one group."""
+    return any(len(np.unique(each.groups)) < len(each.groups) for split in splits for each in split)

@@ -1,29 +1,37 @@
 """Figures of merit of a classifier, from class indices and probabilities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
+from fakeprint.evaluation.intervals import Interval
+
 LEAST_PROBABILITY = 1e-15  # log loss of a class given probability 0 would be infinite; a k-NN gives such
+
+
+AVERAGES = ("macro", "weighted")
 
 
 @dataclass(frozen=True)
 class ClassReport:
-    """Precision, recall, F1 and support a class, and their averages.
+    """Precision, recall, F1 and support per class, and their averages.
 
     table: indexed by class name, columns precision, recall, f1 (floats in [0, 1]) and support (int). Precision is 0
     for a class that was never predicted; recall is NaN for a class without images, and all three if it was never
     predicted either.
     macro, weighted: the averages over classes, plain and by support, of what is not NaN. accuracy: in [0, 1].
+    intervals: (low, high) of the figures, keyed by "accuracy", and by row ("macro average", …) and column; a figure
+    without one is not among them.
     """
 
     table: pd.DataFrame
     macro: dict[str, float]
     weighted: dict[str, float]
     accuracy: float
+    intervals: dict[Any, Interval] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -31,32 +39,54 @@ class ClassReport:
         return int(self.table["support"].sum())
 
     def as_frame(self) -> pd.DataFrame:
-        """The table with the averages below it."""
+        """The table with the averages below it, and FIGURE_low and FIGURE_high where there are intervals."""
         averages = [{**self.macro, "support": self.images}, {**self.weighted, "support": self.images}]
-        below = pd.DataFrame(averages, index=["macro average", "weighted average"])
-        return pd.concat([self.table, below]).rename_axis("class")
+        below = pd.DataFrame(averages, index=[f"{name} average" for name in AVERAGES])
+        frame = pd.concat([self.table, below]).rename_axis("class")
+        for key in self.macro if self.intervals else ():
+            bounds = [self.intervals.get((name, key), (np.nan, np.nan)) for name in frame.index]
+            frame[f"{key}_low"], frame[f"{key}_high"] = zip(*bounds, strict=True)
+        return frame
 
     def as_text(self) -> str:
         """The report to read."""
         frame = self.as_frame()
         width = max(len(str(name)) for name in frame.index)
-        lines = [f"{'':{width}}  {'precision':>9}  {'recall':>9}  {'f1':>9}  {'support':>9}"]
+        column = 22 if self.intervals else 9
+        lines = ["".join([f"{'':{width}}", *(f"  {key:>{column}}" for key in self.macro), f"  {'support':>9}"])]
         for name, row in frame.iterrows():
             if name == "macro average":
                 lines.append("")
-            figures = "".join(f"  {'–' if np.isnan(row[key]) else f'{row[key]:.4f}':>9}" for key in self.macro)
+            figures = "".join(f"  {self._cell(row[key], (name, key)):>{column}}" for key in self.macro)
             lines.append(f"{name!s:{width}}{figures}  {int(row['support']):>9}")
-        lines.append(f"{'accuracy':{width}}  {'':>9}  {'':>9}  {self.accuracy:>9.4f}  {self.images:>9}")
+        blank = f"{'':{2 * (column + 2)}}"
+        whole = self._cell(self.accuracy, "accuracy")
+        lines.append(f"{'accuracy':{width}}{blank}  {whole:>{column}}  {self.images:>9}")
         return "\n".join(lines) + "\n"
 
+    def _cell(self, value: float, key: Any) -> str:
+        if np.isnan(value):
+            return "–"
+        bounds = self.intervals.get(key)
+        return f"{value:.4f} ({bounds[0]:.4f}–{bounds[1]:.4f})" if bounds else f"{value:.4f}"
+
     def as_json(self) -> dict[str, Any]:
-        """The report as nested dicts of numbers; None where a figure can not be told."""
+        """The report as nested dicts of numbers, and lists [low, high]; None where a figure cannot be given."""
         rows = {
-            name: {**{key: number(row[key]) for key in self.macro}, "support": int(row["support"])}
+            name: {
+                **{key: number(row[key]) for key in self.macro},
+                "support": int(row["support"]),
+                **self._bounds_of(name),
+            }
             for name, row in self.as_frame().iterrows()
         }
-        averages = {name: rows.pop(name) for name in ("macro average", "weighted average")}
-        return {"classes": rows, **averages, "accuracy": self.accuracy}
+        averages = {name: rows.pop(name) for name in [f"{name} average" for name in AVERAGES]}
+        whole = {"intervals": {"accuracy": list(self.intervals["accuracy"])}} if self.intervals else {}
+        return {"classes": rows, **averages, "accuracy": self.accuracy, **whole}
+
+    def _bounds_of(self, row: Any) -> dict[str, Any]:
+        bounds = {key: list(self.intervals[row, key]) for key in self.macro if (row, key) in self.intervals}
+        return {"intervals": bounds} if bounds else {}
 
 
 def number(value: Any) -> float | None:
@@ -64,8 +94,16 @@ def number(value: Any) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=0)
+    sums = np.where(defined, values, 0.0).sum(axis=0)
+    return np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
+
+
 def class_report(actual: np.ndarray, predicted: np.ndarray, names: list[str]) -> ClassReport:
-    """Precision, recall, F1 and support a class, by scikit-learn.
+    """Precision, recall, F1 and support per class, by scikit-learn.
 
     actual, predicted: int (N,), indices into `names`. N ≥ 1.
     """
@@ -98,12 +136,17 @@ def row_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def log_loss(actual: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of −ln p(actual class), in nats, with p clipped to at least 1e-15 (so at most 34.5 an image).
+    """Mean of −ln p(actual class), in nats, with p clipped to at least 1e-15 (so at most 34.5 for an image).
 
     actual: int (N,). probabilities: float (N, C).
     """
+    return float(losses(actual, probabilities).mean())
+
+
+def losses(actual: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """−ln p(actual class) of each image, float (N,), with p clipped to at least 1e-15; arguments as of `log_loss`."""
     given = probabilities[np.arange(len(actual)), actual]
-    return float(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)).mean())
+    return np.asarray(-np.log(np.clip(given, LEAST_PROBABILITY, 1.0)))
 
 
 def reliability(actual: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.DataFrame:
@@ -114,9 +157,7 @@ def reliability(actual: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == actual
-    edges = np.linspace(0, 1, bins + 1)
-    # Probabilities that should be a multiple of 1/M may be off by rounding: they belong to the bin that ends there.
-    place = np.clip(np.searchsorted(edges, confidence - 1e-12, side="left") - 1, 0, bins - 1)
+    place, edges = bin_of(confidence, bins), np.linspace(0, 1, bins + 1)
     images = np.bincount(place, minlength=bins)
     filled = images > 0
     means = [
@@ -126,6 +167,15 @@ def reliability(actual: np.ndarray, probabilities: np.ndarray, bins: int) -> pd.
     return pd.DataFrame(
         {"low": edges[:-1], "high": edges[1:], "images": images, "confidence": means[0], "accuracy": means[1]}
     )
+
+
+def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The bin, int (N,) from 0, of each confidence in [0, 1]; bins are closed above.
+
+    Probabilities that should be a multiple of 1/M may be off by rounding: they belong to the bin that ends there.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    return np.clip(np.searchsorted(edges, confidence - 1e-12, side="left") - 1, 0, bins - 1)
 
 
 def expected_calibration_error(bins: pd.DataFrame) -> float:
@@ -153,7 +203,7 @@ def roc_auc(actual: np.ndarray, probabilities: np.ndarray) -> float | None:
 def figures(actual: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int) -> dict[str, Any]:
     """All figures of one model as `metrics/MODEL/evaluate.json` holds them: nested dicts of numbers.
 
-    What can not be told (ROC-AUC of one class, recall of a class without images) is left out.
+    What cannot be computed (ROC-AUC of one class, recall of a class without images) is left out.
 
     actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: of the calibration error.
     """

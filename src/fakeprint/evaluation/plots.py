@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from fakeprint.evaluation.intervals import Interval
 from fakeprint.evaluation.leaderboard import Leaderboard
 from fakeprint.evaluation.metrics import row_shares
 from fakeprint.evaluation.robustness import Robustness
@@ -82,10 +84,10 @@ def _short(name: str, most: int = LONGEST) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def reliability_picture(bins: pd.DataFrame, error: float, title: str) -> Figure:
-    """The reliability plot: accuracy a bin of confidence against the diagonal, and below it how many images fall there.
+def reliability_picture(bins: pd.DataFrame, error: float, title: str, interval: Interval | None = None) -> Figure:
+    """The reliability plot: accuracy per bin of confidence against the diagonal, and below it the images per bin.
 
-    bins: what `metrics.reliability` gives. error: the expected calibration error, in [0, 1].
+    bins: what `metrics.reliability` gives. error: the expected calibration error, in [0, 1]; interval: its own.
     """
     figure = Figure(figsize=(5.6, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -95,7 +97,8 @@ def reliability_picture(bins: pd.DataFrame, error: float, title: str) -> Figure:
     above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="perfectly calibrated")
     above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    above.set_title(f"{title}\nexpected calibration error {100 * error:.1f} %")
+    bounds = f" ({100 * interval[0]:.1f} – {100 * interval[1]:.1f} %)" if interval else ""
+    above.set_title(f"{title}\nexpected calibration error {100 * error:.1f} %{bounds}")
     below.bar(middle, bins["images"], width=width, color=GREY)
     below.set(xlabel="confidence (largest probability)", ylabel="images")
     for axis in (above.xaxis, above.yaxis):
@@ -153,71 +156,104 @@ def mistakes_picture(
 def leaderboard_picture(board: Leaderboard, title: str) -> Figure:
     """Validation accuracy of every model with its interval, the champion on top in another colour.
 
-    An open circle marks the accuracy on the worst degradation where the board knows it.
+    A square below marks the test accuracy, an open circle the validation accuracy on the worst degradation, both with
+    their intervals, where the board knows them.
     """
-    figure = Figure(figsize=(7.6, 1.5 + 0.36 * max(3, len(board.standings))), layout="constrained")
+    figure = Figure(figsize=(7.6, 1.9 + _row_height(board) * max(3, len(board.standings))), layout="constrained")
     axes = figure.subplots()
     _draw_leaderboard(axes, board)
     axes.set_title(f"Leaderboard\n{title}")
     return figure
 
 
+def _row_height(board: Leaderboard) -> float:
+    return 0.46 if board.test_images else 0.36
+
+
 def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
+    up = 0.17 if board.test_images else 0.0
+    ends: list[float] = []
+
+    def draw(share: float, pair: Interval | None, height: float, colour: str, marker: str) -> None:
+        if pair:
+            width = 1.2 if marker == "open" else 2.5
+            axes.plot(pair, [height, height], color=colour, linewidth=width, solid_capstyle="round")
+        face = "white" if marker == "open" else colour
+        size = 5.5 if marker == "s" else 6.5
+        axes.plot(share, height, "s" if marker == "s" else "o", color=colour, markerfacecolor=face, markersize=size)
+        ends.extend([share, *(pair or ())])
+
+    def label(share: float, height: float, colour: str) -> None:
+        place: dict[str, Any] = {"xy": (1.01, height), "xycoords": ("axes fraction", "data")}
+        size = 8 if board.test_images else 9
+        axes.annotate(f"{100 * share:.1f} %", **place, va="center", color=colour, fontsize=size)
+
     for place, row in enumerate(board.standings):
         colour = ORANGE if place == 0 else BLUE
-        axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
-        axes.plot(row.accuracy, place, "o", color=colour, markersize=7)
         if row.worst:
-            axes.plot(row.worst.accuracy, place, "o", markerfacecolor="white", color=colour, markersize=6)
-        axes.annotate(
-            f"{100 * row.accuracy:.1f} %",
-            (1.01, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            color=colour,
-            fontsize=9,
-        )
+            draw(row.worst.accuracy, row.worst.interval, place - up, colour, "open")
+        draw(row.accuracy, (row.low, row.high), place - up, colour, "o")
+        label(row.accuracy, place - up, colour)
+        if row.test:
+            share = row.test.figures["accuracy"]
+            draw(share, row.test.intervals["accuracy"], place + up, colour, "s")
+            label(share, place + up, colour)
     axes.set_yticks(range(len(board.standings)), [_short(row.name) for row in board.standings])
     axes.set_ylim(len(board.standings) - 0.4, -0.6)
-    lowest = [min(row.low, row.worst.accuracy) if row.worst else row.low for row in board.standings]
-    least, most = min(lowest), max(row.high for row in board.standings)
-    room = 0.04 * (most - least)
-    axes.set_xlim(max(0.0, least - room), min(1.0, most + room) + 0.002)
+    _share_axis(axes, min(ends), max(ends))
+    marks = ["circle: validation", "square: test"] if board.test_images else []
+    marks += ["open circle: validation, its worst degradation"] if board.degraded else []
+    images = f"{board.images} validation" + (f" and {board.test_images} test" if board.test_images else "") + " images"
+    caption = f"accuracy on {images}, {100 * board.confidence:g} % intervals"
+    axes.set_xlabel("\n".join([caption, "; ".join(marks)] if marks else [caption]))
+
+
+def _share_axis(axes: Axes, least: float, most: float, ticks: int = 7) -> None:
+    """The horizontal axis from `least` to `most`, shares in [0, 1] shown in per cent, with room at both ends."""
+    room = 0.04 * (most - least) + 0.002
+    axes.set_xlim(max(-0.004, least - room), min(1.004, most + room))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
     axes.grid(axis="x", color="#dddddd")
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    told = f"accuracy on {board.images} validation images, {100 * board.confidence:g} % Wilson interval"
-    axes.set_xlabel(told + "\nopen circle: on its worst degradation" * any(row.worst for row in board.standings))
 
 
 def recall_picture(board: Leaderboard, title: str) -> Figure:
-    """Recall of every class by every model, as a heat map with the numbers in per cent."""
-    shares = np.array([row.recall for row in board.standings])
-    height, width = shares.shape
-    figure = Figure(figsize=(2.8 + 0.75 * max(4, width), 1.9 + 0.36 * max(3, height)), layout="constrained")
-    axes = figure.subplots()
-    least = min(0.8, float(np.nanmin(shares)))
-    image = axes.imshow(np.nan_to_num(shares), cmap="viridis", vmin=least, vmax=1, aspect="auto")
-    middle = (least + 1) / 2
-    for (row, column), share in np.ndenumerate(shares):
-        text = "–" if np.isnan(share) else f"{100 * share:.0f}"
-        axes.text(column, row, text, ha="center", va="center", color="black" if share > middle else "white", fontsize=9)
-    axes.set_xticks(range(width), [_short(name) for name in board.names], rotation=30, ha="right")
-    axes.set_yticks(range(height), [_short(row.name) for row in board.standings])
-    axes.set_xlabel("actual class")
-    axes.set_ylabel("model, best first")
-    bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
-    bar.set_label("recall")
-    axes.set_title(f"Recall a class (%)\n{title}")
+    """Validation recall of every class by every model with its interval: one panel per class, best model on top."""
+    rows, classes = board.standings, len(board.names)
+    columns = min(5, classes)
+    lines = -(-classes // columns)
+    size = (1.6 + max(4.2, 2.2 * columns), 1.1 + lines * (0.55 + 0.27 * max(3, len(rows))))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
+    least = min(pair[0] for row in rows for pair in row.recall_intervals if pair)
+    for axes in panels[classes:]:
+        axes.set_axis_off()
+    for index, name in enumerate(board.names):
+        axes = panels[index]
+        for place, row in enumerate(rows):
+            pair, colour = row.recall_intervals[index], ORANGE if place == 0 else BLUE
+            if pair:
+                axes.plot(pair, [place, place], color=colour, linewidth=2, solid_capstyle="round")
+                axes.plot(row.recall[index], place, "o", color=colour, markersize=5)
+        if not any(row.recall_intervals[index] for row in rows):
+            axes.text(0.5, 0.5, "no images", transform=axes.transAxes, ha="center", va="center", color=GREY)
+        axes.set_title(_short(name), fontsize=10)
+        axes.tick_params(axis="x", labelsize=8, labelbottom=True)
+        _share_axis(axes, least, 1.0, ticks=4)
+        axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+    figure.supxlabel(f"recall on validation images, {100 * board.confidence:g} % intervals", fontsize=10)
+    figure.suptitle(f"Recall per class\n{title}")
     return figure
 
 
 def robustness_picture(table: Robustness, title: str) -> Figure:
     """Accuracy of every model on every degradation, as a heat map in per cent; clean first, apart from the others.
 
+    Below each figure stands its interval, where the table has one.
     Models stand in the order of their clean accuracy, the best on top; degradations by name, so that like ones are
     neighbours whatever order presets put them in.
     """
@@ -226,23 +262,19 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
     columns = [0, *sorted(range(1, len(table.cells)), key=table.cells.__getitem__)]
     shares, models = shares[order][:, columns], np.array(list(table.figures), dtype=object)[order]
     height, width = shares.shape
-    figure = Figure(figsize=(3.0 + 0.62 * max(5, width), 2.0 + 0.32 * max(3, height)), layout="constrained")
+    figure = Figure(figsize=(3.0 + 0.68 * max(5, width), 2.0 + 0.42 * max(3, height)), layout="constrained")
     axes = figure.subplots()
     low, high = float(shares.min(initial=1.0)), float(shares.max(initial=0.0))
     image = axes.imshow(shares, cmap="viridis", vmin=low, vmax=max(high, low + 0.01), aspect="auto")
     middle = low + 0.55 * (high - low)
     for (row, column), share in np.ndenumerate(shares):
         worst = width > 1 and column == 1 + int(shares[row, 1:].argmin())
-        axes.text(
-            column,
-            row,
-            f"{100 * share:.1f}",
-            ha="center",
-            va="center",
-            color="black" if share > middle else "white",
-            fontsize=9,
-            fontweight="bold" if worst else "normal",
-        )
+        pair = table.interval(str(models[row]), table.cells[columns[column]])
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": "black" if share > middle else "white"}
+        weight = "bold" if worst else "normal"
+        axes.text(column, row - 0.13 if pair else row, f"{100 * share:.1f}", fontsize=9, fontweight=weight, **look)
+        if pair:
+            axes.text(column, row + 0.27, f"{100 * pair[0]:.0f}–{100 * pair[1]:.0f}", fontsize=6.5, **look)
     axes.axvline(0.5, color="white", linewidth=4)
     axes.set_xticks(
         range(width),
@@ -252,7 +284,7 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
         rotation_mode="anchor",
     )
     axes.set_yticks(range(height), [_short(model) for model in models])
-    axes.set_xlabel("degradation of the validation images; each model's worst in bold")
+    axes.set_xlabel("degradation of the validation images; each model's worst in bold, intervals below")
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
     bar.set_label("accuracy")
     axes.set_title(f"Accuracy on degraded images (%)\n{title}")
@@ -261,7 +293,7 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
 
 def summary_picture(board: Leaderboard, counts: np.ndarray, title: str) -> Figure:
     """The leaderboard beside the champion's confusion matrix (counts int (C, C), rows actual): the README's picture."""
-    side = max(5.0, 2.2 + 0.5 * len(board.names), 1.5 + 0.34 * len(board.standings))
+    side = max(5.0, 2.2 + 0.5 * len(board.names), 1.5 + _row_height(board) * len(board.standings))
     figure = Figure(figsize=(6.4 + side + 1.0, side), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[6.4, side + 1.0])
     _draw_leaderboard(left, board)

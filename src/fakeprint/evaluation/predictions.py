@@ -35,6 +35,14 @@ class Predictions:
         return self.probabilities.argmax(axis=1)
 
     @property
+    def labelled(self) -> "Predictions":
+        """Those of images whose label is known."""
+        known = self.labels >= 0
+        if known.all():
+            return self
+        return Predictions(*(column[known] for column in vars(self).values()))
+
+    @property
     def correct(self) -> np.ndarray:
         """Whether the predicted class is the actual one, bool (N,)."""
         return self.predicted == self.labels

@@ -1,4 +1,4 @@
-"""How models fare on degraded images: figures a model and degradation, as files hold them."""
+"""How models fare on degraded images: figures per model and degradation, as files hold them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from fakeprint.errors import InputError
-from fakeprint.evaluation import metrics
+from fakeprint.evaluation.intervals import Interval
+from fakeprint.evaluation.predictions import Predictions
+from fakeprint.evaluation.scores import scored
 from fakeprint.files import read_json
 
 FIGURES = Path("metrics/robustness.json")
@@ -21,17 +23,29 @@ COLUMNS = ("accuracy", "macro_f1", "ece")
 
 @dataclass(frozen=True)
 class Worst:
-    """The degradation with a model's lowest accuracy (the first of equals), and that accuracy, in [0, 1]."""
+    """The degradation with a model's lowest accuracy (the first of equals), and that accuracy, in [0, 1].
+
+    interval: of that accuracy, where known; as the lowest of several, it is a little too low.
+    """
 
     cell: str
     accuracy: float
+    interval: Interval | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """cell, accuracy, and low and high where the interval is known."""
+        bounds = {"low": self.interval[0], "high": self.interval[1]} if self.interval else {}
+        return {"cell": self.cell, "accuracy": self.accuracy, **bounds}
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """figures[model][cell] holds accuracy, macro_f1 and ece, in [0, 1]; `clean` is each model's first cell."""
+    """Every model on every degradation; `clean` is each model's first cell.
 
-    figures: dict[str, dict[str, dict[str, float]]]
+    figures[model][cell] holds accuracy, macro_f1 and ece, in [0, 1], and under `intervals` a pair [low, high] of each.
+    """
+
+    figures: dict[str, dict[str, dict[str, Any]]]
     images: int
 
     @property
@@ -45,51 +59,72 @@ class Robustness:
         if not degraded:
             return None
         cell = min(degraded, key=degraded.__getitem__)
-        return Worst(cell, degraded[cell])
+        return Worst(cell, degraded[cell], self.interval(model, cell))
 
     def accuracies(self) -> np.ndarray:
         """Float (models, cells), in [0, 1]."""
         return np.array([[row[cell]["accuracy"] for cell in self.cells] for row in self.figures.values()])
+
+    def interval(self, model: str, cell: str, figure: str = "accuracy") -> Interval | None:
+        """The interval of one figure, None where it has none."""
+        pair = self.figures[model][cell].get("intervals", {}).get(figure)
+        return (pair[0], pair[1]) if pair else None
 
     def as_json(self) -> dict[str, Any]:
         """For `dvc metrics show`: nested dicts of numbers, each model's worst cell beside its others."""
         models: dict[str, Any] = {}
         for model, cells in self.figures.items():
             worst = self.worst(model)
-            models[model] = {**cells, **({"worst": vars(worst)} if worst else {})}
+            models[model] = {**cells, **({"worst": worst.as_json()} if worst else {})}
         return {"images": self.images, "models": models}
 
     def as_frame(self) -> pd.DataFrame:
-        """One row a model and cell: model, cell, accuracy, macro_f1, ece."""
-        rows = [
-            {"model": model, "cell": cell, **figures}
-            for model, cells in self.figures.items()
-            for cell, figures in cells.items()
-        ]
-        return pd.DataFrame(rows, columns=["model", "cell", *COLUMNS])
+        """One row per model and cell: model, cell, accuracy, accuracy_low, accuracy_high, macro_f1, …, ece, …."""
+        rows = []
+        for model, cells in self.figures.items():
+            for cell, figures in cells.items():
+                row: dict[str, Any] = {"model": model, "cell": cell}
+                for name in COLUMNS:
+                    low, high = self.interval(model, cell, name) or (np.nan, np.nan)
+                    row |= {name: figures[name], f"{name}_low": low, f"{name}_high": high}
+                rows.append(row)
+        bounds = [column for name in COLUMNS for column in (name, f"{name}_low", f"{name}_high")]
+        return pd.DataFrame(rows, columns=["model", "cell", *bounds])
 
 
-def figures_of(labels: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int) -> dict[str, float]:
-    """accuracy, macro_f1 and ece of one model on one set of images, as `metrics.figures` computes them.
-
-    labels: int (N,). probabilities: float (N, C). names: of the C classes. bins: of the calibration error.
-    """
-    report = metrics.class_report(labels, probabilities.argmax(axis=1), names)
-    error = metrics.expected_calibration_error(metrics.reliability(labels, probabilities, bins))
-    return {"accuracy": report.accuracy, "macro_f1": report.macro["f1"], "ece": error}
+def figures_of(predictions: Predictions, names: list[str], bins: int, confidence: float, seed: int) -> dict[str, Any]:
+    """accuracy, macro_f1 and ece of one model on one set of images, with intervals; arguments as of `scores.scored`."""
+    scores = scored(predictions, names, bins, confidence, seed, areas=False)
+    intervals = {name: list(scores.intervals[name]) for name in COLUMNS if name in scores.intervals}
+    return {**{name: scores.figures[name] for name in COLUMNS}, "intervals": intervals}
 
 
 def robustness(
-    said: Mapping[str, Mapping[str, np.ndarray]], labels: np.ndarray, names: list[str], bins: int
+    probabilities: Mapping[str, Mapping[str, np.ndarray]],
+    labels: np.ndarray,
+    groups: np.ndarray,
+    names: list[str],
+    bins: int,
+    confidence: float,
+    seed: int,
 ) -> Robustness:
-    """said[cell][model]: probabilities float (N, C) of the same images in the same order, `clean` first.
+    """Figures of every model on every degradation.
 
-    labels: int (N,). names: of the C classes. bins: of the calibration error.
+    probabilities[cell][model]: float (N, C), of the same images in the same order, `clean` first. labels: int (N,).
+    groups: int (N,), equal for images that are no independent evidence. names: of the C classes. bins: of the
+    calibration error. confidence: of the intervals. seed: params.seed, of the bootstrap.
     """
-    models = list(said[CLEAN])
+
+    def predictions(of_model: np.ndarray) -> Predictions:
+        ids, generators = np.arange(len(labels)), np.full(len(labels), None, dtype=object)
+        return Predictions(ids, labels, of_model, groups, generators)
+
     figures = {
-        model: {cell: figures_of(labels, answers[model], names, bins) for cell, answers in said.items()}
-        for model in models
+        model: {
+            cell: figures_of(predictions(of_models[model]), names, bins, confidence, seed)
+            for cell, of_models in probabilities.items()
+        }
+        for model in probabilities[CLEAN]
     }
     return Robustness(figures, len(labels))
 

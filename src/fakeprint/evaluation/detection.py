@@ -1,0 +1,362 @@
+"""Real against fake: the figures of a detector, from the probabilities of a classifier whose classes include real ones.
+
+The score of an image is the log-odds of its being fake; the probability of being fake is the sum over all classes that
+are not real. An image is taken for fake where its score is at least the threshold. Images of equal score move together:
+no figure depends on the order of the images, and a constant score has an AUC of 0.5.
+
+Every figure is computed for many weightings of the images at once, one column of weights for each resample of a
+bootstrap; a weighting of ones gives the figure itself. The real images are sorted once, and a generator's figures
+follow from where its images fall among them: the cost grows with the images, however many generators there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.metrics import roc_curve
+
+from fakeprint import seeds
+from fakeprint.evaluation.predictions import Predictions
+
+MOST = 1000.0  # largest log-odds, those of a probability of 1; smaller ones than ln(10^-308) do not occur
+RATES = {"tpr_at_1_percent_fpr": 0.01, "tpr_at_5_percent_fpr": 0.05}  # false positive rates held fixed
+FOLDS = 5  # of cross-fitting
+MOST_CURVES = 10  # generators with a curve of their own
+CROSS_FITTED = "balanced_accuracy_cross_fitted"
+AT_VALIDATION_THRESHOLD = "balanced_accuracy_at_validation_threshold"
+
+Figures = dict[str, Any]  # str → float64 (B,), or a dict of such
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The labelled images of one split as real or fake, and what one model says of them.
+
+    fake: bool (N,), at least one image of each kind. log_odds: float64 (N,), see `fake_log_odds`.
+    groups: int64 (N,), equal for images that are no independent evidence. generators: object (N,), the name of what
+    made each image, None where it has no name.
+    """
+
+    fake: np.ndarray
+    log_odds: np.ndarray
+    groups: np.ndarray
+    generators: np.ndarray
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the generators of the fake images, sorted."""
+        return sorted({name for name in self.generators[self.fake] if name is not None})
+
+    def against(self, generator: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of a generator's fake images, and of the real images that stand against them: int64 (F,), (R,).
+
+        These are the real images that carry the generator's name, as in sources that give every generator its own
+        (GenImage), and all of them where none does.
+        """
+        named = self.generators == generator
+        own = np.flatnonzero(named & ~self.fake)
+        return np.flatnonzero(named & self.fake), own if len(own) else np.flatnonzero(~self.fake)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Which images are taken for fake at a threshold that was chosen on validation images, and how to call the figure.
+
+    threshold: log-odds, chosen on all validation images. taken_for_fake: bool (N,). key: CROSS_FITTED where the images
+    are the validation images themselves, AT_VALIDATION_THRESHOLD for any others.
+    """
+
+    threshold: float
+    taken_for_fake: np.ndarray
+    key: str
+
+
+def detector_of(predictions: Predictions, real: Sequence[int], names: Sequence[str]) -> Detector | None:
+    """The labelled images as real or fake; None where the split has only real or only fake ones, or none.
+
+    Generators are those that the source names. Where it names none of a fake image, every fake class is a generator if
+    there are several; a single fake class stays without generators.
+
+    Args:
+        predictions: of one split; images without label are left out.
+        real: indices of the real classes.
+        names: of all C classes.
+    """
+    labelled = predictions.labels >= 0
+    labels, probabilities = predictions.labels[labelled], predictions.probabilities[labelled]
+    is_real = np.zeros(len(names), dtype=bool)
+    is_real[list(real)] = True
+    fake = ~is_real[labels]
+    if fake.all() or not fake.any():
+        return None
+    generators = predictions.generators[labelled]
+    if all(name is None for name in generators[fake]) and np.count_nonzero(~is_real) > 1:
+        generators = np.array([*names, None], dtype=object)[np.where(fake, labels, -1)]
+    return Detector(fake, fake_log_odds(probabilities, is_real), predictions.groups[labelled], generators)
+
+
+def fake_log_odds(probabilities: np.ndarray, is_real: np.ndarray) -> np.ndarray:
+    """ln(P(fake) / P(real)), each the sum over its classes, float64 (N,) in ±1,000.
+
+    Probabilities that a sure model rounds to 1 keep their order by how small the others are. Values that should be
+    equal may be off by rounding, so 9 decimals are kept.
+
+    probabilities: float64 (N, C). is_real: bool (C,).
+    """
+    sums = np.stack([probabilities[:, ~is_real].sum(axis=1), probabilities[:, is_real].sum(axis=1)])
+    fake, real = np.log(sums, out=np.full(sums.shape, -MOST), where=sums > 0)
+    return np.round(np.clip(fake - real, -MOST, MOST), 9)
+
+
+# --- thresholds
+
+
+def best_threshold(fake: np.ndarray, log_odds: np.ndarray) -> float:
+    """The log-odds at which balanced accuracy is largest, where several are that nearest to 0.
+
+    Halfway between the probabilities of two images, or between their log-odds where the probabilities are alike.
+
+    fake: bool (N,), both kinds. log_odds: float (N,).
+    """
+    fpr, tpr, at = roc_curve(fake, log_odds, drop_intermediate=False)
+    above, below = at[1:-1], at[2:]  # at[0] is infinite: it takes no image for fake
+    middle = logit((expit(above) + expit(below)) / 2)
+    between = np.where((below < middle) & (middle < above), middle, (below + above) / 2)
+    thresholds = np.append(between, -MOST)
+    gained = (tpr - fpr)[1:]
+    best = thresholds[gained >= gained.max() - 1e-12]
+    return float(best[np.abs(best).argmin()])
+
+
+def decisions_on_validation(detector: Detector, seed: int) -> Decisions | None:
+    """Decisions on the validation images, on which the threshold is chosen too.
+
+    Each fold is decided at the threshold of the largest balanced accuracy on the other folds: with the threshold chosen
+    on the same images, the figure would be too good. Folds keep groups together and the shares of real and fake images;
+    the seed draws them, the same for every model. None where all real or all fake images are one group.
+    """
+    fold = _folds(detector, seed)
+    taken_for_fake = np.zeros(len(detector.fake), dtype=bool)
+    for number in range(FOLDS):
+        held_out = fold == number
+        fake, log_odds = detector.fake[~held_out], detector.log_odds[~held_out]
+        if fake.all() or not fake.any():
+            return None
+        taken_for_fake[held_out] = detector.log_odds[held_out] >= best_threshold(fake, log_odds)
+    return Decisions(best_threshold(detector.fake, detector.log_odds), taken_for_fake, CROSS_FITTED)
+
+
+def _folds(detector: Detector, seed: int) -> np.ndarray:
+    """The fold of each image, int64 (N,): groups of real, of fake and of both kinds of images dealt out, large first.
+
+    scikit-learn's StratifiedGroupKFold weighs every fold for every group, too slow for many groups and models.
+    """
+    group, kind, size = kinds(detector)
+    drawn = seeds.generator(seed, "evaluate/detection/folds").permutation(len(size))
+    fold = np.empty(len(size), dtype=np.int64)
+    fold[np.lexsort((drawn, -size, kind))] = np.arange(len(size)) % FOLDS
+    return fold[group]
+
+
+def kinds(detector: Detector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The group of each image, int64 (N,) from 0 to G − 1, and of each group its kind and number of images, int64 (G,).
+
+    Kinds: 0 of real images, 1 of fake ones, 2 of both.
+    """
+    _, group, size = np.unique(detector.groups, return_inverse=True, return_counts=True)
+    fakes = np.bincount(group, weights=detector.fake)
+    return group, np.where(fakes == 0, 0, np.where(fakes == size, 1, 2)), size
+
+
+def decisions_at(detector: Detector, threshold: float) -> Decisions:
+    """Decisions on other images than those on which the threshold was chosen."""
+    return Decisions(threshold, detector.log_odds >= threshold, AT_VALIDATION_THRESHOLD)
+
+
+# --- figures
+
+
+def figures(detector: Detector, decisions: Decisions | None) -> dict[str, Any]:
+    """The figures of one split as `metrics/MODEL/evaluate.json` holds them under `detection`.
+
+    Those of `weighted_figures`, and the numbers of images behind them; `validation_threshold` is that of the
+    decisions as a probability and as log-odds. What cannot be computed is left out.
+    """
+    content = _first(weighted_figures(detector, decisions, np.ones((len(detector.fake), 1))))
+    for name, of_generator in content.get("generators", {}).items():
+        own, against = detector.against(name)
+        content["generators"][name] = {"fake_images": len(own), "real_images": len(against), **of_generator}
+    return {
+        "fake_images": int(np.count_nonzero(detector.fake)),
+        "real_images": int(np.count_nonzero(~detector.fake)),
+        **({"validation_threshold": _both_ways(decisions.threshold)} if decisions else {}),
+        **content,
+    }
+
+
+def _both_ways(log_odds: float) -> dict[str, float]:
+    return {"probability": float(expit(log_odds)), "log_odds": log_odds}
+
+
+def _first(figures: Figures) -> dict[str, Any]:
+    return {key: _first(values) if isinstance(values, dict) else float(values[0]) for key, values in figures.items()}
+
+
+def weighted_figures(detector: Detector, decisions: Decisions | None, weights: np.ndarray) -> Figures:
+    """Every figure under every weighting of the images; NaN where real or fake images have no weight in all.
+
+    auc: area under the ROC curve. average_precision: of fake images, as scikit-learn defines it; it depends on the
+    share of fake images, that of these images. balanced_accuracy, recall_of_real, recall_of_fake: at the threshold 0.5.
+    balanced_accuracy_…: at the threshold fixed on validation images. tpr_at_…, eer: see `_of_curve`. generators: of
+    each one's images against real ones, see `Detector.against`; recall and balanced accuracy at the threshold 0.5.
+    generator_mean: the means over generators, each counting as one.
+
+    weights: float64 (N, B), not negative, one column for each weighting.
+    """
+    fake, real = np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake)
+    scores, right = detector.log_odds, (detector.log_odds >= 0) == detector.fake
+    ranked = _Ranked.of(scores[real], weights[real])
+    figures: Figures = {
+        **_of_curve(scores[fake], weights[fake], ranked),
+        "recall_of_real": _share(right, real, weights),
+        "recall_of_fake": _share(right, fake, weights),
+    }
+    figures["balanced_accuracy"] = (figures["recall_of_real"] + figures["recall_of_fake"]) / 2
+    if decisions:
+        decided = decisions.taken_for_fake == detector.fake
+        figures[decisions.key] = (_share(decided, real, weights) + _share(decided, fake, weights)) / 2
+    generators = {}
+    for name in detector.names:
+        own, against = detector.against(name)
+        others = ranked if len(against) == len(real) else _Ranked.of(scores[against], weights[against])
+        recall = _share(right, own, weights)
+        balanced = (recall + _share(right, against, weights)) / 2
+        of_curve = _of_curve(scores[own], weights[own], others)
+        generators[name] = {"recall": recall, "balanced_accuracy": balanced, **of_curve}
+    if generators:
+        figures["generators"] = generators
+        keys = next(iter(generators.values()))
+        figures["generator_mean"] = {key: _mean([own[key] for own in generators.values()]) for key in keys}
+    return figures
+
+
+def weighted_area(detector: Detector, weights: np.ndarray) -> np.ndarray:
+    """The AUC of `weighted_figures` alone, float (B,)."""
+    fake, real = np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake)
+    scores, ranked = detector.log_odds, _Ranked.of(detector.log_odds[real], weights[real])
+    above = ranked.at(scores[fake], "right") + ranked.at(scores[fake], "left")
+    pairs = weights[fake].sum(axis=0) * ranked.above[0]
+    return 1 - _ratio(np.einsum("fb,fb->b", weights[fake], above) / 2, pairs)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Scores of real images, ascending float (R,), and the weight at or above each place, float (R + 1, B)."""
+
+    scores: np.ndarray
+    above: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, weights: np.ndarray) -> "_Ranked":
+        order = np.argsort(scores, kind="stable")
+        above = np.zeros((len(scores) + 1, weights.shape[1]))
+        np.cumsum(weights[order[::-1]], axis=0, out=above[-2::-1])
+        return cls(scores[order], above)
+
+    def at(self, thresholds: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+        """Weight of the real images at or above each threshold ("left"), or above it ("right"), float (T, B)."""
+        return self.above[np.searchsorted(self.scores, thresholds, side=side)]
+
+
+def _of_curve(scores: np.ndarray, weights: np.ndarray, real: _Ranked) -> dict[str, np.ndarray]:
+    """The figures of the ROC curve, each float (B,).
+
+    tpr_at_…: the largest true positive rate of all thresholds whose false positive rate is at most 1 or 5 %; none
+    between images of one score, so with fewer than 100 real images that at 1 % has no false positive at all. eer: where
+    false positive and false negative rate cross, on straight lines between neighbouring thresholds.
+
+    scores: float (F,), of fake images. weights: float (F, B).
+    """
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))
+    thresholds = scores[order][starts]
+    of_each = np.add.reduceat(weights[order], starts, axis=0)
+    found = np.cumsum(of_each, axis=0)
+    above, at_or_above = real.at(thresholds, "right"), real.at(thresholds, "left")
+    fakes, reals = found[-1], real.above[0]
+    present = (fakes > 0) & (reals > 0)
+    fakes, reals = np.where(present, fakes, 1.0), np.where(present, reals, 1.0)
+    precision = np.divide(found, found + at_or_above, out=np.zeros_like(found), where=found > 0)
+    figures = {
+        "auc": 1 - np.einsum("tb,tb->b", of_each, above + at_or_above) / (2 * fakes * reals),
+        "average_precision": np.einsum("tb,tb->b", of_each, precision) / fakes,
+        **{
+            key: np.einsum("tb,tb->b", of_each, at_or_above <= rate * reals + 1e-9) / fakes
+            for key, rate in RATES.items()
+        },
+        "eer": _equal_error_rate(above / reals, at_or_above / reals, 1 - found / fakes),
+    }
+    return {key: np.where(present, values, np.nan) for key, values in figures.items()}
+
+
+def _equal_error_rate(above: np.ndarray, at_or_above: np.ndarray, missed: np.ndarray) -> np.ndarray:
+    """Where FPR = FNR, float (B,), on the ROC curve through the corners just before and at each fake score.
+
+    above, at_or_above: FPR without and with the real images of that score. missed: FNR with its fake ones. Each (T, B).
+    """
+    shape = (2 * len(missed) + 1, missed.shape[1])
+    fpr, fnr = np.ones(shape), np.ones(shape)
+    fpr[0:-1:2], fpr[1:-1:2] = above, at_or_above
+    fnr[1:-1:2], fnr[2::2] = missed, missed
+    after = np.maximum((fpr >= fnr).argmax(axis=0), 1)[None]
+    (low_fpr, high_fpr), (low_fnr, high_fnr) = (
+        [np.take_along_axis(rates, place, axis=0)[0] for place in (after - 1, after)] for rates in (fpr, fnr)
+    )
+    below, beyond = low_fnr - low_fpr, high_fpr - high_fnr
+    part = below / np.maximum(below + beyond, np.finfo(float).tiny)  # both are 0 where all stays at (1, 1)
+    return np.asarray(low_fpr + part * (high_fpr - low_fpr))
+
+
+def _share(right: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of the weight of these rows, float (B,), that lies on images decided rightly; NaN where they have none."""
+    chosen = weights[rows]
+    return _ratio(right[rows].astype(np.float64) @ chosen, chosen.sum(axis=0))
+
+
+def _mean(rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean over generators, float (B,), of those that have weight."""
+    stacked = np.stack(list(rows))
+    known = ~np.isnan(stacked)
+    return _ratio(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+# --- curves
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A ROC curve: fpr, tpr float (T,) from (0, 0) to (1, 1); whose; on how many real and fake images."""
+
+    name: str
+    fpr: np.ndarray
+    tpr: np.ndarray
+    real: int
+    fake: int
+
+
+def curves(detector: Detector, name: str, most: int = MOST_CURVES) -> list[Curve]:
+    """The curve of all images, called `name`, then one of each generator if there are two to `most` of them."""
+    generators = detector.names if 1 < len(detector.names) <= most else []
+    rows = [(name, np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake))]
+    drawn = []
+    for label, own, against in [*rows, *((each, *detector.against(each)) for each in generators)]:
+        these = np.concatenate([own, against])
+        fpr, tpr, _ = roc_curve(detector.fake[these], detector.log_odds[these])
+        drawn.append(Curve(label, fpr, tpr, len(against), len(own)))
+    return drawn
