@@ -138,7 +138,7 @@ def standard_errors(
     """Standard deviation over resamples of each figure of `Totals.figures` and, with areas, of roc_auc.
 
     labels: int (N,). probabilities: float (N, C). groups: int (N,), from 0 to G − 1, G ≥ 2. bins: of the calibration
-    error. Memory: about 100 MB beside the arguments, however many images there are.
+    error. Memory: some 200 MB, and a few times what the arguments take.
     """
     totals = totals_of(labels, probabilities, groups, bins)
     classes = range(probabilities.shape[1]) if areas else ()
