@@ -10,10 +10,11 @@ import pandas as pd
 
 from fakeprint import parallel, params, seeds
 from fakeprint.data import report, validation
-from fakeprint.data.checks import duplicates_table
+from fakeprint.data.duplicates import duplicates_table
 from fakeprint.data.leaks import leak_line
 from fakeprint.data.manifest import FORM, save_manifest
 from fakeprint.data.scan import each_file, thumbnail
+from fakeprint.data.shortcuts import audit_lines
 from fakeprint.data.sources import Source, class_names, open_source
 from fakeprint.data.submission_form import submission_form
 from fakeprint.errors import InputError, one_line_errors
@@ -40,8 +41,10 @@ def main() -> None:
     write_report(found, source, settings)
     if limits.on_leak == "stop" and len(found.leaked):
         raise InputError(leak_line(found.leaked, limits.on_leak))
-    if limits.on_shortcut == "stop" and validation.shortcut_found(found.audit, limits):
-        raise InputError(validation.shortcut_line(found.audit, limits))
+    audited = audit_lines(found.shortcut, found.trace, limits)
+    for action, line in audited:
+        if action == "stop":
+            raise InputError(line)
     write_json(METRICS, validation.figures(found, limits, checked.listed))
     save_manifest(found.manifest)
     with written(FORM) as partial:
@@ -49,6 +52,9 @@ def main() -> None:
         write_table(submission_form(source.container, data.image_column, data.label_column, list(tests)), partial)
     for line in validation.warnings(found, limits):
         print(f"warning: {line}", file=sys.stderr)
+    for action, line in audited:
+        if action == "tell":
+            print(f"note: {line}", file=sys.stderr)
 
 
 def write_report(found: validation.Validation, source: Source, settings: params.Params) -> None:
@@ -60,6 +66,7 @@ def write_report(found: validation.Validation, source: Source, settings: params.
         report.save(report.samples(pictures, names, title), folder / "samples.png")
         report.save(report.channels(found, names, title), folder / "channels.png")
         report.save(report.sizes(found, names, title), folder / "sizes.png")
+        report.save(report.audits(found, settings.validate_.max_shortcut_excess, title), folder / "audits.png")
         write_table(found.set_aside, folder / "set_aside.csv")
         write_table(duplicates_table(found.pairs, found.compared), folder / "duplicates.csv")
         write_table(found.leaked, folder / "leaks.csv")

@@ -41,6 +41,10 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"classifiers__knn__ks": [1]}, "classifiers.knn.ks is not a parameter; did you mean 'k'?"),
         ({"features__hsv_join": {"bins": 8}}, "features.hsv_join is not a parameter; did you mean 'hsv_joint'?"),
         ({"validate__on_leak": "remove"}, "validate.on_leak: input should be 'warn', 'stop' or 'drop', not 'remove'"),
+        (
+            {"validate__max_shortcut_accuracy": 0.4},
+            "validate.max_shortcut_accuracy is not a parameter; did you mean 'max_shortcut_excess'?",
+        ),
         ({"validate__on_shortcuts": "warn"}, "validate.on_shortcuts is not a parameter; did you mean 'on_shortcut'?"),
         ({"data__group_column": "label"}, "data: group_column and label_column are both label: a class would be one"),
         ({"data__layout": "folders", "data__generator_column": "model"}, "data: generator_column has no effect with"),

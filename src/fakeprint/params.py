@@ -72,8 +72,9 @@ class Data(Block):
 class Validate(Block):
     max_bad_fraction: Fraction
     near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
-    max_shortcut_accuracy: Fraction
+    max_shortcut_excess: Fraction
     on_shortcut: Literal["warn", "stop"]
+    on_trace: Literal["tell", "warn", "stop"] = "tell"
     on_leak: Literal["warn", "stop", "drop"] = "warn"
     sample_images: Count
 

@@ -93,7 +93,7 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
     ]
     pair = pd.read_csv(here / "reports/validate/duplicates.csv").iloc[0]
     assert (pair["kind"], pair["first_image_id"], pair["second_image_id"]) == ("exact", "train00", "validation00")
-    for picture in ("class_counts", "samples", "channels", "sizes"):
+    for picture in ("class_counts", "samples", "channels", "sizes", "audits"):
         assert Image.open(here / f"reports/validate/{picture}.png").size > (300, 200)
 
     manifest = pd.read_parquet(here / "data/manifest.parquet")
@@ -276,10 +276,12 @@ def test_a_planted_shortcut(
     for number in range(80):
         save(tmp_path / "source" / f"c{number % 2}" / f"{number}{('.bmp', '.tif')[number % 2]}", number, 16)
     done = run("validate", path=tmp_path / "source", data={"layout": "folders"}, validate={"on_shortcut": on_shortcut})
-    line = done.stderr.splitlines()[-1]
     assert done.returncode == (on_shortcut == "stop")
-    assert line.startswith("error: " if on_shortcut == "stop" else "warning: ")
-    assert "container facts alone tell the class with an accuracy of 1.000 (chance 0.500" in line
+    assert done.stderr.splitlines()[-1] == (
+        f"{'error' if on_shortcut == 'stop' else 'warning'}: container facts alone tell the class with an accuracy of "
+        "1.000 (chance 0.500; that is 1.00 of the way to 1, above validate.max_shortcut_excess 0.25), most of all "
+        "format (1.000); write all images alike before training on them"
+    )
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
 
 
@@ -374,6 +376,41 @@ def test_groups_and_generators_reach_the_arrays(
     done = run("prepare", path=root, data=columns, prepare={"fold": 0, "folds": 5})
     assert done.returncode == 1
     assert "prepare.folds: 5 folds of train, but class b has fewer groups than that (1;" in done.stderr
+
+
+@pytest.mark.parametrize("on_trace", ["tell", "warn", "stop"])
+def test_jpegs_saved_again_as_png_are_told_by_their_pixels(
+    tmp_path: Path, draw: Callable[..., np.ndarray], run: Callable[..., Any], on_trace: str
+) -> None:
+    for number in range(80):
+        path = tmp_path / "source" / f"c{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(draw(number, 48))
+        if number % 2:
+            picture.save(tmp_path / "once.jpg", quality=75)
+            picture = Image.open(tmp_path / "once.jpg").convert("RGB")
+        picture.save(path, compress_level=0)  # so that file lengths do not tell
+    limits = {"on_shortcut": "stop", "on_trace": on_trace}
+    done = run("validate", path=tmp_path / "source", data={"layout": "folders"}, validate=limits)
+    assert done.returncode == (on_trace == "stop")
+    line = done.stderr.splitlines()[-1]
+    kind = {"tell": "note", "warn": "warning", "stop": "error"}[on_trace]
+    assert line.startswith(f"{kind}: traces of compression and scaling in the pixels tell the class with an accuracy ")
+    assert line.endswith("; they may be the generators' own, or of how each class was saved and scaled")
+    if on_trace != "stop":
+        figures = json.loads((tmp_path / "workspace/metrics/validate.json").read_text())
+        assert figures["shortcut"] == {
+            "accuracy": 0.5,
+            "chance": 0.5,
+            "excess": 0.0,
+            "p_value": 1.0,
+            "found": False,
+            "by_fact": {},
+        }
+        assert figures["traces"]["found"]
+        assert figures["traces"]["p_value"] == 0.005
+        assert set(figures["traces"]["by_fact"]) == {"block_grid", "compression", "interpolation"}
+        assert figures["duplicates"]["search_complete"]
 
 
 def test_a_fold_of_train_stands_in_for_validation(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:

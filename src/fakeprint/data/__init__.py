@@ -1,1 +1,1 @@
-"""Sources, the manifest, checks, arrays and the demo's generators."""
+"""Sources, the manifest, duplicates, audits, arrays and the demo's generators."""

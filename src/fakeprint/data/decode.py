@@ -22,6 +22,14 @@ EXTENSIONS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
 )
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+SUBSAMPLINGS = {
+    "1x1": "grey",
+    "1x1 1x1 1x1": "4:4:4",
+    "2x1 1x1 1x1": "4:2:2",
+    "2x2 1x1 1x1": "4:2:0",
+    "1x2 1x1 1x1": "4:4:0",
+    "4x1 1x1 1x1": "4:1:1",
+}
 
 
 class Unreadable(ValueError):
@@ -40,6 +48,7 @@ class Facts:
     mode: Pillow's name of the stored pixel form (RGB, L, P, RGBA, I;16, CMYK, …).
     quantisation: sums of the first and second JPEG quantisation table, 0 where there is none.
     metadata: sorted names of what else the container holds (exif, icc_profile, dpi, text keys, …).
+    chroma: of a JPEG, how its colours are subsampled (4:4:4, 4:2:0, …; other layers as HxV of each); '' elsewhere.
     """
 
     format: str
@@ -49,6 +58,7 @@ class Facts:
     mode: str
     quantisation: tuple[int, int]
     metadata: tuple[str, ...]
+    chroma: str
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,15 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
         mode=mode,
         quantisation=(*sums, *[0] * (2 - len(sums))),
         metadata=metadata,
+        chroma=_chroma(image),
     )
     return Decoded(rgb, facts)
+
+
+def _chroma(image: Image.Image) -> str:
+    """From the layers that Pillow notes of a JPEG: component, horizontal and vertical sampling factor, table."""
+    factors = [f"{layer[1]}x{layer[2]}" for layer in getattr(image, "layer", None) or ()]
+    return SUBSAMPLINGS.get(" ".join(factors), " ".join(factors))
 
 
 def _opened(content: bytes) -> Image.Image:

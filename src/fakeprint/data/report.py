@@ -1,4 +1,4 @@
-"""The pictures of `validate`: class counts a split, sample images a class, channel means, sizes and file lengths."""
+"""The pictures of `validate`: class counts, sample images, channel means, sizes, file lengths and audits."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,6 +119,27 @@ def sizes(found: Validation, names: list[str], title: str) -> Figure:
     right.grid(axis="x", alpha=0.3)
     figure.suptitle(f"Sizes of images and files\n{title}", y=1.04)
     figure.subplots_adjust(wspace=0.35)
+    return figure
+
+
+def audits(found: Validation, max_excess: float, title: str) -> Figure:
+    """How well each container fact, and each trace in the pixels, tells the class; chance, and what params allow."""
+    both = {"container facts": found.shortcut, "traces in the pixels": found.trace}
+    rows = max(3, *(len(audit.by_fact) for audit in both.values()))
+    figure = Figure(figsize=(11, 0.3 * rows + 1.9))
+    for axes, (what, audit) in zip(figure.subplots(1, 2, sharex=True), both.items(), strict=True):
+        names = [f"{name.replace('_', ' ')}  {value:.3f}" for name, value in audit.by_fact.items()]
+        axes.barh(np.arange(len(names)), list(audit.by_fact.values()), color="#3465a4", height=0.6)
+        axes.axvline(audit.chance, color="#777777", linewidth=1, label="chance")
+        allowed = audit.chance + max_excess * (1 - audit.chance)
+        axes.axvline(allowed, color="#c8382e", linewidth=1, linestyle="--", label="max_shortcut_excess")
+        axes.set_yticks(np.arange(len(names)), names)
+        axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xlabel="balanced accuracy from this alone, cross-validated")
+        verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "all images alike"
+        axes.set_title(f"{what}: {verdict}", fontsize=10)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, frameon=False)
+    figure.suptitle(f"Can the class be told without the picture?\n{title}")
+    figure.subplots_adjust(wspace=0.5, top=0.72 if rows < 6 else 0.78, bottom=0.3)
     return figure
 
 

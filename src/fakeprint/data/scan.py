@@ -1,4 +1,4 @@
-"""Every file of a source decoded once, in parallel: container facts, pixel hash, perceptual hash, channel sums.
+"""Every file of a source decoded once, in parallel: container facts, pixel hash, perceptual hash, traces, channel sums.
 
 This module is what worker processes import, so it imports little.
 """
@@ -16,10 +16,14 @@ from PIL import Image
 from fakeprint.data.containers import Container
 from fakeprint.data.containers.members import Batch
 from fakeprint.data.decode import Facts, Unreadable, decode, longest_file
+from fakeprint.data.traces import traces
 from fakeprint.parallel import in_order
 from fakeprint.progress import track
 
 THUMBNAIL = 16  # pixels a side of the pictures that near duplicates are compared by
+TRACED = (
+    5_000  # images whose traces are measured, about; the audit needs no more, and it costs half as much as decoding
+)
 SERIAL = 1500  # files below which starting processes costs more than they save
 BATCH = 64
 
@@ -31,33 +35,44 @@ class Scan:
     """What is kept of one image.
 
     pixels: 16-byte digest of size and RGB values. phash: 64-bit perceptual hash, as 8 bytes.
-    thumbnail: uint8 (16, 16, 3) RGB. sums: int64 (2, 3): sum and sum of squares of each channel's values.
+    thumbnail: uint8 (16, 16, 3) RGB. traces: float32, as `fakeprint.data.traces` measures them; None if not measured.
+    sums: int64 (2, 3): sum and sum of squares of each channel's values.
     """
 
     facts: Facts
     pixels: bytes
     phash: bytes
     thumbnail: np.ndarray
+    traces: np.ndarray | None
     sums: np.ndarray
 
 
 def scan(container: Container, names: list[str], max_pixels: int, workers: int | None) -> list[Scan | str]:
     """Decode files; a file that cannot be one is its reason instead. The order is that of `names`."""
-    return each_file(container, names, max_pixels, partial(scan_image, max_pixels=max_pixels), workers, "validate")
+    traced = min(1.0, TRACED / max(1, len(names)))
+    use = partial(scan_image, max_pixels=max_pixels, traced=traced)
+    return each_file(container, names, max_pixels, use, workers, "validate")
 
 
-def scan_image(content: bytes, row: int, max_pixels: int) -> Scan:
-    """Decode one file; its row makes no difference. Raises Unreadable."""
+def scan_image(content: bytes, row: int, max_pixels: int, traced: float = 1.0) -> Scan:
+    """Decode one file; its row makes no difference. Raises Unreadable.
+
+    traced: share of images whose traces are measured, 0–1. Which ones is drawn by the pixels' digest, so that it
+    depends on no other image.
+    """
     decoded = decode(content, max_pixels)
     picture = Image.fromarray(decoded.rgb)
+    grey = picture.convert("L")
     counts = np.array(picture.histogram(), dtype=np.int64).reshape(3, 256)
     values = np.arange(256, dtype=np.int64)
     size = np.array(decoded.rgb.shape, dtype=np.int64).tobytes()
+    digest = hashlib.blake2b(decoded.rgb.tobytes(), digest_size=16, key=size).digest()
     return Scan(
         facts=decoded.facts,
-        pixels=hashlib.blake2b(decoded.rgb.tobytes(), digest_size=16, key=size).digest(),
-        phash=perceptual_hash(picture),
+        pixels=digest,
+        phash=perceptual_hash(grey),
         thumbnail=np.asarray(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)),
+        traces=traces(np.asarray(grey)) if int.from_bytes(digest[:4]) < traced * 2**32 else None,
         sums=np.stack([counts @ values, counts @ values**2]),
     )
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakeprint.data import checks
-from fakeprint.data.decode import Facts
+from fakeprint.data.duplicates import Pairs, duplicate_figures, find_duplicates, grouped
 from fakeprint.data.leaks import leak_figures, leak_line, leaks
 from fakeprint.data.manifest import COLUMNS
 from fakeprint.data.scan import Scan, scan
+from fakeprint.data.shortcuts import Audit, audit, audit_lines, container_facts
 from fakeprint.data.sources import NotTaken, Source, classes_of
 from fakeprint.data.splits import far_from_requested, joined, reached_fractions, requested_splits, sampled, split_off
+from fakeprint.data.traces import columns_by_fact
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, Validate
 
@@ -23,7 +24,8 @@ class Validation:
 
     manifest: `COLUMNS`, one row per usable image that was not dropped. compared: the same and what was dropped as a
     leak, which `pairs` count. leaked: the leaks (`fakeprint.data.leaks`), their index into `compared`. set_aside: path,
-    image_id, split, reason. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
+    image_id, split, reason. shortcut, trace: how well container facts, and traces of compression and scaling, tell the
+    class. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
     requested: fraction of train by split, of the splits that the source did not have. reached: the same by class.
     not_taken: the source's files that stand in no split.
     """
@@ -32,8 +34,9 @@ class Validation:
     compared: pd.DataFrame
     leaked: pd.DataFrame
     set_aside: pd.DataFrame
-    pairs: checks.Pairs
-    audit: checks.Audit
+    pairs: Pairs
+    shortcut: Audit
+    trace: Audit
     sums: np.ndarray
     requested: dict[str, float]
     reached: dict[str, dict[str, float]]
@@ -98,13 +101,13 @@ def require_few_bad(checked: Checked, most: float) -> None:
 
 
 def build(checked: Checked, source: Source, data: Data, settings: Validate, seed: int) -> Validation:
-    """Find duplicates and leaks, split off what the source lacks, audit the container facts.
+    """Find duplicates and leaks, split off what the source lacks, audit container facts and traces.
 
     Raises:
         InputError: dropped leaks leave a class without train images, or no validation split can be made.
     """
     scans = checked.scans
-    pairs = checks.duplicates(
+    pairs = find_duplicates(
         np.array([found.pixels for found in scans], dtype="V16"),
         np.frombuffer(b"".join(found.phash for found in scans), dtype=np.uint8).reshape(-1, 8),
         np.stack([found.thumbnail for found in scans]),
@@ -114,7 +117,7 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     for column in ("width", "height", "mode", "format", "bytes"):
         rows[column] = [getattr(found.facts, column) for found in scans]
     rows["pixels"] = [found.pixels.hex() for found in scans]
-    rows["group"] = joined(checks.grouped(pairs, len(rows)), rows["group_name"])
+    rows["group"] = joined(grouped(pairs, len(rows)), rows["group_name"])
     leaked = leaks(rows, data.group_column)
     kept = ~rows.index.isin(leaked.index) if settings.on_leak == "drop" else np.ones(len(rows), dtype=bool)
     manifest = rows[kept].reset_index(drop=True)
@@ -122,14 +125,18 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     requested = requested_splits(source.splits, data)
     manifest["split"] = split_off(manifest, manifest["group"].to_numpy(), requested, seed)
     rows.loc[kept, "split"] = manifest["split"].to_numpy()
+    kept_scans = [scans[row] for row in np.flatnonzero(kept)]
+    traced = np.array([found.traces is not None for found in kept_scans])
+    traces = columns_by_fact(np.stack([found.traces for found in kept_scans if found.traces is not None]))
     return Validation(
         manifest=manifest[COLUMNS],
         compared=rows[COLUMNS],
         leaked=leaked,
         set_aside=checked.set_aside,
         pairs=pairs,
-        audit=_audit(manifest, [scans[row].facts for row in np.flatnonzero(kept)], seed),
-        sums=np.stack([found.sums for found in scans])[kept],
+        shortcut=_audited(manifest, container_facts([found.facts for found in kept_scans]), seed, "shortcut"),
+        trace=_audited(manifest[traced], traces, seed, "trace"),
+        sums=np.stack([found.sums for found in kept_scans]),
         requested=requested,
         reached=reached_fractions(manifest, requested),
         not_taken=source.not_taken,
@@ -146,9 +153,11 @@ def _require_train_images(manifest: pd.DataFrame, classes: list[str]) -> None:
         )
 
 
-def _audit(rows: pd.DataFrame, facts: list[Facts], seed: int) -> checks.Audit:
-    known = np.flatnonzero(rows["label"].notna())
-    return checks.shortcut_audit([facts[row] for row in known], rows["label"].to_numpy(dtype=object)[known], seed)
+def _audited(rows: pd.DataFrame, facts: dict[str, np.ndarray], seed: int, purpose: str) -> Audit:
+    known = rows["label"].notna().to_numpy()
+    of_known = {name: columns[known] for name, columns in facts.items()}
+    labels, groups = (rows.loc[known, column].to_numpy() for column in ("label", "group"))
+    return audit(of_known, labels, groups, seed, purpose)
 
 
 def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:
@@ -183,7 +192,10 @@ def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any
             "images_in_no_table": found.not_taken.unlisted,
             "other_files": found.not_taken.other,
         },
-        "duplicates": checks.duplicate_figures(found.pairs, found.compared),
+        "duplicates": {
+            **duplicate_figures(found.pairs, found.compared),
+            "search_complete": found.pairs.complete,
+        },
         "leaks": leak_figures(found.leaked, dropped=settings.on_leak == "drop"),
         "split_off": {
             split: {
@@ -192,11 +204,8 @@ def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any
             }
             for split, fraction in found.requested.items()
         },
-        "shortcut": {
-            "accuracy": round(found.audit.accuracy, 6),
-            "chance": round(found.audit.chance, 6),
-            "by_fact": {name: round(value, 6) for name, value in found.audit.by_fact.items()},
-        },
+        "shortcut": found.shortcut.figures(settings.max_shortcut_excess),
+        "traces": found.trace.figures(settings.max_shortcut_excess),
         "train_channels": channel_figures(found, np.flatnonzero(manifest["split"] == "train")),
     }
 
@@ -210,13 +219,14 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
     lines += not_taken_lines(found.not_taken)
     if len(found.leaked):
         lines.append(leak_line(found.leaked, settings.on_leak))
-    counted = checks.duplicate_figures(found.pairs, found.compared)
+    counted = duplicate_figures(found.pairs, found.compared)
     for kind in ("exact", "near"):
         if count := counted[f"{kind}_pairs_of_two_labels"]:
             lines.append(f"{count} pair(s) of {kind} duplicates with two labels, see reports/validate/duplicates.csv")
-    if shortcut_found(found.audit, settings):
-        lines.append(shortcut_line(found.audit, settings))
-    return lines
+    if not found.pairs.complete:
+        lines.append("more pictures share a hash than the search for near duplicates compares: some may be missing")
+    audited = audit_lines(found.shortcut, found.trace, settings)
+    return lines + [line for action, line in audited if action == "warn"]
 
 
 def not_taken_lines(not_taken: NotTaken) -> list[str]:
@@ -253,18 +263,3 @@ def split_off_lines(found: Validation) -> list[str]:
                 f"because groups stay whole: {first_few(off)}; all are in metrics/validate.json"
             )
     return lines
-
-
-def shortcut_found(audit: checks.Audit, settings: Validate) -> bool:
-    """Does the container tell the class better than params allow, and better than luck would?"""
-    return audit.accuracy > settings.max_shortcut_accuracy and audit.significant
-
-
-def shortcut_line(audit: checks.Audit, settings: Validate) -> str:
-    """One line on what tells the class, for a warning or for the error that stops the run."""
-    strongest = next(iter(audit.by_fact))
-    return (
-        f"container facts alone tell the class with an accuracy of {audit.accuracy:.3f} (chance {audit.chance:.3f}, "
-        f"validate.max_shortcut_accuracy {settings.max_shortcut_accuracy:g}), most of all {strongest} "
-        f"({audit.by_fact[strongest]:.3f}); write all images alike before training on them"
-    )
