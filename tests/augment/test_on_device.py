@@ -186,6 +186,19 @@ def test_autocast_does_not_reach_it() -> None:
     np.testing.assert_array_equal(done, there(PICTURES, plans))
 
 
+@pytest.mark.parametrize("name", ["jpeg", "blur"])
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_products_that_are_rounded_are_refused(name: str, precision: str) -> None:
+    plans = drawn(name, CASES[name][0])
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with pytest.raises(RuntimeError, match=r"full float32 products, .* in (tf32|bf16): call torch\.set_float32"):
+            there(PICTURES, plans)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert there(PICTURES, plans).shape == PICTURES.shape
+
+
 class Recorded(TorchDispatchMode):
     """Remembers which operations ran."""
 

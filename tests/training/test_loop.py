@@ -67,6 +67,13 @@ def test_learns(tmp_path: Path, bf16: bool) -> None:
     assert all(tensor.dtype != torch.bfloat16 for tensor in weights(run).values())
 
 
+def test_float32_is_float32_in_training(tmp_path: Path) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    trained(tmp_path, settings(epochs=1))
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     runs = [trained(tmp_path / str(place), settings(), seed)[0] for place, seed in enumerate((7, 7, 8))]
     assert same(weights(runs[0]), weights(runs[1]))

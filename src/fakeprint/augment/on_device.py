@@ -373,9 +373,24 @@ def _quantised(blocks: Tensor, steps: Tensor) -> Tensor:
 
 def _exactly(product: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """The product of a matrix and values, int32, up to 2¹⁶: their bytes apart, so that float32 holds every sum."""
+    _require_full_products(values.device)
     with torch.autocast(values.device.type, enabled=False):
         high, low = product((values >> 8).float()), product((values & 0xFF).float())
     return (high.int() << 8) + low.int()
+
+
+def _require_full_products(device: torch.device) -> None:
+    """Raises RuntimeError where torch was told to round what float32 matrices multiply, to 8 or 11 bits."""
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    try:
+        precision = backend.matmul.fp32_precision
+    except AttributeError:  # torch before 2.9
+        precision = torch.get_float32_matmul_precision()
+    if precision not in ("none", "ieee", "highest"):
+        raise RuntimeError(
+            f"augmentation on {device.type} needs full float32 products, and torch computes them in {precision}: "
+            'call torch.set_float32_matmul_precision("highest")'
+        )
 
 
 def _descaled(values: Tensor, bits: int) -> Tensor:
@@ -402,6 +417,7 @@ def _kernels(values: Values, height: int, width: int) -> np.ndarray:
 
 def _blur(images: Tensor, numbers: Tensor) -> Tensor:
     """One product of matrices a direction; all sums are of integers below 2²⁴, exact in float32."""
+    _require_full_products(images.device)
     count, height, width, _ = images.shape
     kernels = numbers.float()
     with torch.autocast(images.device.type, enabled=False):

@@ -215,6 +215,7 @@ def train(
     stops being a number, or the device lacks memory or what `deterministic` needs.
     """
     name = run.settings.name
+    device.full_float32()
     for phase in run.phases:
         _check(phase, len(images))
     if not len(validation):
