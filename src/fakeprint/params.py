@@ -237,6 +237,7 @@ class Logistic(Classifier):
 class LinearSVM(Classifier):
     method: Literal["svm_linear"]
     C: Annotated[float, Field(gt=0)]
+    loss: Literal["squared_hinge", "hinge"] = "squared_hinge"
 
 
 class RBFSVM(Classifier):
@@ -301,8 +302,16 @@ class Network(Block):
     train: dict[str, Any] = {}
 
 
+Framework = Literal["torch", "keras"]
+
+
 class HistCNN(Network):
     bins: Annotated[int, Field(ge=2, le=64)] = 16
+    framework: Framework = "torch"
+
+
+class FourCNN(Network):
+    framework: Framework = "keras"
 
 
 class ThreeCNN(Network):
@@ -383,7 +392,7 @@ class Models(Block):
     hist_cnn: HistCNN | None = None
     three_cnn: ThreeCNN | None = None
     trace_net: TraceNet | None = None
-    four_cnn: Network | None = None
+    four_cnn: FourCNN | None = None
     skip_cnn: SkipCNN | None = None
     attention_cnn: Network | None = None
     two_cnn: TwoCNN | None = None
@@ -409,6 +418,8 @@ class Train(Block):
     weight_decay: Annotated[float, Field(ge=0)]
     decay_norms: bool = True
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool = True
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
     clip: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"]
     warmup: Annotated[float, Field(ge=0)] = 0.0
@@ -419,7 +430,7 @@ class Train(Block):
     min_lr: Annotated[float, Field(ge=0)] = 0.0
     early_stopping: Annotated[int, Field(ge=0)]
     keep: Literal["best", "last"] = "best"
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    loss: Literal["cross_entropy", "focal", "hinge"] = "cross_entropy"
     gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     class_weights: Literal["none", "balanced"] | dict[str | int, Annotated[float, Field(ge=0)]] = "none"
@@ -447,6 +458,10 @@ class Train(Block):
             raise ValueError(f"warmup takes {self.warmup:g} epochs of {self.epochs}; lower it")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr, {self.min_lr:g}, is above lr, {self.lr:g}")
+        if self.loss == "hinge" and self.label_smoothing:
+            raise ValueError(
+                "label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0"
+            )
         if self.swa and self.ema:
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:

@@ -94,7 +94,7 @@ def reproducible(execution: Execution, asked: bool) -> None:
 def full_float32() -> None:
     """Have float32 mean float32: no TF32 in a GPU's convolutions, where torch has it on, nor in products of matrices.
 
-    TF32 keeps 10 bits behind the first. What may be coarser runs in bfloat16 anyway; what runs in float32 is to be exact.
+    TF32 keeps 11 bits. What may be coarse runs in bfloat16; what runs in float32 is to be exact.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")

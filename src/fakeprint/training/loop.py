@@ -67,7 +67,7 @@ class Run:
         """A phase starts: with a fresh optimiser, from the weights that the network has."""
         self.phase, self.earlier = phase, len(self.history)
         self.settings = self.phases[phase]
-        self.optimiser = optimiser(self.settings.train, self.network.parameters())
+        self.optimiser = optimiser(self.settings.train, self.network)
         ema = self.settings.train.ema
         self.average = MovingAverage(self.network, ema) if ema else None
         self.mean: State = {}

@@ -126,6 +126,21 @@ def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequ
     )
 
 
+def as_in_keras(network: nn.Module) -> None:
+    """Set what Keras sets otherwise than torch where a publication says nothing (https://keras.io/api/layers).
+
+    Batch norm's ε is 1e-3 and its momentum 0.99, 0.01 as torch counts it; weights of convolutions and dense layers are
+    drawn Glorot-uniform (Glorot and Bengio 2010), biases 0.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eps, layer.momentum = 1e-3, 0.01
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def features_of(body: nn.Module, design: Design) -> int:
     """Numbers an image that `body` gives, counted by sending one image through it; InputError where that fails."""
     training = body.training
