@@ -2,7 +2,7 @@
 
 At width 1 and five classes it has 524,485 parameters as Keras counts them, with the 960 running means and variances
 of batch normalisation; 523,525 are trained. Sides of its maps on 224×224 images: 222, 111, 109, 54, 52, 26, 24, 12.
-First weights and batch norm are Keras's by default, since the publication says nothing of them and its counts are Keras's.
+First weights and batch norm are Keras's by default: the publication says nothing of them, and its counts are Keras's.
 """
 
 from typing import Literal
