@@ -56,7 +56,7 @@ class Data(Block):
     real_classes: list[str | int] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    per_class: Count | None = None
+    per_class: Count | dict[Literal["train", "validation", "test"], Count] | None = None
     max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
 
     @model_validator(mode="after")
@@ -170,9 +170,15 @@ class Transforms(Block):
     erasing: Erasing = Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random")
 
 
+Interpolation = Literal["bicubic", "bilinear", "nearest"]
+Fill = Literal["reflect", "edge", "black"]
+
+
 class Augment(Block):
     copies: Annotated[int, Field(ge=0, le=20)]
     one_degradation: bool = True
+    interpolation: Interpolation = "bicubic"
+    fill: Fill = "reflect"
     transforms: Transforms
 
 
@@ -450,6 +456,8 @@ class Train(Block):
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     augmented: bool
     one_degradation: bool = True
+    interpolation: Interpolation = "bicubic"
+    fill: Fill = "reflect"
     transforms: Transforms
 
     @model_validator(mode="after")

@@ -338,6 +338,24 @@ def test_it_is_the_same_training_wherever_images_are_augmented(tmp_path: Path) -
     assert not same(weights(runs[0]), weights(noisy))
 
 
+def test_how_images_are_warped_reaches_training(tmp_path: Path) -> None:
+    shared = settings().train.transforms
+    turned = {"rotation": shared.rotation.model_copy(update={"enabled": True, "p": 1.0})}
+    off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
+    always = shared.model_copy(update=turned | off)
+    seen = {
+        (place, fill): trained(
+            tmp_path / place / fill,
+            settings(epochs=1, transforms=always, augment_on=place, interpolation="nearest", fill=fill),
+        )[0]
+        for place in ("cpu", "device")
+        for fill in ("reflect", "black")
+    }
+    for fill in ("reflect", "black"):
+        assert same(weights(seen["cpu", fill]), weights(seen["device", fill]))
+    assert not same(weights(seen["cpu", "reflect"]), weights(seen["cpu", "black"]))
+
+
 def test_a_transform_that_the_device_does_not_know(tmp_path: Path) -> None:
     shared = settings().train.transforms
     with_webp = shared.model_copy(update={"webp": shared.webp.model_copy(update={"enabled": True})})
