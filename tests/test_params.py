@@ -127,7 +127,7 @@ def test_a_network_s_own_settings_win_and_are_named() -> None:
     own = {"dropout": 0.2, "width": None, "normalisation": None, "bins": 8, "train": {"lr": 0.1}}
     network = params.parse(changed(models__hist_cnn=own)).network("hist_cnn")
     assert (network.model.dropout, network.model.width, network.train.lr, network.train.epochs) == (0.2, 0.25, 0.1, 24)
-    assert network.options == {"bins": 8}
+    assert network.options == {"bins": 8, "framework": "torch"}
     assert network.pinned == ["model.dropout", "train.lr"]
 
 

@@ -1,6 +1,7 @@
 """Which images are kept and on which side: balanced sampling, groups, splits that the source does not have, folds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from fakeprint.params import Data, Prepare
 GROUPED = "near duplicates and images of one data.group_column value are one group"
 
 
-def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed: int) -> pd.DataFrame:
+def sampled(rows: pd.DataFrame, per_class: int | Mapping[Any, int] | None, seed: int) -> pd.DataFrame:
     """At most `per_class` images of each class of each labelled split, drawn evenly; the order stays.
 
     Args:
