@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -56,7 +56,7 @@ class Data(Block):
     real_classes: list[str | int] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    per_class: Count | dict[Literal["train", "validation", "test"], Count] | None = None
+    per_class: Count | dict[str, Count] | None = None
     max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
 
     @model_validator(mode="after")
@@ -67,6 +67,16 @@ class Data(Block):
         if self.group_column == self.label_column:
             raise ValueError(f"group_column and label_column are both {self.label_column}: a class would be one group")
         return self
+
+    @field_validator("per_class", mode="before")
+    @classmethod
+    def _a_number_a_split(cls, value: Any) -> Any:
+        for split, count in value.items() if isinstance(value, dict) else ():
+            if split not in ("train", "validation", "test"):
+                raise ValueError(f"'{split}' is no split{near(str(split), ('train', 'validation', 'test'))}")
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"{split} should be a number of images, 1 or more, not {count!r}")
+        return value
 
 
 class Validate(Block):

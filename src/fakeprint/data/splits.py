@@ -1,7 +1,6 @@
 """Which images are kept and on which side: balanced sampling, groups, splits that the source does not have, folds."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from fakeprint.params import Data, Prepare
 GROUPED = "near duplicates and images of one data.group_column value are one group"
 
 
-def sampled(rows: pd.DataFrame, per_class: int | Mapping[Any, int] | None, seed: int) -> pd.DataFrame:
+def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed: int) -> pd.DataFrame:
     """At most `per_class` images of each class of each labelled split, drawn evenly; the order stays.
 
     Args:
@@ -28,7 +27,7 @@ def sampled(rows: pd.DataFrame, per_class: int | Mapping[Any, int] | None, seed:
         return rows
     keep = rows["label"].isna().to_numpy(copy=True)
     for (split, label), members in rows[~keep].groupby(["split", "label"]):
-        wanted = per_class.get(split) if isinstance(per_class, Mapping) else per_class
+        wanted = per_class.get(str(split)) if isinstance(per_class, Mapping) else per_class
         rng = seeds.generator(seed, f"per_class/{split}/{label}")
         keep[rng.permutation(members.index.to_numpy())[:wanted]] = True
     return rows[keep].reset_index(drop=True)
