@@ -42,7 +42,9 @@ def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
                 inputs, targets = mixed(images, labels, mix)
                 logits = changed.train()(inputs)
                 loss = Criterion(smoothing=0.1, gamma=2.0, weights=weights)(logits, targets)
-                assert {logits.device.type, loss.device.type, targets.hits(logits).device.type} == {"cuda"}
+                hinge = Criterion(weights=weights, hinge=True)(logits, targets)
+                made = (logits, loss, hinge, targets.hits(logits))
+                assert {tensor.device.type for tensor in made} == {"cuda"}
 
 
 def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,10 @@ class Execution:
     bf16: bool
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context in which the forward pass computes in this precision; weights stay float32."""
+        """A context in which the forward pass computes in this precision, the layer that sees the image in float32.
+
+        Weights stay float32.
+        """
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
