@@ -4,7 +4,8 @@
 PNG files, its v2 transforms with the same probabilities and ranges, and a DataLoader with a worker a core. Same
 network, batch size, optimiser and precision: networks as presets/unibuc.yaml and unibuc-best.yaml train them, on
 100×100 images, and the demo's, a quarter as wide, on 64×64. A repeat of ours is an epoch (shuffling, augmentation, the
-way to the device), one of the peer as many steps. The first row is deterministic mode against the usual one.
+way to the device), one of the peer as many steps. The first row is deterministic mode against the usual one; where
+steps run in bfloat16, one row a network is its image layer in float32, as it is, against one in bfloat16 too.
 `python -m benchmarks.training [--json FILE]`
 """
 
@@ -27,6 +28,7 @@ from benchmarks.augmentation import in_torchvision
 from benchmarks.table import Row, json_option, measure_in_turn, medians_in_turn, report, row
 from fakeprint import params
 from fakeprint.commands.use import overlaid
+from fakeprint.models.networks.layers import InFloat32
 from fakeprint.params import NetworkSettings
 from fakeprint.training import device
 from fakeprint.training.images import Images, ahead, placed, to_device
@@ -165,6 +167,29 @@ def deterministic(case: Case, execution: device.Execution) -> Row:
     return row(f"{case.name}, {case.preset.stem}: deterministic", in_order, freely, "images/s", "higher", None)
 
 
+def image_layer(case: Case, execution: device.Execution) -> Row:
+    """What it costs that the layer which sees the image computes in float32: steps on one batch."""
+    settings = case.settings()
+    batch = settings.train.batch_size
+    images = Images(*_in_one_part(pictures(batch, case.side)))
+    runs = [start(settings, images, CLASSES, SEED, execution) for _ in range(2)]
+    for layer in runs[1].network.modules():
+        if isinstance(layer, InFloat32):
+            layer.__class__ = type(layer).__bases__[1]
+    one = to_device((images.parts[0], images.labels), execution.device)
+
+    def steps(run: Run) -> Callable[[], None]:
+        def some() -> None:
+            run.network.train()
+            float(sum(step(run, *one) for _ in range(case.steps)))  # waits until the device is done
+
+        return some
+
+    seconds = measure_in_turn(steps(runs[0]), steps(runs[1]), REPEATS)
+    exact, rounded = (case.steps * batch / each for each in seconds)
+    return row(f"{case.name}, {case.preset.stem}: image in bf16", exact, rounded, "images/s", "higher", None)
+
+
 def _in_one_part(made: tuple[np.ndarray, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     return [made[0]], made[1]
 
@@ -184,6 +209,8 @@ def main() -> None:
     if execution.device == "cpu":
         device.keep_freed_memory()
     rows = [deterministic(CASES[1], execution)]  # first: cuBLAS asks once for its workspace
+    if execution.bf16:
+        rows += [image_layer(case, execution) for case in CASES]
     for case in CASES:
         with tempfile.TemporaryDirectory() as folder:
             rows += compared(case, execution, Path(folder))

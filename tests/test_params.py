@@ -57,6 +57,21 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"prepare__image_size": 8}, "prepare.image_size: input should be greater than or equal to 16, not 8"),
         ({"train__epochs": 2.5}, "train.epochs: input should be a valid integer, got a number with a fractional part"),
         ({"train__lr": float("nan")}, "train.lr: "),
+        ({"data__per_class": {"trian": 5}}, "data.per_class: 'trian' is no split; did you mean 'train'?"),
+        ({"data__per_class": {"test": 0}}, "data.per_class: test should be a number of images, 1 or more, not 0"),
+        ({"train__fill": "white"}, "train.fill: input should be 'reflect', 'edge' or 'black', not 'white'"),
+        (
+            {"augment__interpolation": "cubic"},
+            "augment.interpolation: input should be 'bicubic', 'bilinear' or 'nearest', not 'cubic'",
+        ),
+        (
+            {"classifiers__svm_linear__loss": "log"},
+            "classifiers.svm_linear.loss: input should be 'squared_hinge' or 'hinge', not 'log'",
+        ),
+        (
+            {"models__four_cnn__framework": "jax"},
+            "models.four_cnn.framework: input should be 'torch' or 'keras', not 'jax'",
+        ),
         ({"run__networks": "hist_cnn"}, "run.networks: input should be a valid list, not 'hist_cnn'"),
         ({"run__networks": ["his_cnn"]}, "run.networks: 'his_cnn' is unknown; did you mean 'hist_cnn'?"),
         ({"run__features": ["hsv_join"]}, "run.features: 'hsv_join' is unknown; did you mean 'hsv_joint'?"),
@@ -131,7 +146,7 @@ def test_a_network_s_own_settings_win_and_are_named() -> None:
     own = {"dropout": 0.2, "width": None, "normalisation": None, "bins": 8, "train": {"lr": 0.1}}
     network = params.parse(changed(models__hist_cnn=own)).network("hist_cnn")
     assert (network.model.dropout, network.model.width, network.train.lr, network.train.epochs) == (0.2, 0.25, 0.1, 24)
-    assert network.options == {"bins": 8}
+    assert network.options == {"bins": 8, "framework": "torch"}
     assert network.pinned == ["model.dropout", "train.lr"]
 
 

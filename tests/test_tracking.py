@@ -167,7 +167,7 @@ def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
     assert shown["options.bins"] == "16"
     assert shown["train.transforms.flip.p"] == "0.5"
     assert not [key for key in shown if "rotation" in key or "enabled" in key]
-    unused = {"momentum", "patience", "plateau_on", "factor", "step_epochs", "gamma", "mix_p"}
+    unused = {"momentum", "nesterov", "patience", "plateau_on", "factor", "step_epochs", "gamma", "mix_p"}
     assert not {f"train.{key}" for key in unused} & set(shown)  # AdamW on a cosine, cross-entropy of unmixed images
     assert shown["train.min_lr"] == "0.0"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -56,7 +56,7 @@ class Data(Block):
     real_classes: list[str | int] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.1
-    per_class: Count | None = None
+    per_class: Count | dict[str, Count] | None = None
     max_pixels: Annotated[int, Field(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
 
     @model_validator(mode="after")
@@ -67,6 +67,16 @@ class Data(Block):
         if self.group_column == self.label_column:
             raise ValueError(f"group_column and label_column are both {self.label_column}: a class would be one group")
         return self
+
+    @field_validator("per_class", mode="before")
+    @classmethod
+    def _a_number_a_split(cls, value: Any) -> Any:
+        for split, count in value.items() if isinstance(value, dict) else ():
+            if split not in ("train", "validation", "test"):
+                raise ValueError(f"'{split}' is no split{near(str(split), ('train', 'validation', 'test'))}")
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"{split} should be a number of images, 1 or more, not {count!r}")
+        return value
 
 
 class Validate(Block):
@@ -171,9 +181,15 @@ class Transforms(Block):
     erasing: Erasing = Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random")
 
 
+Interpolation = Literal["bicubic", "bilinear", "nearest"]
+Fill = Literal["reflect", "edge", "black"]
+
+
 class Augment(Block):
     copies: Annotated[int, Field(ge=0, le=20)]
     one_degradation: bool = True
+    interpolation: Interpolation = "bicubic"
+    fill: Fill = "reflect"
     transforms: Transforms
 
 
@@ -238,6 +254,7 @@ class Logistic(Classifier):
 class LinearSVM(Classifier):
     method: Literal["svm_linear"]
     C: Annotated[float, Field(gt=0)]
+    loss: Literal["squared_hinge", "hinge"] = "squared_hinge"
 
 
 class RBFSVM(Classifier):
@@ -302,8 +319,16 @@ class Network(Block):
     train: dict[str, Any] = {}
 
 
+Framework = Literal["torch", "keras"]
+
+
 class HistCNN(Network):
     bins: Annotated[int, Field(ge=2, le=64)] = 16
+    framework: Framework = "torch"
+
+
+class FourCNN(Network):
+    framework: Framework = "keras"
 
 
 class ThreeCNN(Network):
@@ -384,7 +409,7 @@ class Models(Block):
     hist_cnn: HistCNN | None = None
     three_cnn: ThreeCNN | None = None
     trace_net: TraceNet | None = None
-    four_cnn: Network | None = None
+    four_cnn: FourCNN | None = None
     skip_cnn: SkipCNN | None = None
     attention_cnn: Network | None = None
     two_cnn: TwoCNN | None = None
@@ -410,6 +435,8 @@ class Train(Block):
     weight_decay: Annotated[float, Field(ge=0)]
     decay_norms: bool = True
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    nesterov: bool = True
+    eps: Annotated[float, Field(gt=0, le=1)] = 1e-8
     clip: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"]
     warmup: Annotated[float, Field(ge=0)] = 0.0
@@ -420,7 +447,7 @@ class Train(Block):
     min_lr: Annotated[float, Field(ge=0)] = 0.0
     early_stopping: Annotated[int, Field(ge=0)]
     keep: Literal["best", "last"] = "best"
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    loss: Literal["cross_entropy", "focal", "hinge"] = "cross_entropy"
     gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     class_weights: Literal["none", "balanced"] | dict[str | int, Annotated[float, Field(ge=0)]] = "none"
@@ -440,6 +467,8 @@ class Train(Block):
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     augmented: bool
     one_degradation: bool = True
+    interpolation: Interpolation = "bicubic"
+    fill: Fill = "reflect"
     transforms: Transforms
 
     @model_validator(mode="after")
@@ -448,6 +477,10 @@ class Train(Block):
             raise ValueError(f"warmup takes {self.warmup:g} epochs of {self.epochs}; lower it")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr, {self.min_lr:g}, is above lr, {self.lr:g}")
+        if self.loss == "hinge" and self.label_smoothing:
+            raise ValueError(
+                "label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0"
+            )
         if self.swa and self.ema:
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:

@@ -541,7 +541,7 @@ def _concerning(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _without_effect(train: dict[str, Any]) -> list[str]:
     """Keys of the block `train` that its other keys leave without effect."""
-    unused = ["momentum"] if train.get("optimiser") != "sgd" else []
+    unused = ["eps"] if train.get("optimiser") == "sgd" else ["momentum", "nesterov"]
     used_by = {
         "patience": ("plateau",),
         "plateau_on": ("plateau",),

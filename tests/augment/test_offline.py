@@ -42,6 +42,15 @@ def test_the_row_says_what_was_done(tmp_path: Path) -> None:
         assert np.array_equal(copy, original[:, ::-1] if done == "flip" else original)
 
 
+def test_copies_are_filled_as_asked(tmp_path: Path) -> None:
+    off = {name: {**block, "enabled": False} for name, block in SETTINGS.transforms.model_dump().items()}
+    shift = {**off, "shift": {"enabled": True, "p": 1.0, "fraction": [0.5, 0.5]}}
+    for fill, filled in (("black", True), ("reflect", False)):
+        asked = Augment.model_validate({"copies": 1, "fill": fill, "transforms": shift})
+        copies, _ = made(tmp_path / fill, asked)
+        assert (not copies[:, :8].any()) == filled
+
+
 def test_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK", 5)
     made(tmp_path / "one", SETTINGS, workers=1)

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fakeprint import params
 from fakeprint.augment import on_device, transforms
 from fakeprint.augment.on_device import apply_batch, together
-from fakeprint.augment.transforms import MEAN, Plan
+from fakeprint.augment.transforms import MEAN, Plan, Warp
 
 COUNT, SIDE = 24, 45  # a side that blocks of 8 and squares of 2 do not fill
 Draw = Callable[[np.random.Generator], tuple[float, ...]]
@@ -80,6 +80,23 @@ def test_each_transform_is_that_of_the_cpu(name: str) -> None:
     distance = apart(there(PICTURES, plans), expected)
     assert distance.mean() <= far and distance.max() <= (1 if far else 0)
     assert apart(expected, PICTURES).mean() > 1, "the case must do something"
+
+
+@pytest.mark.parametrize("fill", ["reflect", "edge", "black"])
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "nearest"])
+def test_each_way_to_warp_and_to_fill_is_that_of_the_cpu(interpolation: str, fill: str) -> None:
+    warp = Warp(interpolation, fill)
+    turned = [Plan((*plan.steps, ("shift", (0.2, -0.1))), warp) for plan in drawn("rotation", CASES["rotation"][0])]
+    zoomed = [Plan(plan.steps, warp) for plan in drawn("zoom", CASES["zoom"][0])]
+    by_pixels = [Plan((("flip", ()), *plan.steps), warp) for plan in drawn("shift", CASES["shift"][0])]
+    for plans in (turned, zoomed):
+        distance = apart(there(PICTURES, plans), here(PICTURES, plans))
+        # A place half between two pixels may fall to either.
+        assert distance.mean() < 0.005 and (distance > 1).mean() < 0.001
+    np.testing.assert_array_equal(there(PICTURES, by_pixels), here(PICTURES, by_pixels))
+    mixed = [*turned[:8], *(Plan(plan.steps) for plan in turned[8:16]), *by_pixels[16:]]
+    np.testing.assert_array_equal(there(PICTURES, mixed)[:8], there(PICTURES[:8], turned[:8]))
+    np.testing.assert_array_equal(there(PICTURES, mixed)[16:], there(PICTURES[16:], by_pixels[16:]))
 
 
 @pytest.mark.parametrize("side", [16, 31, 64, 100])
@@ -184,6 +201,19 @@ def test_autocast_does_not_reach_it() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         done = there(PICTURES, plans)
     np.testing.assert_array_equal(done, there(PICTURES, plans))
+
+
+@pytest.mark.parametrize("name", ["jpeg", "blur"])
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_products_that_are_rounded_are_refused(name: str, precision: str) -> None:
+    plans = drawn(name, CASES[name][0])
+    torch.set_float32_matmul_precision(precision)
+    try:
+        with pytest.raises(RuntimeError, match=r"full float32 products, .* in (tf32|bf16): call torch\.set_float32"):
+            there(PICTURES, plans)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert there(PICTURES, plans).shape == PICTURES.shape
 
 
 class Recorded(TorchDispatchMode):

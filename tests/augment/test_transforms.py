@@ -10,7 +10,7 @@ from PIL import Image
 
 from fakeprint import params, seeds
 from fakeprint.augment import transforms
-from fakeprint.augment.transforms import Plan, apply
+from fakeprint.augment.transforms import Plan, Warp, apply
 
 OFF = {name: {**block, "enabled": False} for name, block in params.load().augment.transforms.model_dump().items()}
 IDENTITY = {
@@ -53,6 +53,34 @@ def test_shift_moves_whole_pixels_and_mirrors_the_border(right: int, down: int) 
     shifted = done(NOISE, ("shift", right / 20, down / 16))
     padded = np.pad(NOISE, [(8, 8), (8, 8), (0, 0)], mode="reflect")
     assert np.array_equal(shifted, padded[8 - down : 24 - down, 8 - right : 28 - right])
+
+
+@pytest.mark.parametrize(("fill", "mode"), [("edge", "edge"), ("black", "constant")])
+def test_what_a_shift_brings_in_can_be_chosen(fill: str, mode: str) -> None:
+    shifted = apply(NOISE, Plan((("shift", (3 / 20, -2 / 16)),), Warp(fill=fill)))
+    padded = np.pad(NOISE, [(8, 8), (8, 8), (0, 0)], mode=mode)
+    assert np.array_equal(shifted, padded[10:26, 5:25])
+
+
+def test_nearest_and_black_is_the_rotation_of_torchvision() -> None:
+    # RandomRotation of a PIL image is PIL's own rotation, by default the nearest pixel and black beyond the border.
+    rng = np.random.default_rng(3)
+    image = rng.integers(1, 256, (100, 100, 3), dtype=np.uint8)
+    for degrees in (-15.0, -4.2, 7.3, 15.0):
+        turned = apply(image, Plan((("rotation", (degrees,)),), Warp("nearest", "black")))
+        pillows = np.asarray(Image.fromarray(image).rotate(degrees, Image.Resampling.NEAREST, fillcolor=(0, 0, 0)))
+        assert (turned == pillows).all(2).mean() > 0.995  # places half between two pixels
+        assert (pillows == 0).any()
+        ours = apply(image, Plan((("rotation", (degrees,)),)))
+        assert (ours == pillows).all(2).mean() < 0.05, "by default it is another one"
+
+
+def test_bilinear_lies_half_between() -> None:
+    image = np.zeros((9, 9, 3), np.uint8)
+    image[:, 5:] = 200
+    # Scaled to twice about the centre, column 4: what was columns 4 and 5 becomes every half column.
+    zoomed = apply(image, Plan((("zoom", (2.0,)),), Warp("bilinear")))
+    assert zoomed[4, 3:8, 0].tolist() == [0, 0, 100, 200, 200]
 
 
 def test_flip_then_shift_interpolates_nothing() -> None:

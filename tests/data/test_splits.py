@@ -111,6 +111,17 @@ def test_balanced_sampling(per_class: int | None) -> None:
     assert not kept.equals(sampled(rows, per_class, 8))
 
 
+def test_balanced_sampling_by_split() -> None:
+    splits = ("train", "validation", "test")
+    rows = pd.concat([rows_of(a=10, b=10).assign(split=split) for split in splits], ignore_index=True)
+    counts = sampled(rows, {"train": 8, "test": 3}, 7).groupby(["split", "label"]).size()
+    assert counts.unstack().to_dict("list") == {"a": [3, 8, 10], "b": [3, 8, 10]}
+    train_alone = sampled(rows, 8, 7)
+    assert train_alone[train_alone["split"] == "train"].equals(
+        sampled(rows, {"train": 8}, 7)[lambda kept: kept["split"] == "train"]
+    )
+
+
 def test_folds_are_stratified_seeded_and_of_whole_groups() -> None:
     labels = np.array(["a"] * 100 + ["b"] * 53, dtype=object)
     groups = np.concatenate([np.arange(100) // 4, 1000 + np.arange(53)])

@@ -202,6 +202,21 @@ def test_kernel_svm_equals_scikit_learn():
     assert len(ours.support_rows_) < len(x)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_the_linear_svm_minimises_the_loss_that_is_asked_for(loss):
+    from sklearn.svm import LinearSVC
+
+    x, y = separable(60, 0)
+    x = np.asarray(x, dtype=np.float64) + 3 * np.random.default_rng(1).standard_normal(x.shape)  # no longer separable
+    settings = params.LinearSVM(method="svm_linear", features=["x"], scale="none", augmented=False, C=0.1, loss=loss)
+    pipeline = fit(settings, x, y, x, y, 7, 1)
+    machine = pipeline["classify"].calibrated_classifiers_[0].estimator
+    peer = LinearSVC(C=0.1, loss=loss, max_iter=20_000, random_state=7).fit(x, y)
+    other = LinearSVC(C=0.1, loss="hinge" if loss != "hinge" else "squared_hinge", max_iter=20_000).fit(x, y)
+    np.testing.assert_allclose(machine.coef_, peer.coef_)
+    assert not np.allclose(machine.coef_, other.coef_, rtol=0.01)
+
+
 def test_kernel_svm_refuses_what_does_not_fit_in_memory():
     rows = np.zeros((MOST_ROWS + 1, 1))
     with pytest.raises(InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* or data.per_class$"):

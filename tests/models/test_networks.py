@@ -25,7 +25,7 @@ SMALLEST = {"four_cnn": 46, "five_cnn": 32, "trace_net": 32}  # 16 of the others
 
 
 def built(
-    name: str, size: int = 100, width: float = 1.0, normalisation: str = "unit", **options: int
+    name: str, size: int = 100, width: float = 1.0, normalisation: str = "unit", **options: int | str
 ) -> torch.nn.Module:
     torch.manual_seed(0)
     design = networks.Design(5, size, width=width, normalisation=normalisation)
@@ -77,6 +77,41 @@ def test_four_cnn_is_the_published_one() -> None:
     assert {name: counts(network)[name] + statistics[name] for name in published} == published
     assert counts(network)["head"] == 131_584 + 2_565
     assert networks.summary("four_cnn") == networks.NetworkSummary(224, 524_485, 524_485 - 960)
+
+
+def standard_deviations(network: torch.nn.Module) -> dict[str, float]:
+    """Of each weight of a convolution or dense layer, times the square root of the numbers that feed it."""
+    layers = [
+        (name, each) for name, each in network.named_modules() if isinstance(each, torch.nn.Conv2d | torch.nn.Linear)
+    ]
+    return {name: float(layer.weight.detach().std()) * layer.weight[0].numel() ** 0.5 for name, layer in layers}
+
+
+def test_four_cnn_starts_as_in_keras() -> None:
+    keras, plain = built("four_cnn", 64), built("four_cnn", 64, framework="torch")
+    assert {(each.eps, each.momentum) for each in keras.modules() if isinstance(each, torch.nn.BatchNorm2d)} == {
+        (1e-3, 0.01)
+    }
+    # Glorot-uniform: variance 2 / (fan in + fan out), bounds ± √3 standard deviations.
+    weight = keras.block3[0].weight.detach()
+    bound = (6 / (9 * 64 + 9 * 128)) ** 0.5
+    assert 0.99 * bound < weight.abs().max() <= bound
+    assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.02)
+    assert not any(bias.any() for name, bias in keras.named_parameters() if name.endswith("bias"))
+    assert plain.block3[0].bias.any() and plain.block1[3].eps == 1e-5
+    assert keras.block3[0].weight.shape == plain.block3[0].weight.shape
+
+
+def test_hist_cnn_draws_as_torch_or_as_keras() -> None:
+    keras, plain = built("hist_cnn", 32, framework="keras"), built("hist_cnn", 32)
+    assert (keras.block1[1].eps, keras.head[1].momentum) == (1e-3, 0.01)
+    assert (plain.block1[1].eps, plain.head[1].momentum) == (1e-5, 0.1)
+    scaled_by = standard_deviations(keras), standard_deviations(plain)
+    assert scaled_by[0]["block4.0"] == pytest.approx(2**0.5, rel=0.02)
+    assert scaled_by[1]["block4.0"] == pytest.approx((2 / 1.01) ** 0.5, rel=0.02)
+    weight = keras.block4[0].weight.detach()
+    assert float(weight.abs().max() / weight.std()) < 2 / 0.8796 + 0.01
+    assert not keras.head[0].bias.any() and plain.head[0].bias.any()
 
 
 def test_skip_cnn_is_the_published_one() -> None:
@@ -227,10 +262,10 @@ def test_normalisation_happens_inside(name: str) -> None:
     assert not torch.allclose(unit(images), imagenet(images))
 
 
-def of_design(name: str, **asked: Any) -> torch.nn.Module:
+def of_design(name: str, options: dict[str, Any] | None = None, **asked: Any) -> torch.nn.Module:
     torch.manual_seed(0)
     design = {"image_size": SIZE.get(name, 32), "width": 0.125, **asked}
-    return networks.build(name, networks.Design(5, **design), {}).eval()
+    return networks.build(name, networks.Design(5, **design), options or {}).eval()
 
 
 def kinds(network: torch.nn.Module, kind: type[torch.nn.Module]) -> int:
@@ -298,7 +333,8 @@ def test_images_too_small_for_its_pools(name: str, smallest: int) -> None:
 @pytest.mark.parametrize("name", OWN)
 def test_overfits_a_few_images(name: str) -> None:
     side = SIZE.get(name, 32)
-    network = of_design(name, dropout=0.1)
+    # The running statistics of Keras's batch norm need hundreds of steps.
+    network = of_design(name, {"framework": "torch"} if name == "four_cnn" else {}, dropout=0.1)
     images, labels = torch.rand(10, 3, side, side), torch.arange(10) % 5
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     right = 0

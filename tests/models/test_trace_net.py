@@ -20,14 +20,42 @@ def test_high_pass_by_hand() -> None:
     torch.testing.assert_close(second[1:4, 2], torch.tensor([0.25, -0.5, 0.25]))
 
 
-def test_high_pass_is_truncated_and_sees_one_grey_level_in_bfloat16() -> None:
-    images = torch.rand(2, 3, 8, 8)
-    assert HighPass()(images).abs().max() == 1
-    step = torch.full((1, 3, 4, 4), 200 / 255)
-    step[..., 2:] += 1 / 255
+def by_convolution(levels: torch.Tensor) -> torch.Tensor:
+    """The residuals of grey levels, float64 (N, 3, H, W), as a convolution with the kernels as they are printed."""
+    right = [[0, 0, 0], [0, -1, 1], [0, 0, 0]]
+    down = [[0, 0, 0], [0, -1, 0], [0, 1, 0]]
+    second = [[-0.25, 0.5, -0.25], [0.5, -1, 0.5], [-0.25, 0.5, -0.25]]
+    kernels = torch.tensor([right, down, second], dtype=torch.float64).unsqueeze(1).repeat(3, 1, 1, 1)
+    padded = torch.nn.functional.pad(levels, (1, 1, 1, 1), mode="reflect")
+    return (torch.nn.functional.conv2d(padded, kernels, groups=3) / HighPass.LIMIT).clamp(-1, 1)
+
+
+def grey_levels(count: int = 3, height: int = 17, width: int = 20) -> torch.Tensor:
+    """uint8 (N, H, W, 3), as arrays hold them: one rough, the others soft enough not to be truncated."""
+    levels = torch.randint(0, 256, (count, height, width, 3), generator=torch.Generator().manual_seed(0))
+    levels[1:] = 120 + levels[1:] // 40
+    return levels.to(torch.uint8)
+
+
+def test_residuals_of_whole_grey_levels_are_exact_even_in_bfloat16() -> None:
+    levels = grey_levels()
+    images = levels.permute(0, 3, 1, 2).float().div_(255)  # as training and prediction give them
+    expected = by_convolution(levels.permute(0, 3, 1, 2).double())
+    assert 0 < (expected.abs() == 1).double().mean() < 0.5, "some are truncated"
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        right = HighPass()(step)[0, 0]
-    torch.testing.assert_close(right[:, 1], torch.full((4,), 1 / 8), atol=1e-4, rtol=0)
+        residuals = HighPass()(images)
+    assert residuals.dtype == torch.float32
+    assert torch.equal(residuals.double(), expected)
+    assert torch.equal(residuals.bfloat16().double(), expected)
+
+
+def test_residuals_of_any_image_are_those_of_a_convolution() -> None:
+    images = torch.rand(2, 3, 9, 8, requires_grad=True)  # channels first here, and no whole grey levels
+    residuals = HighPass()(images)
+    torch.testing.assert_close(residuals, by_convolution(255 * images.double()).float(), rtol=0, atol=1e-5)
+    assert residuals.is_contiguous(memory_format=torch.channels_last)
+    residuals.sum().backward()
+    assert images.grad is not None and images.grad.any()
 
 
 def test_options() -> None:

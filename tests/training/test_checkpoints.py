@@ -1,6 +1,7 @@
 """Checkpoints: whose they are, and that they appear whole."""
 
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,13 @@ def test_other_settings_data_or_network_have_other_checkpoints(tmp_path: Path, m
     paths = [of(tmp_path), of(tmp_path, lr=0.2), of(tmp_path, images=changed), of(tmp_path, name="three_cnn")]
     monkeypatch.setattr(torch, "__version__", "0.0")
     paths.append(of(tmp_path))
-    assert len(set(paths)) == 5
+    for package in ("timm", "torchvision", "opencv-python-headless", "numpy"):
+        with monkeypatch.context() as other:
+            real = metadata.version
+            other.setattr(metadata, "version", lambda name, of=package, real=real: "0.0" if name == of else real(name))
+            paths.append(of(tmp_path))
+    paths.append(of(tmp_path))
+    assert len(set(paths)) == 9
     assert of(tmp_path) == paths[-1]
     assert paths[0].parent == tmp_path / ".fakeprint" / "checkpoints"
 
@@ -49,6 +56,7 @@ def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.M
 def test_what_decides_the_weights_is_among_the_sources() -> None:
     names = {path.relative_to(checkpoints.PACKAGE).as_posix() for path in sources("three_cnn")}
     assert {"training/loop.py", "augment/transforms.py", "models/networks/three_cnn.py", "seeds.py"} <= names
+    assert {"models/networks/library.py", "models/pretrained.py"} <= names
     assert "models/networks/hist_cnn.py" not in names
 
 

@@ -3,6 +3,8 @@
 Fake tensors have shape, type and device and no numbers; torch refuses operations between a GPU's and a CPU's.
 """
 
+from typing import get_args
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -16,6 +18,7 @@ from fakeprint.training.mixing import mixed
 
 pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
+WAYS, FILLS = get_args(params.Interpolation), get_args(params.Fill)
 LARGER = {"four_cnn": 64}  # 32 of the others
 
 
@@ -39,7 +42,9 @@ def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
                 inputs, targets = mixed(images, labels, mix)
                 logits = changed.train()(inputs)
                 loss = Criterion(smoothing=0.1, gamma=2.0, weights=weights)(logits, targets)
-                assert {logits.device.type, loss.device.type, targets.hits(logits).device.type} == {"cuda"}
+                hinge = Criterion(weights=weights, hinge=True)(logits, targets)
+                made = (logits, loss, hinge, targets.hits(logits))
+                assert {tensor.device.type for tensor in made} == {"cuda"}
 
 
 def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,13 +52,15 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, transform in everything.items():
         transform.update(enabled=name != "webp", p=1.0)
     chosen = params.Transforms(**everything)
-    plans = transforms.plans(chosen, False, transforms.uniforms(4, 7, "gpu", 1))
-    whole = [transforms.Plan((("flip", ()),))]  # the others are warped
+    warps = [transforms.Warp(interpolation, fill) for interpolation in WAYS for fill in FILLS]
+    numbers = transforms.uniforms(len(warps), 7, "gpu", 1)
+    plans = [transforms.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
+    whole = [transforms.Plan((("flip", ()),), transforms.Warp(fill=fill)) for fill in FILLS]  # the others are warped
     batch = on_device.together([*plans, *whole], 32, 32)
     assert {operation for operation, _, _ in batch.groups} == set(on_device._OPERATIONS)
     with FakeTensorMode():
         packed = torch.zeros(batch.packed.shape, dtype=torch.int32, device="cuda")
         monkeypatch.setattr(on_device, "sent", lambda tensor, to: packed)  # pinning memory needs a driver
-        images = torch.zeros(5, 32, 32, 3, dtype=torch.uint8, device="cuda")
+        images = torch.zeros(len(plans) + len(whole), 32, 32, 3, dtype=torch.uint8, device="cuda")
         augmented = on_device.apply_batch(images, batch)
     assert (augmented.device.type, augmented.shape, augmented.dtype) == ("cuda", images.shape, torch.uint8)

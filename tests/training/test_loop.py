@@ -67,6 +67,13 @@ def test_learns(tmp_path: Path, bf16: bool) -> None:
     assert all(tensor.dtype != torch.bfloat16 for tensor in weights(run).values())
 
 
+def test_float32_is_float32_in_training(tmp_path: Path) -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("high")
+    trained(tmp_path, settings(epochs=1))
+    assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     runs = [trained(tmp_path / str(place), settings(), seed)[0] for place, seed in enumerate((7, 7, 8))]
     assert same(weights(runs[0]), weights(runs[1]))
@@ -329,6 +336,24 @@ def test_it_is_the_same_training_wherever_images_are_augmented(tmp_path: Path) -
     assert same(weights(runs[0]), weights(runs[1])) and same(weights(runs[0]), weights(runs[2]))
     noisy, _ = trained(tmp_path / "noisy", settings(augment_on="device", cutmix=1.0))
     assert not same(weights(runs[0]), weights(noisy))
+
+
+def test_how_images_are_warped_reaches_training(tmp_path: Path) -> None:
+    shared = settings().train.transforms
+    turned = {"rotation": shared.rotation.model_copy(update={"enabled": True, "p": 1.0})}
+    off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
+    always = shared.model_copy(update=turned | off)
+    seen = {
+        (place, fill): trained(
+            tmp_path / place / fill,
+            settings(epochs=1, transforms=always, augment_on=place, interpolation="nearest", fill=fill),
+        )[0]
+        for place in ("cpu", "device")
+        for fill in ("reflect", "black")
+    }
+    for fill in ("reflect", "black"):
+        assert same(weights(seen["cpu", fill]), weights(seen["device", fill]))
+    assert not same(weights(seen["cpu", "reflect"]), weights(seen["cpu", "black"]))
 
 
 def test_a_transform_that_the_device_does_not_know(tmp_path: Path) -> None:

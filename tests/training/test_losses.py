@@ -39,6 +39,30 @@ def test_focal_loss_has_a_gradient_where_it_is_sure() -> None:
     assert logits.grad is not None and logits.grad.isfinite().all()
 
 
+def test_hinge_loss_is_the_svms() -> None:
+    # Of two classes: half of what the label's logit lacks of being 1 above the other.
+    logits = torch.tensor([[2.0, 0.5], [0.2, 0.6], [0.1, 0.9]])
+    labels = torch.tensor([0, 1, 0])
+    lacking = [0.0, 1 - 0.4, 1 + 0.8]
+    assert asked(loss="hinge")(logits, Targets(labels)).item() == pytest.approx(sum(lacking) / 2 / 3)
+    from sklearn.metrics import hinge_loss
+
+    margins = (logits[:, 1] - logits[:, 0]).numpy()
+    assert sum(lacking) / 3 == pytest.approx(hinge_loss(labels.numpy(), margins))
+    # Three classes: the sum over the others, over three.
+    three = Targets(torch.tensor([0]))
+    assert asked(loss="hinge")(torch.tensor([[1.0, 0.5, 0.8]]), three).item() == pytest.approx((0.5 + 0.8) / 3)
+
+
+def test_hinge_loss_with_weights_and_mixed_labels() -> None:
+    logits = torch.tensor([[0.2, 0.6]])
+    of_first, of_second = (1 + 0.4) / 2, (1 - 0.4) / 2
+    weighed = asked(loss="hinge", class_weights={"b": 3.0})
+    assert weighed(logits, Targets(torch.tensor([1]))).item() == pytest.approx(3 * of_second)
+    mixed = Targets(torch.tensor([0]), torch.tensor([1]), 0.75)
+    assert asked(loss="hinge")(logits, mixed).item() == pytest.approx(0.75 * of_first + 0.25 * of_second)
+
+
 def test_class_weights() -> None:
     labels = np.array([0, 0, 0, 1])
     assert class_weights("none", labels, ["a", "b"]) is None

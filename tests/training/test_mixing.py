@@ -4,12 +4,26 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakeprint import params
 from fakeprint.training.mixing import Mix, mixed, mixes
 
 IMAGES = torch.arange(3.0)[:, None, None, None].expand(3, 3, 8, 8) * 1.0  # image i is filled with i
 LABELS = torch.tensor([0, 1, 2])
+
+
+class Rolled(TorchDispatchMode):
+    """Remembers how many dimensions each tensor had that was rolled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dimensions: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.name().startswith("aten::roll"):
+            self.dimensions.append(args[0].dim())
+        return func(*args, **(kwargs or {}))
 
 
 def drawn(batches: int = 400, seed: int = 7, epoch: int = 1, **changes: Any) -> list[Mix | None]:
@@ -31,6 +45,16 @@ def test_cutmix_pastes_a_box_and_shares_by_its_area() -> None:
     assert torch.equal(images[1], expected.expand(3, 8, 8))
     assert targets.share == 1 - 16 / 64
     assert torch.equal(IMAGES[1], torch.ones(3, 8, 8))
+
+
+@pytest.mark.parametrize("mix", [("mixup", 0.3, 0.5, 0.5), ("cutmix", 0.3, 0.5, 0.5)])
+def test_a_mixed_batch_lies_as_it_lay(mix: Mix) -> None:
+    lasting = torch.rand(4, 5, 6, 3).permute(0, 3, 1, 2)
+    assert lasting.is_contiguous(memory_format=torch.channels_last)
+    with Rolled() as rolled:
+        images, _ = mixed(lasting, LABELS.repeat(2)[:4], mix)
+    assert images.stride() == lasting.stride()
+    assert rolled.dimensions == [1], "of a GPU, torch's roll forgets it: labels alone may pass it"
 
 
 def test_a_box_over_the_border_is_cut_and_counts_as_what_is_left() -> None:

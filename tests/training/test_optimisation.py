@@ -99,7 +99,7 @@ def test_no_schedule() -> None:
 
 def test_a_rate_reaches_every_group() -> None:
     train = settings(decay_norms=False, weight_decay=0.5)
-    chosen = optimiser(train, torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)).parameters())
+    chosen = optimiser(train, torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3)))
     set_learning_rate(chosen, 0.125)
     assert [group["lr"] for group in chosen.param_groups] == [0.125, 0.125]
 
@@ -107,12 +107,29 @@ def test_a_rate_reaches_every_group() -> None:
 def test_weight_decay_spares_norms_and_biases() -> None:
     # SGD without momentum, gradients 0: a decayed weight of 1 becomes 1 − 0.1 · 0.5.
     for decay_norms, vectors in ((True, 0.95), (False, 1.0)):
-        matrix, vector = torch.nn.Parameter(torch.ones(1, 1)), torch.nn.Parameter(torch.ones(1))
+        network = torch.nn.Linear(1, 1)
+        matrix, vector = network.weight, network.bias
+        torch.nn.init.ones_(matrix), torch.nn.init.ones_(vector)
         train = settings(optimiser="sgd", momentum=0.0, lr=0.1, weight_decay=0.5, decay_norms=decay_norms)
-        chosen = optimiser(train, [matrix, vector])
+        chosen = optimiser(train, network)
         matrix.grad, vector.grad = torch.zeros(1, 1), torch.zeros(1)
         chosen.step()
         assert (matrix.item(), vector.item()) == pytest.approx((0.95, vectors))
+
+
+@pytest.mark.parametrize("decay_norms", [True, False])
+def test_embeddings_of_a_vision_transformer_are_not_decayed(decay_norms: bool) -> None:
+    from fakeprint.models import networks
+
+    with torch.device("meta"):
+        network = networks.build("vit", networks.Design(5, 32), {"dim": 24, "depth": 1})
+    train = settings(optimiser="adamw", weight_decay=0.5, decay_norms=decay_norms)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    groups = optimiser(train, network).param_groups
+    spared = {names[each] for group in groups if group["weight_decay"] == 0 for each in group["params"]}
+    assert {"body.pos_embed", "body.cls_token"} <= spared
+    assert ("body.norm.weight" in spared) != decay_norms and "body.patch_embed.proj.weight" not in spared
+    assert sum(len(group["params"]) for group in groups) == len(names)
 
 
 def test_early_stopping() -> None:
@@ -126,8 +143,9 @@ def test_early_stopping() -> None:
 def test_one_step_of_each_optimiser() -> None:
     # Weight 1, gradient 2, lr 0.1, decay 0.5. Adam's first step is lr against the sign of the gradient.
     def stepped(**changes: Any) -> float:
-        weight = torch.nn.Parameter(torch.ones(1))
-        chosen = optimiser(settings(lr=0.1, weight_decay=0.5, **changes), [weight])
+        network = torch.nn.ParameterList([torch.ones(1)])
+        weight = network[0]
+        chosen = optimiser(settings(lr=0.1, weight_decay=0.5, **changes), network)
         weight.grad = torch.full((1,), 2.0)
         chosen.step()
         return weight.item()
@@ -136,4 +154,8 @@ def test_one_step_of_each_optimiser() -> None:
     assert stepped(optimiser="adamw") == pytest.approx(1 * (1 - 0.1 * 0.5) - 0.1)
     # SGD: gradient with decay 2.5; Nesterov: 2.5 + 0.9 · 2.5.
     assert stepped(optimiser="sgd", momentum=0.9) == pytest.approx(1 - 0.1 * (2.5 + 0.9 * 2.5))
+    # Without it, as in Keras and torch by themselves, the first step is plain.
+    assert stepped(optimiser="sgd", momentum=0.9, nesterov=False) == pytest.approx(1 - 0.1 * 2.5)
+    # A large ε damps Adam's step: gradient with decay 2.5, 2.5 / (2.5 + 1).
+    assert stepped(optimiser="adam", eps=1.0) == pytest.approx(1 - 0.1 * 2.5 / 3.5)
     assert stepped(optimiser="sgd", momentum=0.0) == pytest.approx(1 - 0.1 * 2.5)

@@ -23,6 +23,11 @@ def loaded(**train: Any) -> params.Params:
         ({"min_lr": 0.1}, "train: min_lr, 0.1, is above lr, 0.002"),
         ({"swa": 0.5, "ema": 0.9, "early_stopping": 0}, "swa and ema both average the weights; set one of them to 0"),
         ({"swa": 0.5}, "swa averages the last epochs, which early_stopping may cut off; set early_stopping to 0"),
+        (
+            {"loss": "hinge", "label_smoothing": 0.1},
+            "train: label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0",
+        ),
+        ({"loss": "margin"}, "train.loss: input should be 'cross_entropy', 'focal' or 'hinge', not 'margin'"),
         ({"class_weights": "balance"}, "train.class_weights: input should be 'none' or 'balanced', not 'balance'"),
         ({"class_weights": {"a": -1.0}}, "train.class_weights"),
         ({"phases": [{"lrr": 1}]}, "train.phases[0].lrr is not a parameter; did you mean 'lr'?"),

@@ -69,5 +69,6 @@ def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None,
 
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
     """One copy of each image, and what was done to it. Given back, not written: a cluster may share no files."""
-    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers)
+    warp = transforms.Warp(settings.interpolation, settings.fill)
+    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers, warp)
     return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

@@ -15,13 +15,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fakeprint.augment.transforms import GEOMETRIC, MEAN, Plan, in_whole_pixels, movement, rectangle, smaller
-from fakeprint.params import Transforms
+from fakeprint.params import Fill, Interpolation, Transforms
 
 Values = Sequence[tuple[float, ...]]  # of one transform, an image each
 
@@ -60,19 +61,25 @@ Group = tuple[str, list[int], np.ndarray]  # operation, places, numbers int32 (p
 
 
 def _movements(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
-    """Each image's geometric transforms as one movement: by whole pixels where that is all, else a warp."""
-    places: dict[str, list[int]] = {"whole": [], "warp": []}
-    numbers: dict[str, list[np.ndarray]] = {"whole": [], "warp": []}
+    """Each image's geometric transforms as one movement: by whole pixels where that is all, else a warp.
+
+    The operation's name says what comes in, and of a warp how it interpolates.
+    """
+    places: dict[str, list[int]] = {}
+    numbers: dict[str, list[np.ndarray]] = {}
     for place, plan in enumerate(plans):
         moves = [step for step in plan.steps if step[0] in GEOMETRIC]
         if not moves:
             continue
         matrix = movement(height, width, moves)
         whole = in_whole_pixels(matrix, width)
-        kind = "warp" if whole is None else "whole"
-        places[kind].append(place)
-        numbers[kind].append(_bits(np.linalg.inv(matrix)[:2].ravel()) if whole is None else np.array(whole, np.int32))
-    return [(kind, places[kind], np.stack(numbers[kind])) for kind in places if places[kind]]
+        fill, interpolation = plan.warp.fill, plan.warp.interpolation
+        kind = f"warp {interpolation} {fill}" if whole is None else f"whole {fill}"
+        places.setdefault(kind, []).append(place)
+        numbers.setdefault(kind, []).append(
+            _bits(np.linalg.inv(matrix)[:2].ravel()) if whole is None else np.array(whole, np.int32)
+        )
+    return [(kind, places[kind], np.stack(numbers[kind])) for kind in places]
 
 
 def _pixelwise(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
@@ -140,14 +147,28 @@ def _reflected(places: Tensor, length: int) -> Tensor:
 # --- Geometric transforms: one movement for all of them.
 
 
-def _whole(images: Tensor, numbers: Tensor) -> Tensor:
-    """Mirrored or not, then moved by whole pixels, its mirror image coming in."""
+def _whole(images: Tensor, numbers: Tensor, fill: str) -> Tensor:
+    """Mirrored or not, then moved by whole pixels."""
     _, height, width, _ = images.shape
     flipped, right, down = numbers.long().unsqueeze(2).unbind(1)
-    columns = _reflected(torch.arange(width, device=images.device) - right, width)
+    across = torch.arange(width, device=images.device) - right
+    along = torch.arange(height, device=images.device) - down
+    columns = _within(across, width, fill)
     columns = torch.where(flipped > 0, width - 1 - columns, columns)
-    rows = _reflected(torch.arange(height, device=images.device) - down, height)
-    return _pixels(images, rows[:, :, None], columns[:, None, :])
+    moved = _pixels(images, _within(along, height, fill)[:, :, None], columns[:, None, :])
+    if fill != "black":
+        return moved
+    inside = _inside(along, height)[:, :, None] & _inside(across, width)[:, None, :]
+    return moved * inside[..., None]
+
+
+def _within(places: Tensor, length: int, fill: str) -> Tensor:
+    """Places on a line, int64, brought into [0, length): of what lies outside, the one whose pixel comes in."""
+    return _reflected(places, length) if fill == "reflect" else places.clamp(0, length - 1)
+
+
+def _inside(places: Tensor, length: int) -> Tensor:
+    return (places >= 0) & (places < length)
 
 
 def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -156,19 +177,16 @@ def _pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return images[each, rows, columns]
 
 
-def _warp(images: Tensor, numbers: Tensor) -> Tensor:
-    """Bicubic, a = −0.75; `numbers` is the matrix from output to input pixel, row by row."""
+def _warp(images: Tensor, numbers: Tensor, interpolation: str, fill: str) -> Tensor:
+    """`numbers` is the matrix from output to input pixel, row by row."""
     _, height, width, _ = images.shape
     a, b, x, c, d, y = _floats(numbers)[:, :, None, None].unbind(1)
     right = torch.arange(width, device=images.device, dtype=torch.float32)
     down = torch.arange(height, device=images.device, dtype=torch.float32)[:, None]
     across, along = a * right + (b * down + x), c * right + (d * down + y)
-    left, top = across.floor(), along.floor()
-    columns, rows = left.long(), top.long()
-    beside = [(_reflected(columns + i - 1, width), weight) for i, weight in enumerate(_cubic(across - left))]
+    beside = _taps(across, width, interpolation, fill)
     total = torch.zeros(images.shape, device=images.device)
-    for i, row_weight in enumerate(_cubic(along - top)):
-        row = _reflected(rows + i - 1, height)
+    for row, row_weight in _taps(along, height, interpolation, fill):
         line = torch.zeros_like(total)
         for column, weight in beside:
             line += _pixels(images, row, column) * weight[..., None]
@@ -176,8 +194,26 @@ def _warp(images: Tensor, numbers: Tensor) -> Tensor:
     return _rounded(total)
 
 
+def _taps(places: Tensor, length: int, interpolation: str, fill: str) -> list[tuple[Tensor, Tensor]]:
+    """The pixels of a line, int64, that make up what lies at these places, float32, each with its weight."""
+    if interpolation == "nearest":
+        first = (places + 0.5).floor()
+        weights = [torch.ones_like(places)]
+    else:
+        before = places.floor()
+        past = places - before
+        first, weights = (before, [1 - past, past]) if interpolation == "bilinear" else (before - 1, _cubic(past))
+    pixels = [first.long() + number for number in range(len(weights))]
+    if fill == "black":
+        weights = [weight * _inside(pixel, length) for pixel, weight in zip(pixels, weights, strict=True)]
+    return [(_within(pixel, length, fill), weight) for pixel, weight in zip(pixels, weights, strict=True)]
+
+
 def _cubic(past: Tensor) -> list[Tensor]:
-    """Weights of the four pixels around a place that lies `past` in [0, 1) behind the second (Keys 1981)."""
+    """Bicubic weights, a = −0.75, of the four pixels around a place that lies `past` in [0, 1) behind the second one.
+
+    (Keys 1981)
+    """
     a, rest = -0.75, 1 - past
     first = ((a * (past + 1) - 5 * a) * (past + 1) + 8 * a) * (past + 1) - 4 * a
     second = ((a + 2) * past - (a + 3)) * past * past + 1
@@ -373,9 +409,24 @@ def _quantised(blocks: Tensor, steps: Tensor) -> Tensor:
 
 def _exactly(product: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """The product of a matrix and values, int32, up to 2¹⁶: their bytes apart, so that float32 holds every sum."""
+    _require_full_products(values.device)
     with torch.autocast(values.device.type, enabled=False):
         high, low = product((values >> 8).float()), product((values & 0xFF).float())
     return (high.int() << 8) + low.int()
+
+
+def _require_full_products(device: torch.device) -> None:
+    """Raises RuntimeError where torch was told to round what float32 matrices multiply, to 8 or 11 bits."""
+    backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
+    try:
+        precision = backend.matmul.fp32_precision
+    except AttributeError:  # torch before 2.9
+        precision = torch.get_float32_matmul_precision()
+    if precision not in ("none", "ieee", "highest"):
+        raise RuntimeError(
+            f"augmentation on {device.type} needs full float32 products, and torch computes them in {precision}: "
+            'call torch.set_float32_matmul_precision("highest")'
+        )
 
 
 def _descaled(values: Tensor, bits: int) -> Tensor:
@@ -402,6 +453,7 @@ def _kernels(values: Values, height: int, width: int) -> np.ndarray:
 
 def _blur(images: Tensor, numbers: Tensor) -> Tensor:
     """One product of matrices a direction; all sums are of integers below 2²⁴, exact in float32."""
+    _require_full_products(images.device)
     count, height, width, _ = images.shape
     kernels = numbers.float()
     with torch.autocast(images.device.type, enabled=False):
@@ -559,4 +611,13 @@ _PIXELWISE: dict[str, tuple[Callable[[Values, int, int], np.ndarray], Callable[[
     "rescale": (_scalings, _rescale),
     "erasing": (_rectangles, _erasing),
 }
-_OPERATIONS = {"whole": _whole, "warp": _warp, **{name: done for name, (_, done) in _PIXELWISE.items()}}
+_FILLS: tuple[str, ...] = get_args(Fill)
+_OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    **{f"whole {fill}": functools.partial(_whole, fill=fill) for fill in _FILLS},
+    **{
+        f"warp {interpolation} {fill}": functools.partial(_warp, interpolation=interpolation, fill=fill)
+        for interpolation in get_args(Interpolation)
+        for fill in _FILLS
+    },
+    **{name: done for name, (_, done) in _PIXELWISE.items()},
+}

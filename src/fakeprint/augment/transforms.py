@@ -1,9 +1,9 @@
 """Image transforms for augmentation, one definition each: copies made before training and draws in training share them.
 
 What makes an image a forensic sample are traces a few pixels wide. Hence: a flip or a shift moves whole pixels and
-interpolates nothing; rotation, zoom and crop, together with flip and shift, become one affine warp (bicubic); and
-what comes in from outside the frame is its mirror image without repeating the edge pixel (OpenCV's BORDER_REFLECT_101,
-NumPy's "reflect"), which keeps the parity of 2×2 patterns.
+interpolates nothing; rotation, zoom and crop, together with flip and shift, become one affine warp, bicubic unless
+`Warp` says otherwise; and what comes in from outside the frame is, by default, its mirror image without repeating the
+edge pixel (OpenCV's BORDER_REFLECT_101, NumPy's "reflect"), which keeps the parity of 2×2 patterns.
 
 Drawing and applying are apart. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
 and plan alone. An image takes `DRAWS` uniform numbers, each with a fixed meaning, so that switching a transform on
@@ -72,10 +72,26 @@ for _name in _LATER:
 
 
 @dataclass(frozen=True)
+class Warp:
+    """How geometric transforms make pixels: between those there are, and beyond the border.
+
+    interpolation: "bicubic", "bilinear", "nearest". fill: "reflect", the mirror image; "edge", the nearest pixel of the
+    border (Keras's "nearest"); "black", 0.
+    """
+
+    interpolation: str = "bicubic"
+    fill: str = "reflect"
+
+
+AS_A_RULE = Warp()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What will be done to one image: (transform, its values), in the order of application."""
 
     steps: tuple[tuple[str, tuple[float, ...]], ...]
+    warp: Warp = AS_A_RULE
 
     def __str__(self) -> str:
         """`flip, jpeg quality=71`; `as it is` where nothing will be done."""
@@ -104,7 +120,7 @@ def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) 
     return plans(settings, one_degradation, rng.random((1, DRAWS)))[0]
 
 
-def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> list[Plan]:
+def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp: Warp = AS_A_RULE) -> list[Plan]:
     """One plan a row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
     A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
@@ -114,7 +130,7 @@ def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> l
     columns = {name: _values(settings, name, numbers).tolist() for name in active}
     on = [(name, switch.tolist(), columns[name]) for name, switch in active.items()]
     return [
-        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]))
+        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]), warp)
         for row in range(len(numbers))
     ]
 
@@ -156,7 +172,7 @@ def _values(settings: Transforms, name: str, numbers: np.ndarray) -> np.ndarray:
 def apply(image: np.ndarray, plan: Plan) -> np.ndarray:
     """Do what the plan says to an image, uint8 (H, W, 3) RGB. Returns a new uint8 array of the same shape."""
     moves = [step for step in plan.steps if step[0] in GEOMETRIC]
-    image = moved(image, moves) if moves else image.copy()
+    image = moved(image, moves, plan.warp) if moves else image.copy()
     for name, values in plan.steps[len(moves) :]:
         image = _PIXELWISE[name](image, *values)
     return image
@@ -168,6 +184,7 @@ def augment_batch(
     one_degradation: bool,
     numbers: np.ndarray,
     pool: ThreadPoolExecutor | None = None,
+    warp: Warp = AS_A_RULE,
 ) -> np.ndarray:
     """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
 
@@ -178,7 +195,7 @@ def augment_batch(
     def fill(row: int, plan: Plan) -> None:
         out[row] = apply(images[row], plan)
 
-    todo = plans(settings, one_degradation, numbers)
+    todo = plans(settings, one_degradation, numbers, warp)
     list((pool.map if pool else map)(fill, range(len(todo)), todo))
     return out
 
@@ -186,15 +203,20 @@ def augment_batch(
 # --- Geometric transforms: one warp for all of them.
 
 
-def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
-    """Apply geometric steps in order as one movement: by whole pixels where that is all, else by one bicubic warp."""
+_FLAGS = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST}
+_BORDERS = {"reflect": BORDER, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
+
+
+def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], warp: Warp = AS_A_RULE) -> np.ndarray:
+    """Apply geometric steps in order as one movement: by whole pixels where that is all, else by one warp."""
     height, width = image.shape[:2]
     matrix = movement(height, width, moves)
     whole = in_whole_pixels(matrix, width)
     if whole is None:
-        return cv2.warpAffine(image, matrix[:2], (width, height), flags=cv2.INTER_CUBIC, borderMode=BORDER)
+        flags, border = _FLAGS[warp.interpolation], _BORDERS[warp.fill]
+        return cv2.warpAffine(image, matrix[:2], (width, height), flags=flags, borderMode=border)
     flipped, right, down = whole
-    return _shifted(cv2.flip(image, 1) if flipped else image, right, down)
+    return _shifted(cv2.flip(image, 1) if flipped else image, right, down, _BORDERS[warp.fill])
 
 
 def movement(height: int, width: int, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
@@ -213,13 +235,13 @@ def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[bool, int, int] | N
     return a < 0, int(x) - (width - 1) * (a < 0), int(y)
 
 
-def _shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
-    """The image moved by whole pixels, its mirror image coming in."""
+def _shifted(image: np.ndarray, right: int, down: int, border: int) -> np.ndarray:
+    """The image moved by whole pixels; `border` is OpenCV's word for what comes in."""
     if not right and not down:
         return image.copy()
     height, width = image.shape[:2]
     above, below, left, beyond = max(down, 0), max(-down, 0), max(right, 0), max(-right, 0)
-    wide = cv2.copyMakeBorder(image, above, below, left, beyond, BORDER)
+    wide = cv2.copyMakeBorder(image, above, below, left, beyond, border)
     return wide[below : below + height, beyond : beyond + width].copy()
 
 

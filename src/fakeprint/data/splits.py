@@ -1,5 +1,7 @@
 """Which images are kept and on which side: balanced sampling, groups, splits that the source does not have, folds."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -13,20 +15,21 @@ from fakeprint.params import Data, Prepare
 GROUPED = "near duplicates and images of one data.group_column value are one group"
 
 
-def sampled(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
+def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed: int) -> pd.DataFrame:
     """At most `per_class` images of each class of each labelled split, drawn evenly; the order stays.
 
     Args:
         rows: split, label (None = unlabelled, all kept), path.
-        per_class: None keeps all.
+        per_class: one number for all splits, or a split's own by its name; a split that has none, and None, keeps all.
         seed: params.seed. A class's draw depends on no other class.
     """
     if per_class is None:
         return rows
     keep = rows["label"].isna().to_numpy(copy=True)
     for (split, label), members in rows[~keep].groupby(["split", "label"]):
+        wanted = per_class.get(str(split)) if isinstance(per_class, Mapping) else per_class
         rng = seeds.generator(seed, f"per_class/{split}/{label}")
-        keep[rng.permutation(members.index.to_numpy())[:per_class]] = True
+        keep[rng.permutation(members.index.to_numpy())[:wanted]] = True
     return rows[keep].reset_index(drop=True)
 
 

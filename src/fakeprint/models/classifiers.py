@@ -115,7 +115,8 @@ def _logistic(settings: params.Logistic, seed: int, workers: int | None) -> Logi
 
 
 def _svm_linear(settings: params.LinearSVM, seed: int, workers: int | None) -> CalibratedClassifierCV:
-    return CalibratedClassifierCV(LinearSVC(C=settings.C, max_iter=20_000, random_state=seed), ensemble=False)
+    machine = LinearSVC(C=settings.C, loss=settings.loss, max_iter=20_000, random_state=seed)
+    return CalibratedClassifierCV(machine, ensemble=False)
 
 
 def _svm_rbf(settings: params.RBFSVM, seed: int, workers: int | None) -> KernelSVM:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def checkpoint(name: str, settings: dict[str, Any], arrays: Iterable[np.ndarray]
 
     root: the main repository, which all of DVC's temporary copies share.
     """
-    digest = hashlib.sha256(json.dumps([name, torch.__version__, settings], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([name, versions(), settings], sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -77,9 +78,16 @@ def checkpoint(name: str, settings: dict[str, Any], arrays: Iterable[np.ndarray]
     return Checkpoint(root / FOLDER / f"{name}-{digest.hexdigest()[:32]}.pt")
 
 
+def versions() -> dict[str, str]:
+    """Of the libraries that decide what training computes; torch by its own word, which says for which device too."""
+    named = ("numpy", "opencv-python-headless", "timm", "torchvision")
+    return {"torch": torch.__version__, **{package: metadata.version(package) for package in named}}
+
+
 def sources(name: str) -> list[Path]:
     """The source files that decide what training network `name` computes."""
     folders = [PACKAGE / "training", PACKAGE / "augment"]
     networks = PACKAGE / "models" / "networks"
-    shared = [PACKAGE / "seeds.py", *(networks / file for file in ("__init__.py", "layers.py", f"{name}.py"))]
+    files = ("__init__.py", "layers.py", "library.py", f"{name}.py")
+    shared = [PACKAGE / "seeds.py", PACKAGE / "models" / "pretrained.py", *(networks / file for file in files)]
     return [*shared, *(path for folder in folders for path in sorted(folder.glob("*.py")))]

@@ -34,7 +34,10 @@ class Execution:
     bf16: bool
 
     def autocast(self) -> AbstractContextManager[None]:
-        """A context in which the forward pass computes in this precision; weights stay float32."""
+        """A context in which the forward pass computes in this precision, the layer that sees the image in float32.
+
+        Weights stay float32.
+        """
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
@@ -89,6 +92,15 @@ def reproducible(execution: Execution, asked: bool) -> None:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
     torch.use_deterministic_algorithms(asked)
     torch.backends.cudnn.benchmark = not asked
+
+
+def full_float32() -> None:
+    """Have float32 mean float32: no TF32 in a GPU's convolutions, where torch has it on, nor in products of matrices.
+
+    TF32 keeps 11 bits. What may be coarse runs in bfloat16; what runs in float32 is to be exact.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
 
 
 class RepeatablePool(torch.nn.AdaptiveAvgPool2d):

@@ -7,6 +7,7 @@ machines. Gradients are averaged by DistributedDataParallel (Li et al. 2020), ov
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
@@ -84,6 +85,15 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
     return nn.parallel.DistributedDataParallel(
         network, device_ids=[torch.cuda.current_device()] if device == "cuda" else None
     )
+
+
+def without_sharing(network: nn.Module) -> AbstractContextManager[None]:
+    """While it lasts, gradients of the network, as `parallel` gives it, stay each process's own and add up there.
+
+    For all but the last of the batches whose gradients make one step: they are averaged over the processes once.
+    """
+    unshared: Callable[[], AbstractContextManager[None]] = getattr(network, "no_sync", contextlib.nullcontext)
+    return unshared()
 
 
 def share_buffers(network: nn.Module) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fakeprint import seeds
 from fakeprint.augment.on_device import BatchPlan, apply_batch, sent, together, unsupported
-from fakeprint.augment.transforms import augment_batch, plans, uniforms
+from fakeprint.augment.transforms import AS_A_RULE, Warp, augment_batch, plans, uniforms
 from fakeprint.errors import InputError
 from fakeprint.params import Train, Transforms
 
@@ -141,6 +141,7 @@ class Augmentation:
 
     transforms: Transforms
     one_degradation: bool
+    warp: Warp = AS_A_RULE
 
 
 def training_batches(
@@ -162,6 +163,7 @@ def training_batches(
     """
     rng = seeds.generator(seed, f"{purpose}/order", epoch)
     numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
+    transforms, alone, warp = augmentation.transforms, augmentation.one_degradation, augmentation.warp
     order = balanced_order(images.labels, rng) if balanced else rng.permutation(len(images))
     # An image that comes more than once in an epoch is augmented anew each time: its draws are those of its place.
     draws = numbers if balanced else numbers[order]
@@ -169,13 +171,9 @@ def training_batches(
     def prepared(places: slice) -> Prepared:
         rows = order[places]
         if isinstance(images, ImagesThere):
-            drawn = plans(augmentation.transforms, augmentation.one_degradation, draws[places])
+            drawn = plans(transforms, alone, draws[places], warp)
             return BatchThere(images, rows, together(drawn, *images.pixels.shape[1:3]))
-        plain = images.take(rows)
-        return (
-            augment_batch(plain, augmentation.transforms, augmentation.one_degradation, draws[places]),
-            images.labels[rows],
-        )
+        return augment_batch(images.take(rows), transforms, alone, draws[places], warp=warp), images.labels[rows]
 
     full = len(images) // batch_size * batch_size
     return [_task(prepared, slice(start + part, start + batch_size, parts)) for start in range(0, full, batch_size)]

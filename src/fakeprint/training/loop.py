@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from fakeprint import seeds
+from fakeprint.augment.transforms import Warp
 from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.params import NetworkSettings
@@ -67,7 +69,7 @@ class Run:
         """A phase starts: with a fresh optimiser, from the weights that the network has."""
         self.phase, self.earlier = phase, len(self.history)
         self.settings = self.phases[phase]
-        self.optimiser = optimiser(self.settings.train, self.network.parameters())
+        self.optimiser = optimiser(self.settings.train, self.network)
         ema = self.settings.train.ema
         self.average = MovingAverage(self.network, ema) if ema else None
         self.mean: State = {}
@@ -215,6 +217,7 @@ def train(
     stops being a number, or the device lacks memory or what `deterministic` needs.
     """
     name = run.settings.name
+    device.full_float32()
     for phase in run.phases:
         _check(phase, len(images))
     if not len(validation):
@@ -331,7 +334,7 @@ def epoch_batches(
     loop = settings.train
     return training_batches(
         images,
-        Augmentation(loop.transforms, loop.one_degradation),
+        Augmentation(loop.transforms, loop.one_degradation, Warp(loop.interpolation, loop.fill)),
         loop.batch_size,
         seed,
         f"train/{settings.name}",
@@ -360,18 +363,22 @@ def train_epoch(
             zip(ahead(tasks, pool), mixes(loop, count, seed, purpose, epoch), strict=True)
         ):
             inputs, targets = mixed(*to_device(batch, execution.device), mix)
-            with execution.autocast():
-                logits = network(inputs)
-            loss = loss_of(logits.float(), targets)
-            (loss / loop.accumulate).backward()
+            last = (number + 1) % loop.accumulate == 0
+            with nullcontext() if last else distributed.without_sharing(network):
+                with execution.autocast():
+                    logits = network(inputs)
+                loss = loss_of(logits.float(), targets)
+                (loss / loop.accumulate).backward()
             # Kept on the device: reading them here would make the device wait for every step.
             losses.append(loss.detach())
             hits.append(targets.hits(logits))
-            if (number + 1) % loop.accumulate == 0:
+            if last:
                 set_learning_rate(run.optimiser, _learning_rate(run, len(images), number // loop.accumulate))
                 _step(run)
             seen(loop.batch_size)
     distributed.share_buffers(run.network)
+    if run.average:
+        distributed.share_buffers(run.average.network)
     loss_sum, right = distributed.summed(
         float(torch.stack(losses).mean()), float(torch.stack(hits).sum()), device=execution.device
     )

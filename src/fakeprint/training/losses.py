@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy or focal loss, with label smoothing, class weights and mixed labels."""
+"""What training minimises: cross-entropy, focal or hinge loss, with class weights and mixed labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,12 +38,15 @@ class Criterion:
 
     smoothing: the share of a label that is spread over all classes (Szegedy et al. 2016). gamma: focal loss, an image's
     cross-entropy times (1 − p)^γ, p its label's probability (Lin et al. 2017); None = cross-entropy. weights: float32
-    (classes,) on the device; None = 1 each.
+    (classes,) on the device; None = 1 each. hinge: in place of both, the sum over the other classes of what the label's
+    logit lacks of being 1 above theirs, divided by the number of classes (Weston and Watkins 1999; torch's
+    `multi_margin_loss`). Of two classes it is half the hinge loss of a linear SVM on the difference of the logits.
     """
 
     smoothing: float = 0.0
     gamma: float | None = None
     weights: Tensor | None = None
+    hinge: bool = False
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         """The loss, 0-dimensional, of float32 logits (N, classes)."""
@@ -53,9 +56,12 @@ class Criterion:
         return targets.share * loss + (1 - targets.share) * self._of(logits, targets.others)
 
     def _of(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.gamma is None and self.weights is None:
+        if self.hinge:
+            losses = functional.multi_margin_loss(logits, labels, reduction="none")
+        elif self.gamma is None and self.weights is None:
             return functional.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        losses = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
+        else:
+            losses = functional.cross_entropy(logits, labels, label_smoothing=self.smoothing, reduction="none")
         if self.gamma is not None:
             missing = 1 - logits.softmax(1).gather(1, labels[:, None])[:, 0]
             # At γ < 1 the derivative of missing^γ has no bound at 0.
@@ -75,6 +81,7 @@ def criterion(train: Train, labels: np.ndarray, classes: Sequence[str], device: 
         train.label_smoothing,
         train.gamma if train.loss == "focal" else None,
         None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
+        train.loss == "hinge",
     )
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from fakeprint import seeds
@@ -42,7 +43,9 @@ def mixed(images: Tensor, labels: Tensor, mix: Mix | None) -> tuple[Tensor, Targ
     if mix is None:
         return images, Targets(labels)
     kind, share, across, down = mix
-    neighbours, others = images.roll(1, 0), labels.roll(1)
+    # As `roll`, which on a GPU would lay the channels out anew.
+    neighbours, others = torch.empty_like(images), labels.roll(1)
+    neighbours[:1], neighbours[1:] = images[-1:], images[:-1]
     if kind == "mixup":
         return neighbours.lerp_(images, share), Targets(labels, others, share)
     height, width = images.shape[2:]

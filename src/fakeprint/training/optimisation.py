@@ -1,7 +1,7 @@
 """Optimisers, learning-rate schedules and early stopping, as `train` in params.yaml names them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -12,28 +12,37 @@ from fakeprint.params import Train
 RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 
 
-def optimiser(train: Train, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam (weight decay as an L2 penalty), AdamW (decoupled) or SGD with Nesterov momentum (none at momentum 0)."""
-    groups = _groups(train, parameters)
+def optimiser(train: Train, network: nn.Module) -> torch.optim.Optimizer:
+    """Adam (weight decay as an L2 penalty), AdamW (decoupled) or SGD with momentum, Nesterov's where asked."""
+    groups = _groups(train, network)
     if train.optimiser == "adam":
-        return torch.optim.Adam(groups, train.lr, weight_decay=train.weight_decay)
+        return torch.optim.Adam(groups, train.lr, eps=train.eps, weight_decay=train.weight_decay)
     if train.optimiser == "adamw":
-        return torch.optim.AdamW(groups, train.lr, weight_decay=train.weight_decay)
-    nesterov = train.momentum > 0
+        return torch.optim.AdamW(groups, train.lr, eps=train.eps, weight_decay=train.weight_decay)
+    nesterov = train.nesterov and train.momentum > 0
     return torch.optim.SGD(groups, train.lr, train.momentum, weight_decay=train.weight_decay, nesterov=nesterov)
 
 
-def _groups(train: Train, parameters: Iterable[nn.Parameter]) -> list[dict[str, object]]:
-    """One group of all, or, without `decay_norms`, two: what multiplies features, and the rest without weight decay.
+def _groups(train: Train, network: nn.Module) -> list[dict[str, object]]:
+    """Two groups: what is decayed, and what is not.
 
-    Biases and the scales of norms are what has one dimension.
+    Not decayed are the embeddings of positions and tokens that a network of timm names itself and, without
+    `decay_norms`, biases and the scales of norms: what has one dimension.
     """
-    every = list(parameters)
-    if train.decay_norms:
-        return [{"params": every}]
-    matrices = [parameter for parameter in every if parameter.ndim > 1]
-    vectors = [parameter for parameter in every if parameter.ndim <= 1]
-    return [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    spared = _spared(network)
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        kept = name not in spared and (train.decay_norms or parameter.ndim > 1)
+        (decayed if kept else others).append(parameter)
+    groups: list[dict[str, object]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _spared(network: nn.Module) -> set[str]:
+    """The parameters that the network, or a part of it, names in `no_weight_decay` (timm's convention)."""
+    named = [(path, getattr(module, "no_weight_decay", None)) for path, module in network.named_modules()]
+    return {f"{path}.{name}".removeprefix(".") for path, names in named if callable(names) for name in names()}
 
 
 def learning_rate(train: Train, step: int, steps_an_epoch: int, watched: Sequence[float]) -> float:

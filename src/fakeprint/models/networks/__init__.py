@@ -162,8 +162,9 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
     """A network with random weights, drawn from torch's global generator, or those that options["weights"] names.
 
     It takes float images (N, 3, image_size, image_size) in [0, 1] (uint8 / 255) and returns logits (N, classes);
-    scaling and normalisation happen inside it. `options` are the network's own (bins, dilation). pretrained: False
-    leaves options["weights"] alone, for a network whose trained weights are loaded next.
+    scaling and normalisation happen inside it, and its first layer computes in float32 whatever autocast says.
+    `options` are the network's own (bins, dilation). pretrained: False leaves options["weights"] alone, for a network
+    whose trained weights are loaded next.
     Raises InputError where the images are too small for it, the design asks for what it has not, or the pretrained
     weights can not be had; KeyError for a name that is not in `NETWORKS`.
     """
@@ -176,7 +177,8 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
     if "weights" in options and not pretrained:
         options = {**options, "weights": None}
     module = importlib.import_module(f"{__name__}.{name}")
-    network: torch.nn.Module = module.build(design, **options)
+    layers = importlib.import_module(f"{__name__}.layers")
+    network: torch.nn.Module = layers.image_layer_in_float32(module.build(design, **options), design.image_size)
     return network
 
 

@@ -2,25 +2,43 @@
 
 At width 1 and five classes it has 524,485 parameters as Keras counts them, with the 960 running means and variances
 of batch normalisation; 523,525 are trained. Sides of its maps on 224×224 images: 222, 111, 109, 54, 52, 26, 24, 12.
+First weights and batch norm are Keras's by default: the publication says nothing of them, and its counts are Keras's.
 """
+
+from typing import Literal
 
 from torch import Tensor, nn
 
 from fakeprint.errors import InputError
 from fakeprint.models.networks import Design
-from fakeprint.models.networks.layers import Input, activation, block_dropout, gather, head_dropout, norm, scaled
+from fakeprint.models.networks.layers import (
+    Input,
+    activation,
+    as_in_keras,
+    block_dropout,
+    gather,
+    head_dropout,
+    norm,
+    scaled,
+)
 
 SMALLEST = 46  # pixels a side that leave one place after the fourth pool
 
 
-def build(design: Design) -> "FourCNN":
-    """FourCNN. Raises InputError for images of fewer than 46 pixels a side."""
+def build(design: Design, framework: Literal["torch", "keras"] = "keras") -> "FourCNN":
+    """FourCNN; `framework`: whose first weights and batch norm it has.
+
+    Raises InputError for images of fewer than 46 pixels a side.
+    """
     if design.side < SMALLEST:
         raise InputError(
             f"prepare.image_size: four_cnn needs images of {SMALLEST} pixels a side or more, not {design.side}; "
             "models.four_cnn.input_size scales them up"
         )
-    return FourCNN(design)
+    network = FourCNN(design)
+    if framework == "keras":
+        as_in_keras(network)
+    return network
 
 
 class FourCNN(nn.Module):

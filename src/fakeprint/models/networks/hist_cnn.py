@@ -6,6 +6,9 @@ Its publication gives blocks, sums, pools and head, not the channels; 32, 64, 12
 The network counts the histogram itself, so that one image is all it needs.
 """
 
+import math
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +17,7 @@ from fakeprint.models.networks.layers import (
     HSVHistogram,
     Input,
     activation,
+    as_in_keras,
     block_dropout,
     gather,
     head_dropout,
@@ -22,11 +26,31 @@ from fakeprint.models.networks.layers import (
 )
 
 SLOPE = 0.1
+CUT_NORMAL = 0.87962566103423978  # standard deviation of a normal distribution of 1 that is cut at ± 2
 
 
-def build(design: Design, bins: int = 16) -> "HistCNN":
-    """HistCNN; `bins` of the histogram a channel. Images may be of any side of 8 pixels or more."""
-    return HistCNN(design, bins)
+def build(design: Design, bins: int = 16, framework: Literal["torch", "keras"] = "torch") -> "HistCNN":
+    """HistCNN; `bins` of the histogram a channel; `framework`: whose batch norm, dense layers' first weights, and form
+    of He's normal distribution it has. Images may be of any side of 8 pixels or more.
+    """
+    network = HistCNN(design, bins)
+    if framework == "keras":
+        as_in_keras(network)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            _he_normal(layer, framework)
+    return network
+
+
+def _he_normal(layer: nn.Conv2d, framework: str) -> None:
+    """He et al. 2015: torch's for LeakyReLU of this slope; Keras's for ReLU, cut at two standard deviations."""
+    if framework == "torch":
+        nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
+    else:
+        std = math.sqrt(2 / layer.weight[0].numel()) / CUT_NORMAL
+        nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class HistCNN(nn.Module):
@@ -56,11 +80,6 @@ class HistCNN(nn.Module):
             head_dropout(design),
             nn.Linear(hidden, design.classes),
         )
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""

@@ -126,6 +126,21 @@ def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequ
     )
 
 
+def as_in_keras(network: nn.Module) -> None:
+    """Set what Keras sets otherwise than torch where a publication says nothing (https://keras.io/api/layers).
+
+    Batch norm's ε is 1e-3 and its momentum 0.99, 0.01 as torch counts it; weights of convolutions and dense layers are
+    drawn Glorot-uniform (Glorot and Bengio 2010), biases 0.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eps, layer.momentum = 1e-3, 0.01
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def features_of(body: nn.Module, design: Design) -> int:
     """Numbers an image that `body` gives, counted by sending one image through it; InputError where that fails."""
     training = body.training
@@ -145,6 +160,57 @@ def features_of(body: nn.Module, design: Design) -> int:
 def scaled(channels: int, width: float) -> int:
     """`channels` times `width`, rounded to a multiple of 8, at least 8; unchanged at width 1 for multiples of 8."""
     return max(8, 8 * round(channels * width / 8))
+
+
+class InFloat32:
+    """Put before a layer's class by `image_layer_in_float32`: the layer computes in float32 under autocast too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the layer gives."""
+        kind = images.device.type
+        with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
+            out: Tensor = super().forward(images)  # type: ignore[misc]
+            return out
+
+
+def image_layer_in_float32(network: nn.Module, image_size: int) -> nn.Module:
+    """The network, its first layer with weights taken out of autocast: image, weights, sums and gradients in float32.
+
+    bfloat16 has 8 bits: a pixel of 200 / 255 is half a grey level off there, more than many a trace is strong. What the
+    layer has computed may be rounded, as between all other layers: what its filters let through is no image any more.
+    The layer is found by sending an image through; names of weights stay.
+    """
+    layer = _first_with_weights(network, image_size)
+    if layer is not None and not isinstance(layer, InFloat32):
+        # As torch.nn.utils.parametrize changes a layer's class: copies of the network keep it.
+        layer.__class__ = type(type(layer).__name__, (InFloat32, type(layer)), {})
+    return network
+
+
+class _Reached(Exception):
+    """The layer that an image reaches first."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer = layer
+
+
+def _first_with_weights(network: nn.Module, image_size: int) -> nn.Module | None:
+    def stop(layer: nn.Module, _: object) -> None:
+        raise _Reached(layer)
+
+    layers = [layer for layer in network.modules() if not list(layer.children())]
+    weighted = [layer for layer in layers if any(parameter.ndim > 1 for parameter in layer.parameters())]
+    hooks = [layer.register_forward_pre_hook(stop) for layer in weighted]
+    try:
+        with torch.no_grad():
+            device = next(network.parameters()).device
+            network(torch.zeros(1, 3, image_size, image_size, device=device))
+    except _Reached as reached:
+        return reached.layer
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return None
 
 
 class HSVHistogram(nn.Module):

@@ -1,0 +1,43 @@
+"""Two processes that train one network: what they share, and how often."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed as processes
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+
+from fakeprint.training.loop import start, train_epoch
+from tests.training.test_loop import CPU, coloured, settings
+
+
+def train_one_epoch(rank: int, folder: str) -> None:
+    """One of two processes: 64 images in batches of 8, four of which make a step."""
+    torch.set_num_threads(1)
+    processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    run = start(settings(batch_size=8, accumulate=4, ema=0.5), coloured(64, 0), ["a", "b"], 7, CPU)
+    shared = 0
+
+    def counted(state: Any, bucket: processes.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        nonlocal shared
+        shared += 1
+        return allreduce_hook(state, bucket)
+
+    run.ready().register_comm_hook(None, counted)  # type: ignore[operator]
+    with ThreadPoolExecutor(1) as pool:
+        train_epoch(run, coloured(64, 0), 7, 1, pool, lambda count: None)
+    assert run.average
+    states = {"network": run.network.state_dict(), "average": run.average.network.state_dict()}
+    torch.save({"shared": shared, **states}, Path(folder) / f"{rank}.pt")
+    processes.destroy_process_group()
+
+
+def test_gradients_are_shared_once_a_step_and_all_processes_validate_the_same(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(train_one_epoch, (str(tmp_path),), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["shared"] == second["shared"] == 2
+    for name in ("network", "average"):
+        assert any("running_var" in key for key in first[name])
+        for key, tensor in first[name].items():
+            assert torch.equal(tensor, second[name][key]), (name, key)
