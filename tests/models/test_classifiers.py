@@ -170,9 +170,9 @@ def test_sqrt_standard_equals_scaling_by_hand():
     settings = params.Logistic(method="logistic", features=["x"], scale="sqrt_standard", augmented=False, C=0.5)
     roots = [np.sqrt(each[0].astype(np.float64)) for each in (TRAIN, VALIDATION)]
     scaler = StandardScaler().fit(roots[0])
-    peer = LogisticRegression(C=0.5, max_iter=5000).fit(scaler.transform(roots[0]), TRAIN[1])
+    peer = LogisticRegression(C=0.5, max_iter=5000, tol=1e-8).fit(scaler.transform(roots[0]), TRAIN[1])
     expected = peer.predict_proba(scaler.transform(roots[1]))
-    np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-6)
+    np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("shrinkage", ["auto", 0.0, 0.3])
@@ -197,14 +197,17 @@ def test_kernel_svm_equals_scikit_learn():
     x, folds = x.astype(np.float64), _folds(y, np.arange(len(y)), seed=5)
     peer = CalibratedClassifierCV(SVC(C=3, gamma=0.5), cv=folds, ensemble=False).fit(x, y)
     ours = KernelSVM(C=3, gamma=0.5).fit(x, y, folds)
-    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-6)
+    # libsvm stops at a gap of 1e-3: float32 kernels move its end point by less than that.
+    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-4)
     np.testing.assert_array_equal(ours.predict(queries), peer.predict(queries))
     assert len(ours.support_rows_) < len(x)
 
 
 def test_kernel_svm_refuses_what_does_not_fit_in_memory():
     rows = np.zeros((MOST_ROWS + 1, 1))
-    with pytest.raises(InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* or data.per_class$"):
+    with pytest.raises(
+        InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* approximation: auto or nystroem$"
+    ):
         KernelSVM().fit(rows, np.zeros(len(rows)), [])
 
 
