@@ -8,7 +8,7 @@ import numpy as np
 from fakeprint import parallel, params
 from fakeprint.data.arrays import SPLITS, load_split
 from fakeprint.errors import one_line_errors
-from fakeprint.features.files import write_features
+from fakeprint.features import write_features
 
 
 @one_line_errors

@@ -7,8 +7,8 @@ import pytest
 
 from fakeprint import features, params
 from fakeprint.errors import InputError
-from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size
-from fakeprint.features.files import PARTS, load_features, load_options, write_features
+from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size, write_features
+from fakeprint.features.files import PARTS, load_features, load_options
 
 OPTIONS = {name: block.model_dump() for name, block in params.load().features if block is not None}
 

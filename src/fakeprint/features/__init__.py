@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import delayed
 
-from fakeprint.blocks import remapped
+from fakeprint.blocks import remapped, write_rows
 from fakeprint.errors import InputError
 from fakeprint.features import backbone, colour, residual, spectrum
+from fakeprint.features.files import FEATURES
+from fakeprint.files import write_json, written_folder
 from fakeprint.parallel import in_order
 from fakeprint.params import near
 from fakeprint.progress import track
@@ -98,6 +101,22 @@ def extract_blocks(
 def side_by_side(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
     """What `extract` gives of each set, name → options, in one array: float32 (N, D)."""
     return np.concatenate([extract(name, options, images) for name, options in sets.items()], axis=1)
+
+
+def write_features(
+    name: str, options: Options, parts: Mapping[str, np.ndarray], workers: int | None, folder: Path = FEATURES
+) -> None:
+    """Extract one set of all parts and write it whole: PART.npy, float32 (N, D), and features.json.
+
+    Each batch is written as it comes, so that no part is ever in memory. parts: name (PARTS) → images uint8
+    (N, H, W, 3), memory maps of one size. workers: None = all cores; changes no byte.
+    """
+    numbers = size(name, options, parts["train"].shape[1:])
+    with written_folder(folder / name) as partial:
+        for part, images in parts.items():
+            blocks = extract_blocks({name: options}, images, workers, f"{name} of {part}")
+            write_rows(partial / f"{part}.npy", (len(images), numbers), blocks)
+        write_json(partial / "features.json", {"set": name, "options": options, "size": numbers})
 
 
 def extract_parallel(name: str, options: Options, images: np.ndarray, workers: int | None, what: str) -> np.ndarray:
