@@ -8,8 +8,7 @@ import numpy as np
 from fakeprint import parallel, params
 from fakeprint.data.arrays import SPLITS, load_split
 from fakeprint.errors import one_line_errors
-from fakeprint.features import extract_parallel
-from fakeprint.features.files import save_features
+from fakeprint.features import write_features
 
 
 @one_line_errors
@@ -20,11 +19,7 @@ def main() -> None:
     images = {split: load_split(split).images for split in SPLITS}
     images["augmented"] = np.load(Path("data/augmented/copies.npy"), mmap_mode="r")
     with parallel.backend(settings.run):
-        parts = {
-            part: extract_parallel(name, options, arrays, settings.run.workers, f"{name} of {part}")
-            for part, arrays in images.items()
-        }
-    save_features(name, options, parts)
+        write_features(name, options, images, settings.run.workers)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main() -> None:
     x, y, groups = load_features(sets, "train"), index["class"].to_numpy(), index["group"].to_numpy()
     if settings.augmented:
         copies = pd.read_parquet("data/augmented/copies.parquet")
-        x = np.concatenate([x, load_features(sets, "augmented")])
+        x = x.above(load_features(sets, "augmented"))
         y = np.concatenate([y, copies["class"]])
         groups = np.concatenate([groups, groups[copies["parent_row"]]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()

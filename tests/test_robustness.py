@@ -91,7 +91,7 @@ def test_noise_goes_by_seed_cell_and_image():
 def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkeypatch, how):
     images, _ = pictures(10, seed=3)
     monkeypatch.setattr(robustness, "BATCH", 4)
-    monkeypatch.setattr(robustness, "FEATURE_BATCH", 4)
+    monkeypatch.setattr(robustness, "AT_ONCE", 8)
     described = []
 
     def counted(name, options, images):
@@ -113,6 +113,28 @@ def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkey
             assert np.abs(said[cell][name] - probabilities).max() < 1e-5, name
     # 2 cells × 2 feature sets × batches of 4, 4 and 2: what lda and knn share is extracted once
     assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
+
+
+def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
+    """No array of all images is made, nor of all features; many batches and workers give what one batch gives."""
+    images, _ = pictures(40, seed=5)
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    models = load_models(["lda"], params.Predict(), folder)
+    at_once = answers(models, {}, mapped, GRID, 7, workers=1)
+    seen = []
+    prepared = robustness._prepared
+    monkeypatch.setattr(robustness, "_prepared", lambda pixels, *more: seen.append(pixels) or prepared(pixels, *more))
+    monkeypatch.setattr(robustness, "BATCH", 8)
+    in_batches = answers(models, {}, mapped, GRID, 7, workers=1)
+    assert [len(pixels) for pixels in seen] == [8] * 10
+    assert not any(isinstance(pixels, np.memmap) for pixels in seen)
+    monkeypatch.undo()
+    monkeypatch.setattr(robustness, "BATCH", 8)
+    by_two = answers(models, {}, mapped, GRID, 7, workers=2)
+    for cell in GRID:
+        np.testing.assert_allclose(in_batches[cell]["lda"], at_once[cell]["lda"], atol=1e-12)
+        np.testing.assert_array_equal(by_two[cell]["lda"], in_batches[cell]["lda"])
 
 
 def test_classifiers_alone_need_no_network(folder, monkeypatch):

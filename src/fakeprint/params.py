@@ -261,6 +261,8 @@ class RBFSVM(Classifier):
     method: Literal["svm_rbf"]
     C: Annotated[float, Field(gt=0)]
     gamma: Literal["scale"] | Annotated[float, Field(gt=0)]
+    approximation: Literal["auto", "exact", "nystroem"] = "auto"
+    components: Annotated[int, Field(ge=2, le=10_000)] = 2000
 
 
 class LDA(Classifier):
@@ -273,11 +275,13 @@ class Boosting(Classifier):
     iterations: Count
     lr: Annotated[float, Field(gt=0, le=1)]
     leaves: Annotated[int, Field(ge=2)]
+    rows: Count | None = None
 
 
 class Forest(Classifier):
     method: Literal["forest"]
     trees: Count
+    rows: Count | None = None
 
 
 AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest, Field(discriminator="method")]

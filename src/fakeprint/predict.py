@@ -14,7 +14,7 @@ from fakeprint.data.arrays import Dataset, resized
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
 from fakeprint.errors import InputError
-from fakeprint.features import extract, extract_parallel
+from fakeprint.features import extract_blocks
 from fakeprint.files import read_json
 from fakeprint.models.ensembles import load_ensemble, side_by_side
 from fakeprint.params import Predict
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fakeprint.models.classifiers import FittedClassifier
 
 AS_IT_IS = Predict()
-BATCH = 128  # images a forward pass; as few are answered without progress
+BATCH = 128  # images a forward pass
 MOST_FILES = 1024  # files read before the first answer, and between answers
 MOST_BYTES = 2**26  # of their images, once resized
 
@@ -126,14 +126,10 @@ def _classifier(folder: Path, workers: int | None, how: Predict) -> Callable[[np
 
 
 def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarray) -> np.ndarray:
-    name = fitted.description["name"]
-    described = [
-        extract(features, options, images)
-        if len(images) <= BATCH
-        else extract_parallel(features, options, images, workers, f"predict {name}: {features}")
-        for features, options in fitted.features.items()
-    ]
-    return fitted.probabilities(np.concatenate(described, axis=1))
+    """Features wait for an answer block by block, so that those of all images are never in memory."""
+    blocks = extract_blocks(fitted.features, images, workers, f"predict {fitted.description['name']}")
+    answered = [fitted.probabilities(block) for block in blocks]
+    return np.concatenate(answered) if answered else np.zeros((0, len(fitted.description["dataset"]["classes"])))
 
 
 def _ensemble(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:

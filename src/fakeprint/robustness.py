@@ -1,22 +1,24 @@
 """Every model on degraded validation images: what JPEG, noise, scaling and blur leave of its accuracy.
 
-Images are degraded once for all models, features extracted once for all classifiers that share a set with the same
-options, and an ensemble is combined of its members' probabilities, by the cross-fitted combination of its validation
-predictions (`fakeprint.models.ensemble_fits`): what it was fitted on it is never tested on, degraded or not.
+Images pass through in batches: each is degraded once for all models, its features are extracted once for all
+classifiers that share a set with the same options, and what stays are probabilities. An ensemble is combined of its
+members' probabilities, by the cross-fitted combination of its validation predictions
+(`fakeprint.models.ensemble_fits`): what it was fitted on it is never tested on, degraded or not.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import delayed
 
 from fakeprint import seeds
 from fakeprint.augment.transforms import Plan, apply
+from fakeprint.blocks import remapped
 from fakeprint.features import extract
 from fakeprint.files import read_json
 from fakeprint.models.ensembles import side_by_side
@@ -28,7 +30,7 @@ from fakeprint.progress import track
 if TYPE_CHECKING:
     from fakeprint.models.classifiers import FittedClassifier
 
-FEATURE_BATCH = 125  # images a task: small enough for two cores to end a cell together
+AT_ONCE = 8 * BATCH  # images whose features are answered together
 
 SharedSet = tuple[str, str]  # a feature set and its options as JSON
 
@@ -80,18 +82,21 @@ def degraded(images: np.ndarray, cell: str, steps: Mapping[str, float], seed: in
 
     The transforms are augmentation's own; a crop keeps the middle. Noise is drawn for each image by seed, cell and row.
     """
-    numbers = seeds.generator(seed, f"robustness/{cell}").random(len(images))
-    out = np.empty(images.shape, np.uint8)
+    return _degraded(images, steps, _numbers(cell, len(images), seed))
 
-    def fill(row: int) -> None:
-        image = images[row]
+
+def _numbers(cell: str, count: int, seed: int) -> np.ndarray:
+    """A number in [0, 1) for each row; more rows change none of the first."""
+    return seeds.generator(seed, f"robustness/{cell}").random(count)
+
+
+def _degraded(images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarray) -> np.ndarray:
+    out = np.empty(images.shape, np.uint8)
+    for row, image in enumerate(images):
         for name, strength in steps.items():
             more = {"crop": (0.5, 0.5), "noise": (numbers[row],)}.get(name, ())
             image = apply(image, Plan(((name, (strength, *more)),)))
         out[row] = image
-
-    with ThreadPoolExecutor() as pool:  # OpenCV lets go of the interpreter's lock
-        list(pool.map(fill, range(len(images))))
     return out
 
 
@@ -105,48 +110,67 @@ def answers(
 ) -> dict[str, dict[str, np.ndarray]]:
     """said[cell][model]: every model's probabilities, float64 (N, C), of the degraded images.
 
-    images: uint8 (N, H, W, 3), N ≥ 1. grid: cell → {transform: strength}. workers: processes for features, None for
-    all cores; changes no result. Shows progress over all cells.
+    images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which some batches are held at a time. grid: cell →
+    {transform: strength}. workers: processes that degrade images and extract features, None for all cores; changes no
+    result. Shows progress over all cells.
     """
     said: dict[str, dict[str, np.ndarray]] = {cell: {} for cell in grid}
-    batches, chunks = -(-len(images) // BATCH), -(-len(images) // FEATURE_BATCH)
-    a_cell = len(models.networks) * batches + len(models.feature_sets) * chunks + len(models.classifiers)
-
-    def work() -> Iterator[None]:
-        for cell, steps in grid.items():
-            yield from _answer(models, degraded(images, cell, steps, seed), workers, said[cell])
-            for name, ensemble in ensembles.items():
-                members = side_by_side([said[cell][member] for member in ensemble.members])
-                said[cell][name] = ensemble.combination(members)
-
-    for _ in track(work(), "robustness", total=len(grid) * a_cell, unit="batch"):
-        pass
+    starts = range(0, len(images), BATCH)
+    batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
+    for cell in grid:
+        said[cell] = _answer(models, itertools.islice(batches, len(starts)))
+        for name, ensemble in ensembles.items():
+            members = side_by_side([said[cell][member] for member in ensemble.members])
+            said[cell][name] = ensemble.combination(members)
     return said
 
 
-def _answer(models: Models, images: np.ndarray, workers: int | None, said: dict[str, np.ndarray]) -> Iterator[None]:
-    """Put every model's probabilities of the images into `said`; yields after each batch of work."""
-    for name, model in models.networks.items():
-        batches = []
-        for start in range(0, len(images), BATCH):
-            batches.append(model.probabilities(images[start : start + BATCH]))
-            yield
-        said[name] = np.concatenate(batches)
-    parts: dict[SharedSet, list[np.ndarray]] = {shared: [] for shared in models.feature_sets}
-    tasks = [(shared, start) for shared in parts for start in range(0, len(images), FEATURE_BATCH)]
+Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, none where no network wants them, and each shared set
+
+
+def _batches(
+    models: Models, images: np.ndarray, grid: Mapping[str, Mapping[str, float]], seed: int, workers: int | None
+) -> Iterator[Batch]:
+    """`BATCH` images after the other, of each cell in turn, degraded and described by the workers."""
+    sets = models.feature_sets
+
+    def tasks() -> Iterator[Any]:
+        for cell, steps in grid.items():
+            numbers = _numbers(cell, len(images), seed)
+            for start in range(0, len(images), BATCH):
+                rows = slice(start, start + BATCH)
+                pixels = np.array(remapped(images)[rows])
+                yield delayed(_prepared)(pixels, dict(steps), numbers[rows], sets, bool(models.networks))
+
     # Starting processes costs a second: not for what one core does in that time.
-    processes = 1 if len(images) <= FEATURE_BATCH else workers
-    described = in_order(
-        (
-            delayed(extract)(name, json.loads(options), images[start : start + FEATURE_BATCH])
-            for (name, options), start in tasks
-        ),
-        processes,
-    )
-    for (shared, _), numbers in zip(tasks, described, strict=True):
-        parts[shared].append(numbers)
-        yield
-    features = {shared: np.concatenate(numbers) for shared, numbers in parts.items()}
-    for name, fitted in models.classifiers.items():
-        said[name] = fitted.probabilities(np.concatenate([features[shared] for shared in _sets(fitted)], axis=1))
-        yield
+    return in_order(tasks(), 1 if len(images) <= BATCH else workers)
+
+
+def _prepared(
+    images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarray, sets: list[SharedSet], keep: bool
+) -> Batch:
+    seen = _degraded(images, steps, numbers)
+    return seen if keep else seen[:0], [extract(name, json.loads(options), seen) for name, options in sets]
+
+
+def _answer(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
+    """Every model's probabilities, float64 (N, C), of the batches of one cell."""
+    said: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
+    waiting: list[list[np.ndarray]] = []
+
+    def classify() -> None:
+        described = dict(zip(models.feature_sets, map(np.concatenate, zip(*waiting, strict=True)), strict=True))
+        for name, fitted in models.classifiers.items():
+            x = np.concatenate([described[shared] for shared in _sets(fitted)], axis=1)
+            said[name].append(fitted.probabilities(x))
+        waiting.clear()
+
+    for images, described in batches:
+        for name, model in models.networks.items():
+            said[name].append(model.probabilities(images))
+        waiting.append(described)
+        if len(waiting) * BATCH >= AT_ONCE:
+            classify()
+    if waiting:
+        classify()
+    return {name: np.concatenate(parts) for name, parts in said.items()}

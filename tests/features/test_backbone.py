@@ -9,8 +9,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from fakeprint import features
 from fakeprint.errors import InputError
-from fakeprint.features import extract, size
+from fakeprint.features import backbone, extract, size
 from fakeprint.models.pretrained import LITE0
 
 
@@ -50,6 +51,36 @@ def test_one_by_one_however_many_threads(tiny: tuple[dict, torch.nn.Module]) -> 
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(extract("backbone", options, images[1:])[0], both[1])
+
+
+def test_batches_on_a_device_give_the_same_features(
+    tiny: tuple[dict, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, _ = tiny
+    images = np.random.default_rng(0).integers(0, 256, (7, 40, 40, 3), dtype=np.uint8)
+    alone = extract("backbone", options, images)
+    seen = []
+    body = backbone._body(options["architecture"], options["weights"], 40, "cpu")
+    body.module.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    monkeypatch.setitem(backbone.BATCH, "cpu", 3)
+    np.testing.assert_allclose(extract("backbone", options, images), alone, rtol=1e-4, atol=1e-6)
+    assert seen == [3, 3, 1]
+
+
+def test_a_network_with_a_device_of_its_own_stays_in_this_process(
+    tiny: tuple[dict, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, _ = tiny
+    images = np.zeros((9, 40, 40, 3), dtype=np.uint8)
+    monkeypatch.setattr(features, "BATCH", 4)
+
+    def refuse(tasks: object, workers: object) -> None:
+        raise AssertionError("processes were started")
+
+    monkeypatch.setattr(features, "in_order", refuse)
+    monkeypatch.setattr(backbone, "device", lambda: "meta")
+    monkeypatch.setattr(features, "extract", lambda name, options, images: np.zeros((len(images), 2), np.float32))
+    assert features.extract_parallel("backbone", options, images, 2, "test").shape == (9, 2)
 
 
 def test_input_size_scales_images(tiny: tuple[dict, torch.nn.Module]) -> None:

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from fakeprint import params
+from fakeprint import features, params
 from fakeprint.errors import InputError
-from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size
-from fakeprint.features.files import load_features, load_options, save_features
+from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size, write_features
+from fakeprint.features.files import PARTS, load_features, load_options
 
 OPTIONS = {name: block.model_dump() for name, block in params.load().features if block is not None}
 
@@ -48,14 +48,37 @@ def test_an_unknown_set_names_the_near_one(images):
         extract("residuals", {}, images)
 
 
-def test_saved_sets_come_back_side_by_side(tmp_path):
-    parts = {part: np.full((2, 3), i, dtype=np.float32) for i, part in enumerate(("train", "validation"))}
-    save_features("one", {"bins": 8}, parts, tmp_path)
-    save_features("two", {}, {part: 10 + array for part, array in parts.items()}, tmp_path)
-    np.testing.assert_array_equal(load_features(["two", "one"], "validation", tmp_path), [[11, 11, 11, 1, 1, 1]] * 2)
-    assert load_options(["one", "two"], tmp_path) == {"one": {"bins": 8}, "two": {}}
+def test_written_sets_come_back_side_by_side(tmp_path, images):
+    parts = {part: images[number:] for number, part in enumerate(PARTS)}
+    for name in ("hsv_hist", "rgb_hist"):
+        write_features(name, {"bins": 4}, parts, 1, tmp_path)
+    expected = [extract(name, {"bins": 4}, images[2:]) for name in ("rgb_hist", "hsv_hist")]
+    rows = load_features(["rgb_hist", "hsv_hist"], "validation", tmp_path)
+    np.testing.assert_array_equal(rows.whole(), np.concatenate(expected, axis=1))
+    np.testing.assert_array_equal(np.load(tmp_path / "rgb_hist/validation.npy"), expected[0])
+    assert load_options(["rgb_hist"], tmp_path) == {"rgb_hist": {"bins": 4}}
     with pytest.raises(InputError, match=r"three.train.npy is missing: run `dvc repro features` first, with three in"):
         load_features(["three"], "train", tmp_path)
+
+
+def test_a_set_is_written_batch_by_batch_and_whole_or_not_at_all(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(features, "BATCH", 2)
+    asked = []
+
+    def counted(name, options, images):
+        asked.append((len(images), type(images)))
+        if len(asked) == 9:
+            raise InputError("no more")
+        return extract(name, options, images)
+
+    monkeypatch.setattr(features, "extract", counted)
+    np.save(tmp_path / "images.npy", images)
+    parts = dict.fromkeys(PARTS, np.load(tmp_path / "images.npy", mmap_mode="r"))
+    with pytest.raises(InputError, match="no more"):
+        write_features("hsv_hist", {"bins": 4}, parts, 1, tmp_path / "features")
+    # One image for the size, then two parts of 2, 2, 2 and 1; a batch is a copy, so that a map's pages go
+    assert asked == [(1, np.ndarray)] + [(n, np.ndarray) for n in (2, 2, 2, 1)] * 2
+    assert list((tmp_path / "features").iterdir()) == []
 
 
 def test_features_need_neither_torch_nor_mlflow():

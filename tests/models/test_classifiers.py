@@ -170,9 +170,9 @@ def test_sqrt_standard_equals_scaling_by_hand():
     settings = params.Logistic(method="logistic", features=["x"], scale="sqrt_standard", augmented=False, C=0.5)
     roots = [np.sqrt(each[0].astype(np.float64)) for each in (TRAIN, VALIDATION)]
     scaler = StandardScaler().fit(roots[0])
-    peer = LogisticRegression(C=0.5, max_iter=5000).fit(scaler.transform(roots[0]), TRAIN[1])
+    peer = LogisticRegression(C=0.5, max_iter=5000, tol=1e-8).fit(scaler.transform(roots[0]), TRAIN[1])
     expected = peer.predict_proba(scaler.transform(roots[1]))
-    np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-6)
+    np.testing.assert_allclose(fitted("logistic", settings=settings).probabilities(VALIDATION[0]), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("shrinkage", ["auto", 0.0, 0.3])
@@ -197,7 +197,8 @@ def test_kernel_svm_equals_scikit_learn():
     x, folds = x.astype(np.float64), _folds(y, np.arange(len(y)), seed=5)
     peer = CalibratedClassifierCV(SVC(C=3, gamma=0.5), cv=folds, ensemble=False).fit(x, y)
     ours = KernelSVM(C=3, gamma=0.5).fit(x, y, folds)
-    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-6)
+    # libsvm stops at a gap of 1e-3: float32 kernels move its end point by less than that.
+    np.testing.assert_allclose(ours.predict_proba(queries), peer.predict_proba(queries), atol=1e-4)
     np.testing.assert_array_equal(ours.predict(queries), peer.predict(queries))
     assert len(ours.support_rows_) < len(x)
 
@@ -210,16 +211,32 @@ def test_the_linear_svm_minimises_the_loss_that_is_asked_for(loss):
     x = np.asarray(x, dtype=np.float64) + 3 * np.random.default_rng(1).standard_normal(x.shape)  # no longer separable
     settings = params.LinearSVM(method="svm_linear", features=["x"], scale="none", augmented=False, C=0.1, loss=loss)
     pipeline = fit(settings, x, y, x, y, 7, 1)
-    machine = pipeline["classify"].calibrated_classifiers_[0].estimator
-    peer = LinearSVC(C=0.1, loss=loss, max_iter=20_000, random_state=7).fit(x, y)
+    machine = pipeline["classify"]
+    peer = LinearSVC(C=0.1, loss=loss, max_iter=200_000, random_state=7, tol=1e-6).fit(x, y)
     other = LinearSVC(C=0.1, loss="hinge" if loss != "hinge" else "squared_hinge", max_iter=20_000).fit(x, y)
-    np.testing.assert_allclose(machine.coef_, peer.coef_)
-    assert not np.allclose(machine.coef_, other.coef_, rtol=0.01)
+    np.testing.assert_allclose(machine.coef_, peer.coef_, atol=2e-3)
+    assert not np.allclose(machine.coef_, other.coef_, atol=0.01)
+    assert machine.predict_proba(x).sum(axis=1) == pytest.approx(1)
+
+
+def test_a_hinge_that_does_not_fit_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("fakeprint.models.classifiers.MEMORY", 24 * 2 * 50)
+    (x, y), common = separable(60, 0), {"features": ["x"], "scale": "none", "augmented": False, "C": 0.1}
+    settings = params.LinearSVM(method="svm_linear", loss="hinge", **common)
+    columns = np.asarray(x, dtype=np.float32)[:, :2]
+    message = (
+        rf"^classifiers: svm_linear with loss: hinge cannot hold {len(x)} rows of 2 features, at most 50; set loss: "
+        "squared_hinge, which reads blocks, or data.per_class$"
+    )
+    with pytest.raises(InputError, match=message):
+        fit(settings, columns, y, columns, y, 7, 1)
 
 
 def test_kernel_svm_refuses_what_does_not_fit_in_memory():
     rows = np.zeros((MOST_ROWS + 1, 1))
-    with pytest.raises(InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* or data.per_class$"):
+    with pytest.raises(
+        InputError, match=r"^svm_rbf: 32001 train rows, copies included, .* approximation: auto or nystroem$"
+    ):
         KernelSVM().fit(rows, np.zeros(len(rows)), [])
 
 

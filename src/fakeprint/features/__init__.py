@@ -1,30 +1,38 @@
 """Feature sets: pure functions from images to numbers, one image at a time, so that batches change nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import delayed
 
+from fakeprint.blocks import remapped, write_rows
 from fakeprint.errors import InputError
 from fakeprint.features import backbone, colour, residual, spectrum
+from fakeprint.features.files import FEATURES
+from fakeprint.files import write_json, written_folder
 from fakeprint.parallel import in_order
 from fakeprint.params import near
 from fakeprint.progress import track
 
-BATCH = 250  # images a task of the pool: small enough for a live progress bar, large enough to hide the hand-over
+BATCH = 256  # images a task of the pool: small enough for a live progress bar, large enough to hide the hand-over
 
 Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """One set: `describe(image uint8 (H, W, 3) RGB, **options)` gives its numbers, float32 (D,)."""
+    """One set: `describe(image uint8 (H, W, 3) RGB, **options)` gives its numbers, float32 (D,).
+
+    Where `batches` says so, it takes images (N, H, W, 3) and gives (N, D).
+    """
 
     summary: str
     source: str
     describe: Callable[..., np.ndarray]
+    batches: bool = False
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
@@ -43,26 +51,72 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         spectrum.spectrum,
     ),
     "backbone": FeatureSet(
-        "pooled features of a pretrained network of timm", "Sharif Razavian et al. 2014; system D", backbone.backbone
+        "pooled features of a pretrained network of timm",
+        "Sharif Razavian et al. 2014; system D",
+        backbone.backbone,
+        batches=True,
     ),
 }
 
 
 def extract(name: str, options: Options, images: np.ndarray) -> np.ndarray:
-    """The features of a batch, on one core.
+    """The features of a batch, on one core, or for a network's on the device.
 
-    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends on image i alone, bit for bit.
+    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends on image i alone, bit for bit; on a GPU the
+    last bits of a network's features may depend on how many images share its batch.
     Raises InputError for an unknown set, and where the set can not describe images of this size.
     """
     feature_set = _known(name)
     if not len(images):
         return np.zeros((0, size(name, options, images.shape[1:])), dtype=np.float32)
+    if feature_set.batches:
+        return feature_set.describe(images, **options)
     return np.stack([feature_set.describe(image, **options) for image in images])
 
 
 def size(name: str, options: Options, image_shape: tuple[int, ...]) -> int:
     """D of a set for images of this shape (H, W, 3)."""
-    return len(_known(name).describe(np.zeros(image_shape, dtype=np.uint8), **options))
+    return extract(name, options, np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
+
+
+def extract_blocks(
+    sets: Mapping[str, Options], images: np.ndarray, workers: int | None, what: str
+) -> Iterator[np.ndarray]:
+    """The sets of all images side by side, block by block: float32 (n, D) in the order of the images, n ≤ `BATCH`.
+
+    Over processes, with progress called `what`; the number of workers (None: all cores) changes nothing. A network's
+    features are computed in this process where it has a device of its own. sets: name → options. images: uint8
+    (N, H, W, 3), an array or a memory map, of which a block at a time is held.
+    """
+    starts = range(0, len(images), BATCH)
+    batches = (np.array(remapped(images)[start : start + BATCH]) for start in starts)
+    # Starting processes costs a second: not for what one core does in that time.
+    if len(starts) <= 1 or ("backbone" in sets and backbone.device() != "cpu"):
+        done: Iterable[np.ndarray] = (side_by_side(sets, batch) for batch in batches)
+    else:
+        done = in_order((delayed(side_by_side)(dict(sets), batch) for batch in batches), workers)
+    return track(done, what, total=len(starts), unit="batch") if len(starts) > 1 else iter(done)
+
+
+def side_by_side(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
+    """What `extract` gives of each set, name → options, in one array: float32 (N, D)."""
+    return np.concatenate([extract(name, options, images) for name, options in sets.items()], axis=1)
+
+
+def write_features(
+    name: str, options: Options, parts: Mapping[str, np.ndarray], workers: int | None, folder: Path = FEATURES
+) -> None:
+    """Extract one set of all parts and write it whole: PART.npy, float32 (N, D), and features.json.
+
+    Each batch is written as it comes, so that no part is ever in memory. parts: name (PARTS) → images uint8
+    (N, H, W, 3), memory maps of one size. workers: None = all cores; changes no byte.
+    """
+    numbers = size(name, options, parts["train"].shape[1:])
+    with written_folder(folder / name) as partial:
+        for part, images in parts.items():
+            blocks = extract_blocks({name: options}, images, workers, f"{name} of {part}")
+            write_rows(partial / f"{part}.npy", (len(images), numbers), blocks)
+        write_json(partial / "features.json", {"set": name, "options": options, "size": numbers})
 
 
 def extract_parallel(name: str, options: Options, images: np.ndarray, workers: int | None, what: str) -> np.ndarray:
@@ -71,18 +125,11 @@ def extract_parallel(name: str, options: Options, images: np.ndarray, workers: i
     images: uint8 (N, H, W, 3), an array or a memory map. Returns float32 (N, D).
     """
     features = np.empty((len(images), size(name, options, images.shape[1:])), dtype=np.float32)
-    for row, numbers in enumerate(track(_rows(name, options, images, workers), what, total=len(images))):
-        features[row] = numbers
+    row = 0
+    for block in extract_blocks({name: options}, images, workers, what):
+        features[row : row + len(block)] = block
+        row += len(block)
     return features
-
-
-def _rows(name: str, options: Options, images: np.ndarray, workers: int | None) -> Iterator[np.ndarray]:
-    starts = range(0, len(images), BATCH)
-    # Starting processes costs a second: not for what one core does in that time.
-    processes = 1 if len(starts) <= 1 else workers
-    tasks = (delayed(extract)(name, options, images[start : start + BATCH]) for start in starts)
-    for batch in in_order(tasks, processes):
-        yield from batch
 
 
 def _known(name: str) -> FeatureSet:

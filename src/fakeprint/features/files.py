@@ -3,26 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.files import read_json, write_json, written_folder
+from fakeprint.files import read_json
 
 FEATURES = Path("data/features")
 PARTS = ("train", "augmented", "validation", "test")
 
 
-def save_features(name: str, options: dict[str, Any], parts: dict[str, np.ndarray], folder: Path = FEATURES) -> None:
-    """Write one set whole: parts float32 (N, D) by name (PARTS), and features.json."""
-    with written_folder(folder / name) as partial:
-        for part, features in parts.items():
-            np.save(partial / f"{part}.npy", features)
-        write_json(partial / "features.json", {"set": name, "options": options, "size": parts["train"].shape[1]})
-
-
-def load_features(names: list[str], part: str, folder: Path = FEATURES) -> np.ndarray:
-    """The sets of one part side by side, float32 (N, D). Raises InputError where a set has not been extracted."""
-    return np.concatenate([np.load(_existing(folder / name / f"{part}.npy"), mmap_mode="r") for name in names], axis=1)
+def load_features(names: list[str], part: str, folder: Path = FEATURES) -> Rows:
+    """The sets of one part side by side, (N, D), on disk. Raises InputError where a set has not been extracted."""
+    return Rows((tuple(_existing(folder / name / f"{part}.npy") for name in names),))
 
 
 def load_options(names: list[str], folder: Path = FEATURES) -> dict[str, dict[str, Any]]:

@@ -1,34 +1,32 @@
 """Classical classifiers over concatenated features: one way to fit them, one to save and load them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
-from threadpoolctl import threadpool_limits
 
 from fakeprint import params
+from fakeprint.blocks import Rows
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import read_json, write_json
 from fakeprint.folds import group_folds, groups_of_class
-from fakeprint.models.kernel_svm import KernelSVM
+from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, drawn
+from fakeprint.models.linear import LinearMachine
 from fakeprint.models.neighbours import (
     Neighbours,
     fit_neighbours,
     load_neighbours,
     save_neighbours,
 )
+from fakeprint.models.scaling import fitted_scaler, rooted
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 from fakeprint.models.skops_files import load_pipeline, save_pipeline
 
 CALIBRATION_FOLDS = 3
+MEMORY = 3 * 2**30  # bytes of train features that trees may hold, which need all their rows at once
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,9 @@ class ClassifierEntry:
 
 CLASSIFIERS: dict[str, ClassifierEntry] = {
     "knn": ClassifierEntry("k nearest neighbours, k and distance chosen on validation", "Cover and Hart 1967; faiss"),
-    "logistic": ClassifierEntry("multinomial logistic regression", "scikit-learn LogisticRegression"),
-    "svm_linear": ClassifierEntry("linear SVM with calibrated probabilities", "scikit-learn LinearSVC; Platt 1999"),
-    "svm_rbf": ClassifierEntry("RBF-kernel SVM with calibrated probabilities", "scikit-learn SVC; Platt 1999"),
+    "logistic": ClassifierEntry("multinomial logistic regression", "LogisticRegression's, streamed"),
+    "svm_linear": ClassifierEntry("linear SVM with calibrated probabilities", "LinearSVC's, streamed; Platt 1999"),
+    "svm_rbf": ClassifierEntry("RBF-kernel SVM with calibrated probabilities", "SVC, Nystroem; Platt 1999"),
     "lda": ClassifierEntry("linear discriminant analysis, shrunk covariance", "Ledoit and Wolf 2004"),
     "boosting": ClassifierEntry("gradient boosting of histogram trees", "scikit-learn HistGradientBoostingClassifier"),
     "forest": ClassifierEntry("random forest", "Breiman 2001; scikit-learn RandomForestClassifier"),
@@ -63,18 +61,19 @@ class FittedClassifier:
         sets: dict[str, dict[str, Any]] = self.description["features"]
         return sets
 
-    def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Class probabilities, float64 (N, C), of concatenated features x, float (N, D)."""
-        if not len(x):
-            return np.zeros((0, len(self.description["dataset"]["classes"])))
-        return np.asarray(self.model.predict_proba(_rooted(x, self.description["settings"]["scale"])), dtype=np.float64)
+    def probabilities(self, x: np.ndarray | Rows) -> np.ndarray:
+        """Class probabilities, float64 (N, C), of concatenated features x, float32 (N, D), read block by block."""
+        probabilities = np.zeros((len(x), len(self.description["dataset"]["classes"])))
+        for place, block in _rooted(Rows.of(x), self.description["settings"]["scale"]).blocks():
+            probabilities[place] = self.model.predict_proba(block)
+        return probabilities
 
 
 def fit(
     settings: params.AnyClassifier,
-    x_train: np.ndarray,
+    x_train: np.ndarray | Rows,
     y_train: np.ndarray,
-    x_validation: np.ndarray,
+    x_validation: np.ndarray | Rows,
     y_validation: np.ndarray,
     seed: int,
     workers: int | None = None,
@@ -82,79 +81,93 @@ def fit(
 ) -> Pipeline | Neighbours:
     """Fit one classifier; scaling is fitted on train alone, and only k-NN looks at validation (to choose k).
 
-    x_train, x_validation: float32 (N, D); y_train, y_validation: int64 class indices from 0. groups: int64 (N,), equal
-    for train rows that belong together (near duplicates, a copy and its original), so that calibration never tests on
-    what it fitted on; None: each row stands alone. seed: for what is drawn; the number of workers changes nothing.
+    x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
+    class indices from 0. groups: int64 (N,), equal for train rows that belong together (near duplicates, a copy and its
+    original), so that calibration never tests on what it fitted on; None: each row stands alone. seed: for what is
+    drawn; the number of workers changes nothing.
     Raises InputError where a class has too few train images.
     """
     y_train = np.asarray(y_train, dtype=np.int64)
     groups = np.arange(len(y_train)) if groups is None else groups
-    _require_enough(y_train, groups, CALIBRATION_FOLDS if settings.method in ("svm_linear", "svm_rbf") else 1)
+    calibrates = settings.method in ("svm_linear", "svm_rbf")
+    _require_enough(y_train, groups, CALIBRATION_FOLDS if calibrates else 1)
     standard = settings.scale in ("standard", "sqrt_standard")
-    x_train, x_validation = _rooted(x_train, settings.scale), _rooted(x_validation, settings.scale)
+    train, validation = (_rooted(Rows.of(x), settings.scale) for x in (x_train, x_validation))
     if isinstance(settings, params.KNN):
-        return fit_neighbours(x_train, y_train, x_validation, y_validation, settings.k, settings.metrics, standard)
-    estimator = _BUILDERS[settings.method](settings, seed, workers)
-    calibrated = isinstance(estimator, CalibratedClassifierCV)
-    if calibrated:
-        estimator.set_params(cv=_folds(y_train, groups, seed), n_jobs=workers or -1)
-    pipeline = Pipeline([("scale", StandardScaler())] * standard + [("classify", estimator)])
-    folds = {"classify__folds": _folds(y_train, groups, seed)} if isinstance(estimator, KernelSVM) else {}
-    # One thread a fold, however many folds run at once: sums in another order would differ in the last bit.
-    with threadpool_limits(1 if calibrated else None):
-        pipeline.fit(x_train, y_train, **folds)
-    if calibrated:  # what is stored holds neither the folds nor anything of this machine
-        estimator.set_params(cv=CALIBRATION_FOLDS, n_jobs=None)
-    if isinstance(estimator, RandomForestClassifier):
-        estimator.set_params(n_jobs=None)  # threads would add the trees' votes in an order that changes the last bit
-    return pipeline
+        return fit_neighbours(train, y_train, validation, y_validation, settings.k, settings.metrics, standard)
+    scaler = fitted_scaler(train) if standard else None
+    if scaler:
+        train = train.then(lambda block: scaler.transform(block, copy=False))
+    if isinstance(settings, params.Boosting | params.Forest):
+        estimator = _trees(settings, train, y_train, seed, workers)
+    else:
+        folds = {"folds": _folds(y_train, groups, seed)} if calibrates else {}
+        estimator = _streamed(settings, train, seed).fit(train, y_train, **folds)
+    return Pipeline([("scale", scaler)] * standard + [("classify", estimator)])
 
 
-def _logistic(settings: params.Logistic, seed: int, workers: int | None) -> LogisticRegression:
-    return LogisticRegression(C=settings.C, max_iter=5000, random_state=seed)
+def _rooted(rows: Rows, scale: str) -> Rows:
+    return rows.then(rooted) if scale.startswith("sqrt") else rows
 
 
-def _svm_linear(settings: params.LinearSVM, seed: int, workers: int | None) -> CalibratedClassifierCV:
-    machine = LinearSVC(C=settings.C, loss=settings.loss, max_iter=20_000, random_state=seed)
-    return CalibratedClassifierCV(machine, ensemble=False)
-
-
-def _svm_rbf(settings: params.RBFSVM, seed: int, workers: int | None) -> KernelSVM:
-    return KernelSVM(C=settings.C, gamma=settings.gamma)
-
-
-def _lda(settings: params.LDA, seed: int, workers: int | None) -> ShrinkageLDA:
-    return ShrinkageLDA(shrinkage=settings.shrinkage)
-
-
-def _boosting(settings: params.Boosting, seed: int, workers: int | None) -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(
-        max_iter=settings.iterations,
-        learning_rate=settings.lr,
-        max_leaf_nodes=settings.leaves,
-        early_stopping=False,
-        random_state=seed,
+def _streamed(settings: Any, train: Rows, seed: int) -> Any:
+    """What is fitted in passes over blocks of rows, unfitted."""
+    match settings:
+        case params.Logistic():
+            return LinearMachine("log", settings.C)
+        case params.LinearSVM():
+            _require_room_for_hinge(settings, train)
+            return LinearMachine(settings.loss, settings.C, seed)
+        case params.LDA():
+            return ShrinkageLDA(settings.shrinkage)
+    assert isinstance(settings, params.RBFSVM)
+    if settings.approximation == "exact" or (settings.approximation == "auto" and len(train) <= EXACT_ROWS):
+        return KernelSVM(settings.C, settings.gamma)
+    print(
+        f"svm_rbf: {len(train):,} train rows, approximated by {settings.components:,} of them (approximation: nystroem)"
     )
+    return NystroemSVM(settings.C, settings.gamma, settings.components, seed)
 
 
-def _forest(settings: params.Forest, seed: int, workers: int | None) -> RandomForestClassifier:
-    return RandomForestClassifier(settings.trees, random_state=seed, n_jobs=workers or -1)
+def _require_room_for_hinge(settings: params.LinearSVM, train: Rows) -> None:
+    """Liblinear holds all rows in double precision, and again with their column numbers: 24 bytes a number."""
+    fit_in_memory = MEMORY // (24 * train.shape[1])
+    if settings.loss == "hinge" and len(train) > fit_in_memory:
+        raise InputError(
+            f"classifiers: svm_linear with loss: hinge cannot hold {len(train):,} rows of {train.shape[1]:,} features, "
+            f"at most {fit_in_memory:,}; set loss: squared_hinge, which reads blocks, or data.per_class"
+        )
 
 
-_BUILDERS: dict[str, Callable[[Any, int, int | None], Any]] = {
-    "logistic": _logistic,
-    "svm_linear": _svm_linear,
-    "svm_rbf": _svm_rbf,
-    "lda": _lda,
-    "boosting": _boosting,
-    "forest": _forest,
-}
-
-
-def _rooted(x: np.ndarray, scale: str) -> np.ndarray:
-    """X as float64, with `sqrt` in the scaling its square root (sign kept): histograms then compare as Hellinger's."""
-    x = np.asarray(x, dtype=np.float64)
-    return np.sign(x) * np.sqrt(np.abs(x)) if scale.startswith("sqrt") else x
+def _trees(
+    settings: params.Boosting | params.Forest, train: Rows, y: np.ndarray, seed: int, workers: int | None
+) -> Any:
+    """Trees see all their rows at once: as many as `settings.rows` or `MEMORY` lets, drawn by class."""
+    boosting = isinstance(settings, params.Boosting)
+    # Boosting works in float64, beside it the bins, a byte each; a forest in float32.
+    fit_in_memory = MEMORY // (train.shape[1] * (9 if boosting else 4))
+    most = settings.rows or fit_in_memory
+    if most > fit_in_memory:
+        raise InputError(
+            f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features; rows: at most "
+            f"{fit_in_memory:,}, or null"
+        )
+    chosen = drawn(y, most, seed)
+    if len(chosen) < len(y):
+        why = "rows" if settings.rows else f"as many as {MEMORY // 2**30} GB hold"
+        print(f"{settings.method}: fitted on {len(chosen):,} of {len(y):,} train rows, drawn by class ({why})")
+        train, y = train.at(chosen), y[chosen]
+    if isinstance(settings, params.Boosting):
+        return HistGradientBoostingClassifier(
+            max_iter=settings.iterations,
+            learning_rate=settings.lr,
+            max_leaf_nodes=settings.leaves,
+            early_stopping=False,
+            random_state=seed,
+        ).fit(train.whole(np.float64), y)
+    forest = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=workers or -1).fit(train.whole(), y)
+    # Threads would add the trees' votes in an order that changes the last bit.
+    return forest.set_params(n_jobs=None)
 
 
 def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import StandardScaler
 
+from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
 from fakeprint.files import written
+from fakeprint.models.scaling import fitted_scaler
 
-ARRAYS = ("neighbours", "labels", "scaling")  # the .npy files of a fitted k-NN
 BLOCK = 2048  # rows searched at once: they stay in the cache for all queries
 METRICS = {"l1": faiss.METRIC_L1, "l2": faiss.METRIC_L2}
 
@@ -21,11 +21,11 @@ METRICS = {"l1": faiss.METRIC_L1, "l2": faiss.METRIC_L2}
 class Neighbours:
     """The train rows and what was chosen.
 
-    rows: float32 (N, D), scaled. labels: int64 (N,). mean, scale: float64 (D,), taken from and divided into a query.
-    sweep: metric, k, accuracy (on validation) of every choice tried.
+    rows: float32 (N, D), scaled, in a file. labels: int64 (N,). mean, scale: float64 (D,), taken from and divided into
+    a query. sweep: metric, k, accuracy (on validation) of every choice tried.
     """
 
-    rows: np.ndarray
+    rows: Rows
     labels: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
@@ -39,13 +39,12 @@ class Neighbours:
         A tie of votes leaves equal shares; the class of the lowest index is then the answer. Among equally distant
         neighbours the earlier train row counts.
         """
-        queries = ((x - self.mean) / self.scale).astype(np.float32)
-        _, nearest = search(self.rows, queries, self.k, self.metric)
+        _, nearest = search(self.rows, _scaled(x, self.mean, self.scale), self.k, self.metric)
         return _shares(self.labels[nearest], int(self.labels.max()) + 1)
 
 
-def search(rows: np.ndarray, queries: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Exact k nearest rows of each query.
+def search(rows: np.ndarray | Rows, queries: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """Exact k nearest rows of each query, the rows read once, block by block.
 
     rows: float32 (N, D); queries: float32 (M, D); metric: "l1" or "l2". Returns distances float32 (M, k), ascending
     (squared for "l2"), and row numbers int64 (M, k); equal distances in order of row number.
@@ -54,52 +53,57 @@ def search(rows: np.ndarray, queries: np.ndarray, k: int, metric: str) -> tuple[
     # rows to cancellation, and answers then depend on which queries share a batch.
     threshold = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    distances: np.ndarray = np.empty((len(queries), 0), np.float32)
+    nearest: np.ndarray = np.empty((len(queries), 0), np.int64)
     try:
-        blocks = [_search_block(rows, queries, k, metric, start) for start in range(0, len(rows), BLOCK)]
+        for place, block in Rows.of(rows).blocks(BLOCK):
+            near, number = faiss.knn(queries, block, min(k, len(block)), metric=METRICS[metric])
+            distances = np.concatenate([distances, near], axis=1)
+            nearest = np.concatenate([nearest, number + place.start], axis=1)
+            order = np.lexsort((nearest, distances), axis=1)[:, :k]
+            distances, nearest = (np.take_along_axis(each, order, axis=1) for each in (distances, nearest))
     finally:
         faiss.cvar.distance_compute_blas_threshold = threshold
-    distances, nearest = (np.concatenate(each, axis=1) for each in zip(*blocks, strict=True))
-    order = np.lexsort((nearest, distances), axis=1)[:, :k]
-    return np.take_along_axis(distances, order, axis=1), np.take_along_axis(nearest, order, axis=1)
+    return distances, nearest
 
 
-def _search_block(
-    rows: np.ndarray, queries: np.ndarray, k: int, metric: str, start: int
-) -> tuple[np.ndarray, np.ndarray]:
-    block = np.ascontiguousarray(rows[start : start + BLOCK])
-    distances, nearest = faiss.knn(np.ascontiguousarray(queries), block, min(k, len(block)), metric=METRICS[metric])
-    return distances, nearest + start
+def _scaled(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return ((x - mean) / scale).astype(np.float32)
 
 
 def fit_neighbours(
-    x: np.ndarray,
+    x: Rows,
     y: np.ndarray,
-    x_validation: np.ndarray,
+    x_validation: Rows,
     y_validation: np.ndarray,
     k: Sequence[int],
     metrics: Sequence[str],
     standard: bool,
 ) -> Neighbours:
-    """Keep the train rows and choose k and metric by validation accuracy; at a tie the first metric, then the least k.
+    """Choose k and metric by validation accuracy; at a tie the first metric, then the least k.
 
-    x, x_validation: float (N, D); y, y_validation: int64 class indices. Raises InputError where k asks for more
+    The train rows stay where they are, and are scaled as they are read: memory holds a block of them and the validation
+    rows. x, x_validation: float32 (N, D); y, y_validation: int64 class indices. Raises InputError where k asks for more
     neighbours than there are train rows, or where there is no validation image to choose by.
     """
     if max(k) > len(x):
         raise InputError(f"classifiers: k = {max(k)} neighbours are more than the {len(x)} train images; lower k")
     if not len(x_validation):
         raise InputError("k-NN chooses k by validation accuracy, and there is no labelled validation image")
-    scaler = StandardScaler(with_mean=standard, with_std=standard).fit(x)
-    mean = scaler.mean_ if standard else np.zeros(x.shape[1])
-    scale = scaler.scale_ if standard else np.ones(x.shape[1])
-    rows, queries = (((each - mean) / scale).astype(np.float32) for each in (x, x_validation))
+    mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    if standard:
+        scaler = fitted_scaler(x)
+        mean, scale = scaler.mean_, scaler.scale_
+    rows = x.then(lambda block: _scaled(block, mean, scale))
+    queries = _scaled(x_validation.whole(), mean, scale)
     sweep = _sweep(rows, y, queries, y_validation, sorted(set(k)), metrics)
     best = _best(sweep)
     return Neighbours(rows, y, mean, scale, str(best["metric"]), int(best["k"]), sweep)
 
 
 def _sweep(
-    rows: np.ndarray, y: np.ndarray, queries: np.ndarray, truth: np.ndarray, ks: Sequence[int], metrics: Sequence[str]
+    rows: Rows, y: np.ndarray, queries: np.ndarray, truth: np.ndarray, ks: Sequence[int], metrics: Sequence[str]
 ) -> pd.DataFrame:
     classes = int(y.max()) + 1
     tried = []
@@ -122,8 +126,9 @@ def _shares(votes: np.ndarray, classes: int) -> np.ndarray:
 
 def save_neighbours(folder: Path, fitted: Neighbours) -> None:
     """Write neighbours.npy (rows), labels.npy, scaling.npy (mean and scale) and k_sweep.csv."""
-    scaling = np.stack([fitted.mean, fitted.scale])
-    for name, array in zip(ARRAYS, (fitted.rows, fitted.labels, scaling), strict=True):
+    with written(folder / "neighbours.npy") as partial:
+        write_rows(partial, fitted.rows.shape, (block for _, block in fitted.rows.blocks()))
+    for name, array in (("labels", fitted.labels), ("scaling", np.stack([fitted.mean, fitted.scale]))):
         with written(folder / f"{name}.npy") as partial:
             np.save(partial, array)
     with written(folder / "k_sweep.csv") as partial:
@@ -133,10 +138,12 @@ def save_neighbours(folder: Path, fitted: Neighbours) -> None:
 def load_neighbours(folder: Path, metric: str, k: int) -> Neighbours:
     """Read what `save_neighbours` wrote. Raises InputError for a missing or damaged file."""
     try:
-        rows, labels, scaling = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS)
+        np.load(folder / "neighbours.npy", mmap_mode="r")  # whole, and no object array
+        labels, scaling = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("labels", "scaling"))
         sweep = pd.read_csv(folder / "k_sweep.csv")
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no whole k-NN classifier: {' '.join(str(error).split())}") from None
+    rows = Rows(((folder / "neighbours.npy",),))
     return Neighbours(rows, labels, scaling[0], scaling[1], metric, k, sweep)
 
 

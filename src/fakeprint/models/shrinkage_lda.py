@@ -1,4 +1,4 @@
-"""Linear discriminant analysis with shrunk covariance, fast enough for thousands of features."""
+"""Linear discriminant analysis with shrunk covariance, in two passes over blocks of rows, however many there are."""
 
 from typing import Self
 
@@ -7,13 +7,17 @@ import scipy.linalg
 import scipy.special
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from fakeprint.blocks import Rows
+from fakeprint.models.scaling import fitted_scaler
+
 
 class ShrinkageLDA(ClassifierMixin, BaseEstimator):
     """What scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr", shrinkage=…)` computes, some ten times faster.
 
-    One matrix product a class, in single precision, gives both the covariance and its shrinkage; scikit-learn forms two
-    more for the shrinkage (Ledoit and Wolf 2004), and solves by singular values where Cholesky will do, shrunk
-    covariances being positive definite.
+    Per class one pass for means and deviations and one for the covariance: products of blocks in single precision,
+    their sum in double. Memory holds three square matrices of the features and one block. scikit-learn holds all rows,
+    forms two more products for the shrinkage (Ledoit and Wolf 2004), and solves by singular values where Cholesky will
+    do, shrunk covariances being positive definite.
 
     shrinkage: "auto" (Ledoit and Wolf's, a class) or 0–1; 0 needs more images than features. Attributes: `coef_`,
     float64 (C, D), and `intercept_`, float64 (C,).
@@ -22,14 +26,22 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
     def __init__(self, shrinkage: float | str = "auto"):
         self.shrinkage = shrinkage
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Self:
-        """Fit on x, float (N, D), and class indices y (N,)."""
+    def fit(self, x: np.ndarray | Rows, y: np.ndarray) -> Self:
+        """Fit on x, float32 (N, D), and class indices y (N,)."""
+        rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
         priors = counts / len(y)
-        means = np.stack([x[y == each].mean(axis=0) for each in self.classes_])
-        covariance = np.zeros((x.shape[1], x.shape[1]))
-        for each, mean, prior in zip(self.classes_, means, priors, strict=True):
-            covariance += prior * self._shrunk_covariance(x[y == each] - mean)
+        size = rows.shape[1]
+        means, covariance = np.empty((len(priors), size)), np.zeros((size, size))
+        for number, (each, prior) in enumerate(zip(self.classes_, priors, strict=True)):
+            members = rows.at(np.flatnonzero(y == each))
+            scaler = fitted_scaler(members)
+            means[number] = scaler.mean_
+            deviation = np.sqrt(scaler.var_) if self.shrinkage == "auto" else np.ones(size)
+            deviation[deviation == 0] = 1
+            of_class = self._shrunk_covariance(members, means[number], deviation)
+            of_class *= prior
+            covariance += of_class
         self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
         self.intercept_ = np.log(priors) - 0.5 * np.sum(means * self.coef_, axis=1)
         return self
@@ -42,15 +54,21 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         """The most probable class of each row."""
         return self.classes_[self.predict_proba(x).argmax(axis=1)]
 
-    def _shrunk_covariance(self, centred: np.ndarray) -> np.ndarray:
-        """Covariance of centred rows (n, D), shrunk towards equal variances; with "auto", after standardising."""
-        n, size = centred.shape
-        deviation = centred.std(axis=0) if self.shrinkage == "auto" else np.ones(size)
-        deviation[deviation == 0] = 1
-        standard = (centred / deviation).astype(np.float32)
-        covariance = (standard.T @ standard).astype(np.float64) / n
+    def _shrunk_covariance(self, rows: Rows, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Covariance of rows (n, D) about their mean, shrunk towards equal variances; with "auto", after standardising.
+
+        Ledoit and Wolf's shrinkage needs Σ ‖row‖⁴ beside the covariance, not a second matrix product.
+        """
+        n, size = rows.shape
+        covariance, fourth = np.zeros((size, size)), 0.0
+        for _, block in rows.blocks():
+            standard = ((block - mean) / deviation).astype(np.float32)
+            covariance += standard.T @ standard
+            fourth += float(np.sum(np.einsum("ij,ij->i", standard, standard, dtype=np.float64) ** 2))
+        covariance /= n
         variance = np.trace(covariance) / size
-        shrinkage = _ledoit_wolf(standard, covariance, variance) if self.shrinkage == "auto" else float(self.shrinkage)
+        automatic = self.shrinkage == "auto"
+        shrinkage = _ledoit_wolf(n, covariance, variance, fourth / n) if automatic else float(self.shrinkage)
         covariance *= 1 - shrinkage
         covariance.flat[:: size + 1] += shrinkage * variance
         covariance *= deviation[:, None]
@@ -58,14 +76,12 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         return covariance
 
 
-def _ledoit_wolf(rows: np.ndarray, covariance: np.ndarray, variance: float) -> float:
+def _ledoit_wolf(n: int, covariance: np.ndarray, variance: float, fourth: float) -> float:
     """Ledoit and Wolf's shrinkage, 0–1: the covariance's noise as a share of its distance from equal variances.
 
-    The noise needs Σ ‖row‖⁴ alone, not a second matrix product.
+    variance: the covariance's mean diagonal. fourth: mean ‖row‖⁴ of the n rows.
     """
-    n, size = rows.shape
     squared = float(np.vdot(covariance, covariance))
-    fourth = float(np.sum(np.sum(rows.astype(np.float64) ** 2, axis=1) ** 2)) / n
-    spread = squared - size * variance**2
+    spread = squared - len(covariance) * variance**2
     noise = (fourth - squared) / n
     return min(noise, spread) / spread if spread > 0 else 0.0

@@ -25,7 +25,10 @@ else:
 
 # What skops does not trust by itself and the classifiers here are made of. Nothing else is ever loaded.
 TRUSTED = (
+    "fakeprint.models.calibration.Decisions",
     "fakeprint.models.kernel_svm.KernelSVM",
+    "fakeprint.models.kernel_svm.NystroemSVM",
+    "fakeprint.models.linear.LinearMachine",
     "fakeprint.models.shrinkage_lda.ShrinkageLDA",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fakeprint import seeds, tracking
+from fakeprint.blocks import Rows, Source
 from fakeprint.data.arrays import load_dataset, load_index, load_split
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
@@ -113,18 +114,18 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
     index = load_index("train")
     known, group_of = index["class"].to_numpy(), index["group"].to_numpy()
 
-    def numbers(part: str, rows: np.ndarray) -> np.ndarray:
+    def numbers(part: str) -> Rows:
         wanted = [(each, json.dumps(blocks[each])) for each in block.features]
-        return np.concatenate(
-            [_features(each, options, part, settings.run.workers)[rows] for each, options in wanted], 1
-        )
+        return Rows((tuple(_features(each, options, part, settings.run.workers) for each, options in wanted),))
 
-    x, y, groups = numbers("train", train), known[train], group_of[train]
+    x, y, groups = numbers("train"), known[train], group_of[train]
+    x_held_out, y_held_out = x.at(held_out), known[held_out]
     if block.augmented:
         copies, of = _copies(train)
-        x = np.concatenate([x, numbers("augmented", copies)])
+        x = x.above(numbers("augmented")).at(np.concatenate([train, len(known) + copies]))
         y, groups = np.concatenate([y, known[of]]), np.concatenate([groups, group_of[of]])
-    x_held_out, y_held_out = numbers("train", held_out), known[held_out]
+    else:
+        x = x.at(train)
     seed = seeds.integer(settings.seed, f"fit/{name}")
     model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, groups)
     fitted = FittedClassifier(model, describe(name, block, model, {}, asdict(load_dataset())))
@@ -139,13 +140,13 @@ def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=8)
-def _features(name: str, options: str, part: str, workers: int | None) -> np.ndarray:
-    """One set of all train images or their copies, float32 (N, D): the stage's where it had these options."""
+def _features(name: str, options: str, part: str, workers: int | None) -> Source:
+    """One set of all train images or their copies, float32 (N, D): the stage's file where it had these options."""
     from fakeprint.features import extract_parallel
-    from fakeprint.features.files import FEATURES, load_features, load_options
+    from fakeprint.features.files import FEATURES, load_options
 
-    wanted = json.loads(options)
-    if (FEATURES / name / f"{part}.npy").exists() and load_options([name])[name] == wanted:
-        return load_features([name], part)
+    wanted, stored = json.loads(options), FEATURES / name / f"{part}.npy"
+    if stored.exists() and load_options([name])[name] == wanted:
+        return stored
     images = load_split("train").images if part == "train" else np.load(COPIES, mmap_mode="r")
     return extract_parallel(name, wanted, images, workers, f"{name} {options}")

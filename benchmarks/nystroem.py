@@ -1,0 +1,118 @@
+"""What the RBF SVM's approximation costs against the exact one on UniBuc: accuracy and seconds, by components.
+
+Train images and one degraded copy of each with the features of presets/unibuc-best.yaml (25,000 rows of 6,572 numbers;
+`--copies 0`: 12,500 rows), accuracy on the 1,250 validation images. Needs the data: FAKEPRINT_UNIBUC names its folder.
+The exact machine takes 6 GB at 25,000 rows. Features come to a temporary folder first, some minutes.
+
+`FAKEPRINT_UNIBUC=PATH python -m benchmarks.nystroem [--copies 1] [--components 500 1000 2000 4000] [--json FILE]`
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from fakeprint import params
+from fakeprint.data.arrays import load_index
+from fakeprint.features.files import load_features
+from fakeprint.models.classifiers import fit
+
+ROOT = Path(__file__).parents[1]
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One machine: components (None = exact), train rows, seconds of its fit, accuracy and log loss on validation."""
+
+    components: int | None
+    rows: int
+    seconds: float
+    accuracy: float
+    log_loss: float
+
+
+def extracted(folder: Path, data: Path, copies: int, per_class: int | None) -> params.Params:
+    """Arrays, copies and features of the preset in `folder`, by the stages; and the preset's parameters."""
+    for name in ("src", "stages", "presets"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", folder)
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    use = ["fakeprint", "use", "presets/unibuc-best.yaml", "--data", str(data.resolve())]
+    fewer = ["-S", f"data.per_class={per_class}"] if per_class else []
+    for words in (
+        [*use, *fewer, "-S", f"augment.copies={copies}", "-S", "tracking.enabled=false"],
+        ["stages.validate"],
+        ["stages.prepare"],
+        ["stages.augment"],
+        *(["stages.features", name] for name in ("hsv_joint", "residual", "spectrum")),
+    ):
+        subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, check=True)
+    return params.load(folder / "params.yaml")
+
+
+def measured(folder: Path, settings: params.RBFSVM) -> Fitted:
+    """Fit on what `extracted` left, and answer validation."""
+    features, arrays = folder / "data/features", folder / "data/arrays"
+    train = load_features(settings.features, "train", features).above(
+        load_features(settings.features, "augmented", features)
+    )
+    y = load_index("train", arrays)["class"].to_numpy()
+    copies = pd.read_parquet(folder / "data/augmented/copies.parquet")
+    parents = np.concatenate([np.arange(len(y)), copies["parent_row"]])
+    labels = np.concatenate([y, copies["class"]])
+    validation = load_features(settings.features, "validation", features)
+    truth = load_index("validation", arrays)["class"].to_numpy()
+    start = time.perf_counter()
+    model = fit(settings, train, labels, validation, truth, SEED, None, parents)
+    seconds = time.perf_counter() - start
+    rooted = np.sqrt(validation.whole())
+    probabilities = model.predict_proba(rooted)
+    right = float(np.mean(probabilities.argmax(axis=1) == truth))
+    loss = float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())
+    components = None if settings.approximation == "exact" else settings.components
+    return Fitted(components, len(labels), seconds, right, loss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--copies", type=int, default=1, choices=(0, 1))
+    parser.add_argument("--per-class", type=int, metavar="N", help="images a class of each split, for a quick look")
+    parser.add_argument("--components", type=int, nargs="+", default=[500, 1000, 2000, 4000], metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
+    options = parser.parse_args()
+    data = os.environ.get("FAKEPRINT_UNIBUC")
+    if not data:
+        raise SystemExit("FAKEPRINT_UNIBUC is not set: name the folder of the UniBuc data")
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        settings = extracted(Path(temporary), Path(data), options.copies, options.per_class).classifiers["svm_rbf"]
+        assert isinstance(settings, params.RBFSVM)
+        for components in [*options.components, None]:
+            changes = {"approximation": "nystroem", "components": components} if components else {}
+            rows.append(measured(Path(temporary), settings.model_copy(update=changes)))
+            print(rows[-1], file=sys.stderr, flush=True)
+    table = Table("components", title=f"RBF SVM on UniBuc, {rows[0].rows:,} train rows", title_justify="left")
+    for heading in ("seconds", "accuracy, %", "log loss"):
+        table.add_column(heading, justify="right")
+    for each in rows:
+        name = f"{each.components:,}" if each.components else "exact"
+        table.add_row(name, f"{each.seconds:.0f}", f"{100 * each.accuracy:.2f}", f"{each.log_loss:.3f}")
+    Console().print(table)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
