@@ -40,6 +40,16 @@ def test_an_error_leaves_the_old_output(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "old"
 
 
+def test_a_folder_replaces_a_folder_and_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a/inside").mkdir(parents=True)
+    (tmp_path / "b").write_text("a file of this name")
+    for name in ("a", "b"):
+        with written_folder(tmp_path / name) as partial:
+            (partial / "new").touch()
+        assert names(tmp_path / name) == ["new"]
+    assert names(tmp_path) == ["a", "b"]
+
+
 def test_what_a_killed_process_left_goes_with_the_next_output(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL

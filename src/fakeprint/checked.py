@@ -6,11 +6,10 @@ count, and a lock made beside it would be out of date in a fresh clone.
 """
 
 import hashlib
-import shutil
 from pathlib import Path
 
 from fakeprint.errors import InputError
-from fakeprint.files import remove_abandoned, write_json, written_folder
+from fakeprint.files import remove, remove_abandoned, write_json, written_folder
 from fakeprint.params import Params, Run
 
 CHECKED = Path("data/checked")
@@ -64,9 +63,6 @@ def remove_leftovers(run: Run) -> list[Path]:
         remove_abandoned(folder)
         for path in sorted(folder.iterdir()):
             if path.name not in named[folder] and not path.name.startswith("."):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                remove(path)
                 removed.append(path)
     return removed

@@ -35,19 +35,18 @@ def written(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it replaces the folder `path`, on an error it is removed."""
+    """Yield an empty temporary folder; on success it replaces what `path` is, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
     partial = path.with_name(f".{path.name}.{_writer()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         partial.replace(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -55,10 +54,15 @@ def remove_abandoned(folder: Path) -> None:
     for path in folder.glob(".*.partial*"):
         writer = WRITER.search(path.name)
         if writer and _is_dead(path, int(writer[1]), int(writer[2]), writer[3]):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _writer() -> str:
