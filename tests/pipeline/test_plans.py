@@ -99,7 +99,6 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
         "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN},
         "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, "robustness"},
         "test": {*VALIDATE_ON, *FEATURES, *predict},
-        "as it was": VALIDATE_ON,
     }
 
 

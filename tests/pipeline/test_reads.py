@@ -34,6 +34,7 @@ UNREAD = {
     "check": ("data/weights",),  # no weights file is named
     "validate": ("data/checked/params",),  # `check` goes first
     "features": ("data/checked/features/ITEM", "src/fakeprint/models/pretrained.py"),  # of `backbone`
+    "fit": ("data/augmented",),  # where its block says augmented: true
     "train": (
         "data/augmented",  # where train.augmented is true
         "data/checked/models/ITEM",  # of networks with a weights file
@@ -164,11 +165,13 @@ def _leaves(everything: dict[str, Any], key: str) -> list[str]:
 
 def test_the_tracer_sees_what_it_is_there_for(reads: Reads) -> None:
     """Files that Python, pyarrow and worker processes open, modules, and parameters looked at one by one or whole."""
-    assert {"data/arrays/validation.npy", "data/arrays/validation.parquet"} <= reads["evaluate@lda"]["file"]
+    assert {"data/arrays/validation.npy", "data/arrays/validation.parquet"} <= reads["evaluate_classifiers@lda"]["file"]
     assert "src/fakeprint/models/networks/three_cnn.py" in reads["train@three_cnn"]["file"]
     assert "src/fakeprint/models/networks/three_cnn.py" not in reads["train@hist_cnn"]["file"]
     assert "models/lda/model.json" in reads["predict_classifiers@lda"]["file"]
-    assert {"evaluate.calibration_bins", "evaluate.mistakes", "data.title"} <= reads["evaluate@lda"]["param"]
+    assert {"evaluate.calibration_bins", "evaluate.mistakes", "data.title"} <= reads["evaluate_classifiers@lda"][
+        "param"
+    ]
     assert {"compare.confidence", "predict.*"} <= reads["compare"]["param"]
 
 
