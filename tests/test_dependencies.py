@@ -30,11 +30,11 @@ CLASSIFIERS = {
     f"models/{name}.py" for name in ("classifiers", "kernel_svm", "neighbours", "shrinkage_lda", "skops_files")
 }
 NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
-FILES = {"data/decode.py", "models/ensembles.py", "models/learned_ensemble.py"}
+FILES = {"data/decode.py", "data/regular.py", "models/ensembles.py", "models/learned_ensemble.py"}
 NOT_USED = {
     "predict": {*CLASSIFIERS, *FILES, "features", "folds.py"},
     "predict_classifiers": {*NETWORKS, *FILES},
-    "robustness": {"data/decode.py"},
+    "robustness": {"data/decode.py", "data/regular.py"},
 }
 STAGES: dict[str, dict] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 
