@@ -26,7 +26,7 @@ ENSEMBLE = {"ensemble@average"}
 
 # A change, and the stages that it reaches by itself: those that depend on their outputs run where these change.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
-    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, "robustness"}),
+    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *EVALUATE, "robustness", "compare"}),
     ({"run.ensembles": []}, {"robustness", "compare"}),
     ({"run.classifiers": ["lda"]}, {*ENSEMBLE, "robustness", "compare"}),
     ({"data.title": "another"}, {"validate", *FIT, *EVALUATE, "robustness", "compare"}),
@@ -47,7 +47,8 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"robustness.grid": {}}, {"robustness"}),
     ({"evaluate.mistakes": 9}, EVALUATE),
     ({"evaluate.calibration_bins": 5}, {*EVALUATE, "robustness"}),
-    ({"compare.confidence": 0.9}, {"compare"}),
+    ({"compare.confidence": 0.9}, {*EVALUATE, "robustness", "compare"}),
+    ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"submit.model": "lda"}, {"submit"}),
     # what changes no result, and what does not run
     (
