@@ -28,6 +28,10 @@ def changed(**changes: Any) -> dict[str, Any]:
     return content
 
 
+SVM = {"method": "svm_linear", "features": ["hsv_joint"], "scale": "none", "augmented": False, "C": 1}
+AVERAGE = {"method": "average", "members": ["lda"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -48,14 +52,34 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({"validate__on_shortcuts": "warn"}, "validate.on_shortcuts is not a parameter; did you mean 'on_shortcut'?"),
         ({"data__group_column": "label"}, "data: group_column and label_column are both label: a class would be one"),
         ({"data__layout": "folders", "data__generator_column": "model"}, "data: generator_column has no effect with"),
-        ({"model__dropout": "much"}, "model.dropout: input should be a valid number, unable to parse string as a "),
+        ({"model__dropout": "much"}, "model.dropout: input should be a valid number, not 'much'"),
+        ({"model__dropout": "0.3"}, "model.dropout: input should be a valid number, not '0.3'"),
+        ({"model__dropout": True}, "model.dropout: input should be a valid number, not true"),
         ({"model__dropout": 1.5}, "model.dropout: input should be less than 1, not 1.5"),
         (
             {"model__normalisation": "zscore"},
             "model.normalisation: input should be 'unit', 'signed', 'imagenet' or 'dataset', not",
         ),
         ({"prepare__image_size": 8}, "prepare.image_size: input should be greater than or equal to 16, not 8"),
-        ({"train__epochs": 2.5}, "train.epochs: input should be a valid integer, got a number with a fractional part"),
+        ({"train__epochs": 2.5}, "train.epochs: input should be a valid integer, not 2.5"),
+        ({"train__epochs": 24.0}, "train.epochs: input should be a valid integer, not 24.0"),
+        ({"train__epochs": True}, "train.epochs: input should be a valid integer, not true"),
+        ({"train__compile": "yes"}, "train.compile: input should be a valid boolean, not 'yes'"),
+        ({"train__compile": 1}, "train.compile: input should be a valid boolean, not 1"),
+        ({"train__transforms__flip__enabled": "yes"}, "train.transforms.flip.enabled: input should be a valid boolean"),
+        (
+            {"models__hist_cnn__train": {"epochs": True}},
+            "models.hist_cnn.train.epochs: input should be a valid integer",
+        ),
+        ({"train__phases": [{"lr": "1"}]}, "train.phases[0].lr: input should be a valid number, not '1'"),
+        ({"features__residual__orders": [True]}, "features.residual.orders[0]: true is not a whole number"),
+        ({"models__two_cnn__kernel": True}, "models.two_cnn.kernel: true is not a whole number"),
+        ({"data__title": 2025}, "data.title: input should be a valid string, not 2025"),
+        ({"seed": None}, "seed: input should be a valid integer, not null"),
+        (
+            {"augment__transforms__jpeg": {"enabled": True, "p": 0.5, "quality": [50.5, 96]}},
+            "augment.transforms.jpeg.quality[0]: input should be a valid integer, not 50.5",
+        ),
         ({"train__lr": float("nan")}, "train.lr: "),
         ({"data__per_class": {"trian": 5}}, "data.per_class: 'trian' is no split; did you mean 'train'?"),
         ({"data__per_class": {"test": 0}}, "data.per_class: test should be a number of images, 1 or more, not 0"),
@@ -81,7 +105,46 @@ def changed(**changes: Any) -> dict[str, Any]:
         ),
         ({"run__classifiers": ["ldaa"]}, "run.classifiers: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"run__ensembles": ["averge"]}, "run.ensembles: 'averge' is unknown; did you mean 'average'?"),
-        ({"run__classifiers": ["lda", "lda"]}, "run: lda stands more than once; every model needs a name of its own"),
+        ({"run__classifiers": ["lda", "lda"]}, "run.classifiers: lda stands more than once; take the repeat out"),
+        ({"run__features": ["pixels", "pixels"]}, "run.features: pixels stands more than once"),
+        ({"run__networks": ["hist_cnn", "hist_cnn"]}, "run.networks: hist_cnn stands more than once"),
+        ({"run__ensembles": ["average", "average"]}, "run.ensembles: average stands more than once"),
+        (
+            {"classifiers__knn__features": ["hsv_joint"] * 2},
+            "classifiers.knn.features: hsv_joint stands more than once",
+        ),
+        ({"classifiers__knn__k": [3, 5, 3]}, "classifiers.knn.k: 3 stands more than once"),
+        ({"classifiers__knn__metrics": ["l1", "l1"]}, "classifiers.knn.metrics: l1 stands more than once"),
+        ({"features__residual__orders": [1, 1]}, "features.residual.orders: 1 stands more than once"),
+        ({"features__residual__steps": [4, 4]}, "features.residual.steps: 4 stands more than once"),
+        ({"ensembles__greedy__members": ["lda", "lda"]}, "ensembles.greedy.members: lda stands more than once"),
+        ({"robustness__models": ["lda", "lda"]}, "robustness.models: lda stands more than once"),
+        (
+            {"classifiers__my svm": SVM},
+            "classifiers: 'my svm' cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first",
+        ),
+        ({"classifiers__o'neill; touch x": SVM}, 'classifiers: "o\'neill; touch x" cannot be a name'),
+        ({"classifiers__svm\n": SVM}, "classifiers: 'svm\\n' cannot be a name"),
+        ({"classifiers__SVM": SVM}, "classifiers: 'SVM' cannot be a name"),
+        ({"classifiers__../svm": SVM}, "classifiers: '../svm' cannot be a name"),
+        ({"classifiers__2_svm": SVM}, "classifiers: '2_svm' cannot be a name"),
+        ({"ensembles__all-in": AVERAGE}, "ensembles: 'all-in' cannot be a name"),
+        ({"classifiers__champion": SVM}, "classifiers: 'champion' has a meaning of its own; choose another name"),
+        ({"ensembles__leaderboard": AVERAGE}, "ensembles: 'leaderboard' has a meaning of its own"),
+        (
+            {"ensembles__lda": AVERAGE},
+            "lda names two models; in classifiers, models and ensembles each has its own name",
+        ),
+        ({"classifiers__hist_cnn": SVM}, "hist_cnn names two models"),
+        (
+            {"models__timm__weights": "/home/me/net.pt"},
+            "models.timm.weights: '/home/me/net.pt' is neither default, lite0 nor a file in data/weights/; ",
+        ),
+        (
+            {"models__timm__weights": "data/weights/../net.pt"},
+            "models.timm.weights: 'data/weights/../net.pt' is neither",
+        ),
+        ({"features__backbone__weights": ""}, "features.backbone.weights: '' is neither default, lite0 nor a file in"),
         ({"run__features": ["hsv_joint"]}, "classifiers.lda.features: 'residual' is unknown; known: hsv_joint"),
         ({"ensembles__average__members": ["ldaa"]}, "ensembles.average.members: 'ldaa' is unknown; did you mean 'lda'"),
         ({"ensembles__average__weights": [1.0]}, "ensembles.average: 1 weights for 4 members"),
@@ -162,3 +225,77 @@ def test_every_key_is_commented() -> None:
             obvious = match[2] in ("data", "validate", "prepare", "evaluate", "compare", "submit", "tracking", "train")
             assert has or any(commented.values()) or (depth == 0 and obvious), f"no comment: {line.strip()}"
             commented[depth] = has and line.rstrip().split("#")[0].strip().endswith(":")
+
+
+def test_types_are_taken_as_they_are_written() -> None:
+    """A whole number is a number too; YAML 1.2 reads 1e-3 as one, and `yes` as a text."""
+    text = (
+        DEMO.read_text(encoding="utf-8")
+        .replace("lr: 0.002 ", "lr: 1e-3 ")
+        .replace("weight_decay: 0.01 ", "weight_decay: 1 ")
+    )
+    settings = params.parse(YAML(typ="safe").load(text))
+    assert (settings.train.lr, settings.train.weight_decay) == (0.001, 1.0)
+    with pytest.raises(InputError, match=r"compile: input should be a valid boolean, not 'yes'"):
+        params.parse(YAML(typ="safe").load(text.replace("compile: false", "compile: yes")))
+
+
+def test_a_weights_file_is_named_where_dvc_sees_it() -> None:
+    for weights in ("data/weights/net.pt", "data/weights/a/b.safetensors", "default", None):
+        settings = params.parse(changed(models__timm__weights=weights))
+        assert settings.models.timm is not None and settings.models.timm.weights == weights
+
+
+def test_params_yaml_states_every_key() -> None:
+    """A default in the code would change results and rerun nothing: DVC sees params.yaml alone."""
+    assert list(params.unstated(params.parse(demo()))) == []
+    params.require_stated(params.parse(demo()))
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("train.clip", "params.yaml: train.clip is not stated, and DVC sees no default; its default is 0.0"),
+        ("validate", "validate is missing"),
+        ("predict", r'predict is not stated, .* its default is \{"tta": "none", "shift": 2\}'),
+        ("models.hist_cnn.bins", "models.hist_cnn.bins is not stated, and DVC sees no default; its default is 16"),
+        ("ensembles.average.calibrate", "ensembles.average.calibrate is not stated, .* its default is false"),
+        ("train.transforms.webp", "train.transforms.webp is not stated, and DVC sees no default"),
+        ("prepare.fold", "prepare.fold is not stated, and DVC sees no default; its default is null"),
+    ],
+)
+def test_a_key_that_is_left_to_its_default_is_one_line(key: str, line: str) -> None:
+    content = demo()
+    *blocks, last = key.split(".")
+    block = content
+    for name in blocks:
+        block = block[name]
+    del block[last]
+    with pytest.raises(InputError, match=line):
+        params.require_stated(params.parse(content))
+
+
+def test_what_a_network_does_not_state_is_what_the_shared_blocks_say() -> None:
+    """So that it need not be stated: each of these defaults is null, or no override at all."""
+    networks = _subclasses(params.Network) | {params.Network}
+    for kind in networks:
+        assert {kind.model_fields[name].default for name in params.Model.model_fields} == {None}
+        assert kind.model_fields["train"].default == {}
+
+
+def _subclasses(kind: type) -> set[type]:
+    below = set(kind.__subclasses__())
+    return below.union(*(_subclasses(each) for each in below))
+
+
+def test_names_that_dvc_yaml_takes_are_reserved() -> None:
+    """A model is a folder beside the fixed ones: `reports/leaderboard` can be no model's."""
+    stages = YAML(typ="safe").load((DEMO.parents[1] / "dvc.yaml").read_text())["stages"]
+    taken = set()
+    for stage in stages.values():
+        stage = stage.get("do", stage)
+        for listed in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]:
+            path = Path(listed if isinstance(listed, str) else next(iter(listed)))
+            if path.parts[0] in ("models", "metrics", "reports"):
+                taken.add(Path(path.parts[1]).stem)
+    assert {name for name in taken if "$" not in name} <= set(params.RESERVED)

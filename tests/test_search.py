@@ -303,3 +303,12 @@ def test_values_of_ranges() -> None:
     assert [each.values() for each in made] == [[2, 4, 6], [0.1, 0.2, pytest.approx(0.3)], [1, 2, 3]]
     assert space.Range(low=1, high=8, log=True).values() is None
     assert space.Range(low=0.1, high=0.2).values() is None
+
+
+@pytest.mark.parametrize("name", ["o'neill", "my search", "Trees", "-x", "a;b"])
+def test_a_search_s_name_is_part_of_paths_and_filters(name: str) -> None:
+    with pytest.raises(InputError) as error:
+        space.load(Path(f"searches/{name}.yaml"))
+    assert str(error.value) == (
+        f"searches/{name}.yaml: {name!r} cannot name a search; a-z, 0-9, '_' and '-' can be in its file's name"
+    )

@@ -1,12 +1,22 @@
-"""Outputs appear whole or not at all: written to a temporary name beside the target, then moved into place."""
+"""Outputs appear whole or not at all: written to a temporary name beside the target, then moved into place.
+
+A process that is killed leaves its temporary file or folder behind; the next output written beside it removes that. The
+name says who writes, `.TARGET.PID-START@HOST.partial`, so that nothing is taken from a process that lives.
+"""
 
 import json
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
+LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be looked up, so its files count by their age
 
 
 @contextmanager
@@ -14,7 +24,8 @@ def written(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path (same suffix) to write to; on success it replaces `path`, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    remove_abandoned(path.parent)
+    partial = path.with_name(f".{path.stem}.{_writer()}.partial{path.suffix}")
     try:
         yield partial
         partial.replace(path)
@@ -24,22 +35,70 @@ def written(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it replaces the folder `path`, on an error it is removed."""
+    """Yield an empty temporary folder; on success it replaces what `path` is, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_abandoned(path.parent)
+    partial = path.with_name(f".{path.name}.{_writer()}.partial")
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         partial.replace(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files and folders in `folder` whose writer is dead."""
+    for path in folder.glob(".*.partial*"):
+        writer = WRITER.search(path.name)
+        if writer and _is_dead(path, int(writer[1]), int(writer[2]), writer[3]):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _writer() -> str:
+    return f"{os.getpid()}-{_started(os.getpid())}@{platform.node()}"
+
+
+def _is_dead(path: Path, pid: int, started: int, host: str) -> bool:
+    """Whether the writer has ended. Another process that has its number by now started at another time."""
+    if host == platform.node():
+        return _started(pid) != started
+    try:
+        newest = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
+    except FileNotFoundError:  # moved into place meanwhile
+        return False
+    return time.time() - newest > LONGEST_WRITE
+
+
+def _started(pid: int) -> int | None:
+    """When a process of this machine started, in ticks since boot (0 where there is no /proc); None: it has ended."""
+    if Path("/proc/self/stat").exists():
+        try:
+            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if state in "ZX" else int(fields[18])  # Z, X: ended, its parent has not noticed yet
+    try:
+        os.kill(pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return 0
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write indented JSON. Keys keep their order; NaN is refused, for `dvc metrics` can not read it."""
+    """Write indented JSON. Keys keep their order; NaN is refused, for `dvc metrics` cannot read it."""
     with written(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -1,13 +1,23 @@
 """What params.yaml may say: typed, frozen, validated. An unknown key is an error that names the nearest known one."""
 
 import difflib
+import json
 import re
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -17,17 +27,69 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Block(BaseModel):
-    """A block of params.yaml: unknown keys refused, values frozen."""
+Item = TypeVar("Item")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+def _without_repeats(items: list[Item]) -> list[Item]:
+    for number, item in enumerate(items):
+        if item in items[:number]:
+            raise ValueError(f"{item} stands more than once; take the repeat out")
+    return items
+
+
+Distinct = Annotated[list[Item], AfterValidator(_without_repeats)]
+
+
+def _a_whole_number(value: Any) -> Any:
+    if type(value) is not int:
+        raise ValueError(f"{_as_yaml(value)} is not a whole number")
+    return value
+
+
+Whole = BeforeValidator(_a_whole_number)  # for a Literal of numbers, which takes true for 1
+
+DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
+
+# A model's name is a folder, a word of a shell command and part of an MLflow filter.
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+# What stands beside the models in models/, metrics/, reports/ and data/, or means something in a command.
+RESERVED = ("champion", "demo", "leaderboard", "robustness", "validate")
+
+WEIGHTS = "data/weights"  # the folder of weights files: DVC hashes it, and with it what a file holds
+
+
+def _weights_that_dvc_sees(weights: str) -> str:
+    parts = PurePosixPath(weights).parts
+    inside = parts[:2] == PurePosixPath(WEIGHTS).parts and len(parts) > 2 and ".." not in parts
+    if weights not in ("default", "lite0") and not inside:
+        raise ValueError(
+            f"'{weights}' is neither default, lite0 nor a file in {WEIGHTS}/; copy it there, where DVC sees it change"
+        )
+    return weights
+
+
+Weights = Annotated[str, AfterValidator(_weights_that_dvc_sees)]
+
+
+class Block(BaseModel):
+    """A block of params.yaml: unknown keys refused, types taken as they are written, values frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_are_lists_in_yaml(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        pairs = [key for key, field in cls.model_fields.items() if get_origin(field.annotation) is tuple]
+        return content | {key: tuple(content[key]) for key in pairs if isinstance(content.get(key), list)}
 
 
 class Run(Block):
-    features: list[str]
-    classifiers: list[str]
-    networks: list[str]
-    ensembles: list[str]
+    features: Distinct[str]
+    classifiers: Distinct[str]
+    networks: Distinct[str]
+    ensembles: Distinct[str]
     workers: Count | None = None
     backend: Literal["processes", "dask", "ray"] = "processes"
     scheduler: str | None = None
@@ -203,8 +265,8 @@ class Pixels(Block):
 
 class Residual(Block):
     truncation: Annotated[int, Field(ge=1, le=4)]
-    orders: list[Literal[1, 2, 3]] = Field(min_length=1)
-    steps: list[Annotated[int, Field(ge=1, le=32)]] = Field(min_length=1)
+    orders: Distinct[Annotated[Literal[1, 2, 3], Whole]] = Field(min_length=1)
+    steps: Distinct[Annotated[int, Field(ge=1, le=32)]] = Field(min_length=1)
     joint: bool
     opponent: bool
     srm: bool
@@ -216,7 +278,7 @@ class Spectrum(Block):
 
 class BackboneFeatures(Block):
     architecture: Annotated[str, Field(pattern=r"^timm:\S+$")]
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Weights
     input_size: Annotated[int, Field(ge=16, le=1024)] | None = None
 
 
@@ -235,15 +297,15 @@ class Features(Block):
 class Classifier(Block):
     """What every classical classifier has: its features, concatenated, and what is done to them before fitting."""
 
-    features: list[str] = Field(min_length=1)
+    features: Distinct[str] = Field(min_length=1)
     scale: Literal["none", "sqrt", "standard", "sqrt_standard"]
     augmented: bool
 
 
 class KNN(Classifier):
     method: Literal["knn"]
-    k: list[Count] = Field(min_length=1)
-    metrics: list[Literal["l1", "l2"]] = Field(min_length=1)
+    k: Distinct[Count] = Field(min_length=1)
+    metrics: Distinct[Literal["l1", "l2"]] = Field(min_length=1)
 
 
 class Logistic(Classifier):
@@ -355,7 +417,7 @@ Channels = Annotated[int, Field(ge=8, le=1024, multiple_of=8)]
 class TwoCNN(Network):
     out1: Channels = 64
     out2: Channels = 128
-    kernel: Literal[1, 3, 5, 7, 9, 11] = 5
+    kernel: Annotated[Literal[1, 3, 5, 7, 9, 11], Whole] = 5
 
 
 class FixedLayers(Network):
@@ -369,9 +431,9 @@ class FixedLayers(Network):
 
 
 class LibraryNetwork(FixedLayers):
-    """A network of torchvision or timm; weights: None, "default", "lite0", or the path of a file."""
+    """A network of torchvision or timm; weights: None, "default", "lite0", or a file in `WEIGHTS`."""
 
-    weights: Annotated[str, Field(min_length=1)] | None = None
+    weights: Weights | None = None
 
 
 class AlexNetRNN(LibraryNetwork):
@@ -521,7 +583,7 @@ def _phase(shared: dict[str, Any], overrides: dict[str, Any], prefix: str) -> Tr
 class Ensemble(Block):
     """What every ensemble has; folds: of the validation images, where something is fitted on them."""
 
-    members: list[str] = Field(min_length=1)
+    members: Distinct[str] = Field(min_length=1)
     folds: Annotated[int, Field(ge=2, le=100)] = 5
 
 
@@ -586,7 +648,7 @@ STRENGTHS: dict[str, tuple[float, float]] = {
 
 
 class Robustness(Block):
-    models: list[str] = []
+    models: Distinct[str] = []
     grid: dict[str, dict[str, float]] = {}
 
     @model_validator(mode="after")
@@ -663,6 +725,23 @@ class Params(Block):
     tracking: Tracking
 
     @model_validator(mode="after")
+    def _every_model_has_a_name_of_its_own(self) -> Self:
+        for block, names in (("classifiers", self.classifiers), ("ensembles", self.ensembles)):
+            for name in names:
+                if not NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first"
+                    )
+                if name in RESERVED:
+                    raise ValueError(f"{block}: '{name}' has a meaning of its own; choose another name")
+        networks = [name for name in Models.model_fields if getattr(self.models, name) is not None]
+        every = [*self.classifiers, *networks, *self.ensembles]
+        twice = sorted({name for name in every if every.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} names two models; in classifiers, models and ensembles each has its own name")
+        return self
+
+    @model_validator(mode="after")
     def _what_runs_exists(self) -> Self:
         features = [name for name in Features.model_fields if getattr(self.features, name) is not None]
         networks = [name for name in Models.model_fields if getattr(self.models, name) is not None]
@@ -670,9 +749,6 @@ class Params(Block):
         _require_known("run.classifiers", self.run.classifiers, self.classifiers)
         _require_known("run.networks", self.run.networks, networks)
         _require_known("run.ensembles", self.run.ensembles, self.ensembles)
-        twice = sorted({name for name in self.run.models if self.run.models.count(name) > 1})
-        if twice:
-            raise ValueError(f"run: {', '.join(twice)} stands more than once; every model needs a name of its own")
         for name in self.run.classifiers:
             _require_known(f"classifiers.{name}.features", self.classifiers[name].features, self.run.features)
         every = [*self.classifiers, *Models.model_fields]
@@ -713,6 +789,44 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`base` with the values of `over`, blocks within blocks merged too."""
     both = {key: _merged(base[key], value) for key, value in over.items() if isinstance(base.get(key), dict)}
     return {**base, **over, **both}
+
+
+def unstated(block: Block, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key below `block` that params.yaml leaves to its default, and that default.
+
+    DVC sees params.yaml and not the defaults: one that changes would change results and rerun nothing. What a network
+    inherits from `model` and `train` is stated there; a block that is left out does not run.
+    """
+    inherited = {*Model.model_fields, "train"} if isinstance(block, Network) else set()
+    for name, field in type(block).model_fields.items():
+        value, key = getattr(block, name), f"{prefix}{field.alias or name}"
+        if (
+            name not in block.model_fields_set
+            and name not in inherited
+            and not _is_absent_block(field.annotation, value)
+        ):
+            yield key, value
+        for inner_key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            if name in block.model_fields_set and isinstance(inner, Block):
+                yield from unstated(inner, f"{key}.{inner_key}.".replace("..", "."))
+
+
+def require_stated(params: Params, name: str = "params.yaml") -> None:
+    """Raise InputError where the file `name` leaves a key to its default."""
+    missing = list(unstated(params))
+    if missing:
+        (key, default), more = missing[0], f" (and {len(missing) - 1} more)" * (len(missing) > 1)
+        if isinstance(default, Block):
+            default = default.model_dump()
+        raise InputError(
+            f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; "
+            f"{DEMO} states every key{more}"
+        )
+
+
+def _is_absent_block(annotation: Any, value: Any) -> bool:
+    kinds = _alternatives(annotation)
+    return value is None and any(isinstance(kind, type) and issubclass(kind, Block) for kind in kinds)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -771,8 +885,13 @@ def _explained(block: type[Block], error: Any, prefix: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not path:
         return message
-    given = "" if isinstance(error["input"], dict) else f", not {error['input']!r}"
-    return f"{path}: {message[0].lower()}{message[1:]}{given}"
+    ours = error["type"] == "value_error"
+    given = "" if ours or isinstance(error["input"], dict) else f", not {_as_yaml(error['input'])}"
+    return f"{path}: {message if ours else message[0].lower() + message[1:]}{given}"
+
+
+def _as_yaml(value: Any) -> str:
+    return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 
 def _place(block: type[Block], location: tuple[int | str, ...]) -> tuple[list[str], list[str]]:

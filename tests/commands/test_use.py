@@ -64,6 +64,33 @@ def test_the_demo_comes_back_byte_for_byte(clone: Path, monkeypatch: pytest.Monk
     assert (clone / "params.yaml").read_bytes() == demo
 
 
+def test_single_changes_are_those_of_dvc(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Added, changed, added or changed, taken out: `dvc exp run -S` makes the same of params.yaml."""
+    from dvc.utils import hydra
+
+    changes = [
+        "train.lr=1e-3",
+        "data.title='a title, in two parts'",
+        "run.networks=[hist_cnn]",
+        "+models.hist_cnn.norm=group",
+        "+models.hist_cnn.train.epochs=3",
+        "++models.three_cnn.width=0.5",
+        "++models.three_cnn.head=flatten",
+        "+robustness.grid={jpeg_30: {jpeg: 30}}",
+        "+models.three_cnn.train={lr:0.01}",
+        "compare={confidence:0.9}",
+        "~models.vit",
+        "~robustness.grid.noise_2",
+    ]
+    shutil.copy(clone / "params.yaml", clone / "dvc.yaml")
+    hydra.apply_overrides(clone / "dvc.yaml", changes)
+    use(monkeypatch, "demo", *(word for change in changes for word in ("-S", change)))
+    assert params.load() == params.load("dvc.yaml")
+    assert params.load().network("hist_cnn").model.norm == "group"
+    assert (params.load().train.lr, params.load().models.vit) == (1e-3, None)
+    assert "\n  vit:" not in (clone / "params.yaml").read_text()
+
+
 def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clone / "data/mine").mkdir(parents=True)
     use(monkeypatch, "demo", "--data", str(clone / "data/mine"))
@@ -79,15 +106,52 @@ def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pyt
         (["unibuc"], "error: presets/unibuc.yaml: data.path: data/unibuc does not exist; say where with --data PATH"),
         (
             ["demo", "-S", "model.dropuot=0.1"],
-            "error: presets/demo.yaml -S model.dropuot=0.1: model.dropuot is not a parameter; did you mean 'dropout'?",
+            "error: -S model.dropuot=0.1: model.dropuot is not in params.yaml; did you mean 'dropout'?",
         ),
         (
             ["demo", "-S", "model.dropout=much"],
-            "error: presets/demo.yaml -S model.dropout=much: model.dropout: input should be a valid number, "
-            "unable to parse string as a number, not 'much'",
+            "error: presets/demo.yaml -S model.dropout=much: model.dropout: input should be a valid number, not 'much'",
         ),
-        (["demo", "-S", "seed"], "error: -S seed: write KEY=VALUE, for example model.dropout=0.3"),
-        (["demo", "-S", "seed=[1"], "error: -S seed=[1: the value is not valid YAML"),
+        (
+            ["demo", "-S", "+model.dropuot=0.1"],
+            "error: presets/demo.yaml -S +model.dropuot=0.1: model.dropuot is not a parameter; did you mean 'dropout'?",
+        ),
+        (
+            ["demo", "-S", "models.hist_cnn.norm=group"],
+            "error: -S models.hist_cnn.norm=group: models.hist_cnn.norm is not in params.yaml; "
+            "+models.hist_cnn.norm=group adds it",
+        ),
+        (
+            ["demo", "-S", "compare={confidense:0.9}"],
+            "error: -S compare={confidense:0.9}: compare.confidense is not in params.yaml; did you mean 'confidence'?",
+        ),
+        (
+            ["demo", "-S", "+train.lr=0.1"],
+            "error: -S +train.lr=0.1: train.lr is there already, as 0.002; train.lr=0.1 changes it",
+        ),
+        (["demo", "-S", "~models.vti"], "error: -S ~models.vti: models.vti is not in params.yaml; did you mean 'vit'?"),
+        (["demo", "-S", "~seed=8"], "error: -S ~seed=8: seed is 7"),
+        (
+            ["demo", "-S", "~train.clip"],
+            "error: presets/demo.yaml -S ~train.clip: train.clip is not stated, and DVC sees no default; its default "
+            "is 0.0; presets/demo.yaml states every key",
+        ),
+        (
+            ["demo", "-S", "train.lr=0.1,0.2"],
+            "error: -S train.lr=0.1,0.2: several values are for `dvc exp run --queue`; quote a text with commas twice",
+        ),
+        (
+            ["demo", "-S", "seed"],
+            "error: -S seed: write KEY=VALUE, for example model.dropout=0.3 (missing EQUAL at '<EOF>')",
+        ),
+        (
+            ["demo", "-S", "seed=[1"],
+            "error: -S seed=[1: write KEY=VALUE, for example model.dropout=0.3 (no viable alternative at input '[1')",
+        ),
+        (
+            ["demo", "-S", "train.epochs=true"],
+            "error: presets/demo.yaml -S train.epochs=true: train.epochs: input should be a valid integer, not true",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

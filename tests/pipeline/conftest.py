@@ -1,4 +1,4 @@
-"""A real clone with a tiny demo, reproduced by the real DVC once; tests that change it work on a copy."""
+"""A real clone with a tiny demo, reproduced by the real DVC once, and traced; tests that change it work on a copy."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,9 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clon
     with FileLock(f"{place}.lock"):
         if not (place / ".printed").exists():
             clone = tiny_clone(place / "fakeprint")
-            printed = clone.dvc("repro")
+            clone.trace()
+            (place / "trace").mkdir()
+            printed = clone.dvc("repro", FAKEPRINT_TRACE=str(place / "trace"))
             clone.commit()
             (place / ".printed").write_text(printed)
     return Clone(place / "fakeprint")

@@ -1,6 +1,8 @@
 """The real `dvc repro` in a real clone: what it runs, what it writes, and that twice gives the same."""
 
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -57,10 +59,27 @@ def test_second_repro_has_nothing_to_do(clone: Clone) -> None:
     assert ran(clone.dvc("repro")) == []
 
 
-def test_another_clone_gives_the_same_lock_metrics_and_submission(reproduced: Clone, tmp_path: Path) -> None:
+def test_another_clone_killed_in_five_stages_gives_the_same_lock_metrics_and_submission(
+    reproduced: Clone, tmp_path: Path
+) -> None:
     other = tiny_clone(tmp_path / "other")
+    other.trace()
     other.edit("params.yaml", {"run.workers": 1, "tracking.enabled": False})  # neither may change a result
+    outputs = {
+        "validate": "data/manifest.parquet",
+        "features@spectrum": "data/features/spectrum",
+        "fit@lda": "models/lda",
+        "train@hist_cnn": "models/hist_cnn",
+        "compare": "metrics/leaderboard.json",
+    }
+    for stage, output in outputs.items():  # killed as the output is about to be moved into place, DVC with it
+        done = other.run(sys.executable, "-m", "dvc", "repro", check=False, new_session=True, FAKEPRINT_KILL=output)
+        assert done.returncode == -signal.SIGKILL
+        assert ran(done.stdout)[-1] == stage
+        assert not (other.root / output).exists()
+        assert [path for path in other.root.rglob(".*.partial*") if path.parent == (other.root / output).parent]
     other.dvc("repro")
+    assert list(other.root.rglob("*.partial*")) == []
     for file in ("data/demo/dvc.lock", "data/submission/submission.csv", "metrics/leaderboard.json"):
         assert other.bytes(file) == reproduced.bytes(file), file
     lock, first = _stages(other), _stages(reproduced)

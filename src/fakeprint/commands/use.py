@@ -2,14 +2,15 @@
 
 Every preset is an overlay of presets/demo.yaml, never of the file as it stands: the outcome depends on the command
 alone, whatever was in use before. presets/demo.yaml is params.yaml as the repository comes, so `use demo` gives that
-back byte for byte, comments included.
+back byte for byte, comments included. `-S` reads as `dvc exp run -S` does, by Hydra's grammar: KEY=VALUE changes a key,
++KEY=VALUE adds one, ++KEY=VALUE does either, ~KEY takes one out.
 """
 
 import argparse
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -19,6 +20,9 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.files import written
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
@@ -39,8 +43,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         dest="changes",
         action="append",
         default=[],
-        metavar="KEY=VALUE",
-        help="change one key after the preset, as in `dvc exp run -S`; may be repeated",
+        metavar="[+|++|~]KEY[=VALUE]",
+        help="change, add or take out one key after the preset, as in `dvc exp run -S`; may be repeated",
     )
     parser.set_defaults(run=run)
 
@@ -53,7 +57,8 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f"{needed} is missing: run this in the repository's root")
     text = overlaid(preset, data_path(args.data) if args.data else None, args.changes)
     new = YAML(typ="safe").load(text)
-    params.parse(new, name=" -S ".join([str(preset), *args.changes]))
+    name = " -S ".join([str(preset), *args.changes])
+    params.require_stated(params.parse(new, name), name)
     if new["data"]["path"] != _read(DEMO)["data"]["path"] and not Path(new["data"]["path"]).exists():
         raise InputError(f"{preset}: data.path: {new['data']['path']} does not exist; say where with --data PATH")
     changes = list(differences(_read(PARAMS), new))
@@ -88,9 +93,8 @@ def overlaid(preset: Path, data: str | None, changes: list[str]) -> str:
     overlays = [] if preset.resolve() == DEMO.resolve() else [_read(preset)]
     if data:
         overlays.append({"data": {"path": data}})
-    overlays += [_single(change) for change in changes]
     demo = DEMO.read_text(encoding="utf-8")
-    if not overlays:
+    if not overlays and not changes:
         return demo
     yaml = YAML()
     yaml.Representer = _Representer
@@ -99,6 +103,8 @@ def overlaid(preset: Path, data: str | None, changes: list[str]) -> str:
     content = yaml.load(demo)
     for overlay in overlays:
         _merge(content, overlay)
+    for change in changes:
+        _change(content, change)
     text = StringIO()
     yaml.dump(content, text)
     return text.getvalue()
@@ -113,18 +119,58 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, s
         yield key, _shown(before), _shown(after)
 
 
-def _single(change: str) -> dict[str, Any]:
-    """`{"a": {"b": 1}}` of `a.b=1`; the value is YAML."""
-    key, equals, value = change.partition("=")
-    if not equals or not all(key.split(".")):
-        raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3")
+def _change(content: CommentedMap, change: str) -> None:
+    """Apply one `-S`. Raises InputError where the key is not there, or there already, or `change` cannot be read."""
+    override = _override(change)
+    key = str(override.key_or_group)
+    value: Any = override.value()
+    *blocks, last = key.split(".")
+    block: Any = content
+    for name in blocks:
+        block = block.get(name) if isinstance(block, dict) else None
+    here = block if isinstance(block, dict) else {}
+    if override.is_delete():
+        if last not in here:
+            raise InputError(f"-S {change}: {key} is not in params.yaml{_near(last, here)}")
+        if value is not None and value != here[last]:
+            raise InputError(f"-S {change}: {key} is {_shown(here[last])}")
+        del here[last]
+        return
+    if override.is_add() and here.get(last) is not None and not isinstance(value, dict | list):
+        raise InputError(f"-S {change}: {key} is there already, as {_shown(here[last])}; {change[1:]} changes it")
+    if not override.is_add() and not override.is_force_add():
+        _require_there(here, {last: value}, ".".join(blocks), change)
+    for name in reversed([*blocks, last]):
+        value = {name: value}
+    _merge(content, value)
+
+
+def _override(change: str) -> "Override":
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
-        overlay = YAML(typ="safe").load(value)
-    except YAMLError:
-        raise InputError(f"-S {change}: the value is not valid YAML") from None
-    for name in reversed(key.split(".")):
-        overlay = {name: overlay}
-    return dict(overlay)
+        override = OverridesParser.create().parse_override(change)
+    except HydraException as error:
+        reason = " ".join(str(error).splitlines()[0].split())
+        raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3 ({reason})") from None
+    if override.is_sweep_override():
+        raise InputError(f"-S {change}: several values are for `dvc exp run --queue`; quote a text with commas twice")
+    return override
+
+
+def _require_there(known: dict[str, Any], changed: dict[str, Any], prefix: str, change: str) -> None:
+    for name, value in changed.items():
+        key = f"{prefix}.{name}".strip(".")
+        if name not in known:
+            raise InputError(f"-S {change}: {key} is not in params.yaml{_near(name, known) or f'; +{change} adds it'}")
+        if isinstance(value, dict) and isinstance(known[name], dict):
+            _require_there(known[name], value, key, change)
+
+
+def _near(name: str, known: dict[str, Any]) -> str:
+    close = params.near(name, known)
+    return close if "did you mean" in close else ""
 
 
 def _merge(base: CommentedMap, overlay: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -122,10 +123,12 @@ class Plan:
 def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     """Read a search file and check every range at both of its ends.
 
-    Raises InputError for a file that is missing or not valid, an unknown model, a path that params.yaml does not know
-    or that changes nothing of the model, an empty range, a value out of range, a fold that does not exist, and a grid
-    over a range without steps.
+    Raises InputError for a file name that a path or MLflow cannot hold, a file that is missing or not valid, an unknown
+    model, a path that params.yaml does not know or that changes nothing of the model, an empty range, a value out of
+    range, a fold that does not exist, and a grid over a range without steps.
     """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem):
+        raise InputError(f"{path}: {path.stem!r} cannot name a search; a-z, 0-9, '_' and '-' can be in its file's name")
     everything = params.load(params_path)
     search = params.validated(Search, _yaml(path), prefix="", name=str(path))
     networks = [name for name in params.Models.model_fields if getattr(everything.models, name) is not None]

@@ -1,0 +1,68 @@
+"""What DVC cannot see in params.yaml: which files lie in the weights that it names, and which outputs no longer run.
+
+`data/checked` tells DVC the first: a digest for each network and feature set that runs. The second are files in folders
+that several stages write into and others depend on as a whole. A model that `run` no longer names would stay there and
+count, and a lock made beside it would be out of date in a fresh clone.
+"""
+
+import hashlib
+from pathlib import Path
+
+from fakeprint.errors import InputError
+from fakeprint.files import remove, remove_abandoned, write_json, written_folder
+from fakeprint.params import Params, Run
+
+CHECKED = Path("data/checked")
+# As `features.files` and `evaluation.predictions` name them; to import those would take a second of every experiment.
+FEATURES, MEMBERS, PREDICTIONS = Path("data/features"), Path("data/members"), Path("data/predictions")
+NOTHING = "no weights file"
+
+
+def write_checked(settings: Params, folder: Path = CHECKED) -> None:
+    """Write `params`, always the same; `run.json`; and `models/NAME` and `features/SET`, a digest of its weights file.
+
+    Raises InputError where a weights file is missing.
+    """
+    blocks = {"models": settings.run.networks, "features": settings.run.features}
+    digests = {
+        f"{block}/{name}": weights_digest(getattr(getattr(getattr(settings, block), name), "weights", None), key)
+        for block, names in blocks.items()
+        for name in names
+        for key in [f"{block}.{name}.weights"]
+    }
+    with written_folder(folder) as partial:
+        (partial / "params").write_text("params.yaml says nothing that the pipeline does not know.\n")
+        # another list of names than the lock's makes DVC run this again, and leftovers go
+        write_json(partial / "run.json", {"features": settings.run.features, "models": settings.run.models})
+        for name, digest in digests.items():
+            (partial / name).parent.mkdir(exist_ok=True)
+            (partial / name).write_text(f"{digest}\n")
+
+
+def weights_digest(weights: str | None, key: str) -> str:
+    """SHA-256 of a weights file; `NOTHING` where `weights` names none. key: where it stands, for the message."""
+    if weights in (None, "default", "lite0"):
+        return NOTHING
+    try:
+        with Path(weights).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{key}: {weights} is missing or no file; copy it there, or say default or null") from None
+
+
+def remove_leftovers(run: Run) -> list[Path]:
+    """Remove what `run` does not name from the folders that stages share. Returns what was removed."""
+    single = [*run.classifiers, *run.networks]
+    named = {
+        FEATURES: set(run.features),
+        MEMBERS: {f"{name}.parquet" for name in single},
+        PREDICTIONS: {f"{name}.parquet" for name in run.models},
+    }
+    removed = []
+    for folder in filter(Path.is_dir, named):
+        remove_abandoned(folder)
+        for path in sorted(folder.iterdir()):
+            if path.name not in named[folder] and not path.name.startswith("."):
+                remove(path)
+                removed.append(path)
+    return removed

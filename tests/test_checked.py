@@ -1,0 +1,109 @@
+"""`check`: what it tells DVC of weights files, and what it takes out of shared folders."""
+
+import hashlib
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from fakeprint import checked
+from fakeprint.evaluation import predictions
+from fakeprint.features import files as feature_files
+from stages import check
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The demo's params.yaml, which a test changes and `main` writes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/weights").mkdir(parents=True)
+    found = YAML(typ="safe").load((ROOT / "presets/demo.yaml").read_text(encoding="utf-8"))
+    found["run"]["networks"] = ["hist_cnn", "timm"]
+    return found
+
+
+def main(content: dict[str, Any]) -> None:
+    with Path("params.yaml").open("w") as file:
+        YAML(typ="safe").dump(content, file)
+    check.main()
+
+
+def outputs() -> dict[str, bytes]:
+    found = {path.relative_to("data/checked").as_posix(): path for path in Path("data/checked").rglob("*")}
+    return {name: path.read_bytes() for name, path in found.items() if path.is_file()}
+
+
+def test_other_weights_change_one_file_of_the_output(content: dict[str, Any]) -> None:
+    content["models"]["timm"]["weights"] = "data/weights/net.pt"
+    Path("data/weights/net.pt").write_bytes(b"a")
+    main(content)
+    before = outputs()
+    assert before["models/timm"].decode().strip() == hashlib.sha256(b"a").hexdigest()
+    assert before["models/hist_cnn"] == before["features/spectrum"] == b"no weights file\n"
+    Path("data/weights/net.pt").write_bytes(b"b")
+    main(content)
+    after = outputs()
+    assert {name for name in before | after if before.get(name) != after.get(name)} == {"models/timm"}
+
+
+def test_an_edit_changes_nothing_that_stages_depend_on(content: dict[str, Any]) -> None:
+    main(content)
+    before = outputs()
+    content["train"]["epochs"] = 5
+    main(content)
+    assert outputs() == before
+    content["run"]["classifiers"] = ["lda"]
+    content["run"]["ensembles"] = []
+    main(content)
+    assert {name for name in before if outputs()[name] != before[name]} == {"run.json"}
+
+
+def test_missing_weights_are_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    content["models"]["timm"]["weights"] = "data/weights/nte.pt"
+    with pytest.raises(SystemExit):
+        main(content)
+    line = (
+        "error: models.timm.weights: data/weights/nte.pt is missing or no file; copy it there, or say default or null"
+    )
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert not Path("data/checked").exists()
+
+
+def test_a_key_left_out_is_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    del content["train"]["clip"], content["train"]["ema"]
+    with pytest.raises(SystemExit):
+        main(content)
+    line = (
+        "error: params.yaml: train.clip is not stated, and DVC sees no default; its default is 0.0; presets/demo.yaml "
+        "states every key (and 1 more)"
+    )
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
+def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    names = [*content["run"]["classifiers"], "hist_cnn", "timm"]
+    wanted = [f"data/features/{name}/train.npy" for name in content["run"]["features"]]
+    wanted += [f"data/members/{name}.parquet" for name in names]
+    wanted += [f"data/predictions/{name}.parquet" for name in [*names, "average"]]
+    leftover = ["data/features/pixels/train.npy", "data/members/average.parquet", "data/predictions/three_cnn.parquet"]
+    dead = f"data/features/.residual.999999999-1@{platform.node()}.partial/train.npy"
+    for path in map(Path, [*wanted, *leftover, dead, "data/features/.gitignore"]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    main(content)
+    folders = map(Path, ("data/features", "data/members", "data/predictions"))
+    left = {path.as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    assert left == {*wanted, "data/features/.gitignore"}
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path} is removed: `run` does not name it, and DVC would count it"
+        for path in ("data/features/pixels", "data/members/average.parquet", "data/predictions/three_cnn.parquet")
+    ]
+
+
+def test_the_folders_are_those_that_stages_write_into() -> None:
+    assert (checked.FEATURES, checked.MEMBERS) == (feature_files.FEATURES, predictions.MEMBERS)
+    assert checked.PREDICTIONS == predictions.PREDICTIONS
