@@ -1,4 +1,4 @@
-"""What folders and archives have in common: batches, which names count, which are refused, how damage is told."""
+"""What folders and archives have in common: batches, which names count, which are refused, how damage is reported."""
 
 import lzma
 import struct
