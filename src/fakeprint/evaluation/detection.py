@@ -52,8 +52,7 @@ class Detector:
     def against(self, generator: str) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a generator's fake images, and of the real images that stand against them: int64 (F,), (R,).
 
-        These are the real images that carry the generator's name, as in sources that give every generator its own
-        (GenImage), and all of them where none does.
+        These are the real images that carry the generator's name, and all of them where none does.
         """
         named = self.generators == generator
         own = np.flatnonzero(named & ~self.fake)
