@@ -24,7 +24,7 @@ lint: env
 	@ruff format --check .
 	@mypy
 
-bench: env ## speed against peers, one table a script
+bench: env ## speed against peers, simulated intervals and tests: one table per script
 	@python -m dvc repro --quiet
 	@for script in folds knn features augmentation training prediction pipeline intervals family_wise_error detection; do \
 	    python -m benchmarks.$$script || exit 1; \

@@ -1,4 +1,4 @@
-"""check: may params.yaml say this? What it says is looked at here, so that an edit reruns no other stage by itself."""
+"""check: is params.yaml valid? Only this stage depends on the whole file, so that an edit reruns no other by itself."""
 
 from fakeprint import params
 from fakeprint.checked import remove_leftovers, write_checked

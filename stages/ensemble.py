@@ -31,22 +31,22 @@ def main() -> None:
             split: [load_predictions(file, dataset.classes, split) for file in files]
             for split in ("validation", "test")
         }
-        said = {split: side_by_side([each.probabilities for each in every]) for split, every in loaded.items()}
+        of_members = {split: side_by_side([each.probabilities for each in every]) for split, every in loaded.items()}
         validation, test = loaded["validation"][0], loaded["test"][0]
         on_validation = (
             *(name, ensemble, members.weights),
-            *(said["validation"], validation.labels, validation.groups, settings.seed),
+            *(of_members["validation"], validation.labels, validation.groups, settings.seed),
         )
         cross_fitted, combination = cross_fit(*on_validation), fit(*on_validation)
-        answers = {
-            "validation": replace(validation, probabilities=cross_fitted(said["validation"])),
-            "test": replace(test, probabilities=combination(said["test"])),
+        predictions = {
+            "validation": replace(validation, probabilities=cross_fitted(of_members["validation"])),
+            "test": replace(test, probabilities=combination(of_members["test"])),
         }
-        asked, stored = without_idle(members.names, combination)
-        about = {"name": name, "method": ensemble.method, "members": asked, "dataset": asdict(dataset)}
+        kept, stored = without_idle(members.names, combination)
+        about = {"name": name, "method": ensemble.method, "members": kept, "dataset": asdict(dataset)}
         with written_folder(model_folder) as partial:
             save_ensemble(partial, about, stored)
-        save_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, answers)
+        save_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, predictions)
         run.finish(model_folder)
 
 

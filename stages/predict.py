@@ -16,11 +16,11 @@ def main() -> None:
     settings = params.load()
     dataset = load_dataset()
     model = load_model(Path("models") / name, settings.run.workers, settings.predict)
-    said = {}
+    predictions = {}
     with parallel.backend(settings.run):
         for split in ("validation", "test"):
             arrays = load_split(split)
-            said[split] = Predictions(
+            predictions[split] = Predictions(
                 arrays.image_ids,
                 arrays.labels,
                 model.probabilities(arrays.images),
@@ -28,7 +28,7 @@ def main() -> None:
                 arrays.generators,
             )
     for folder in (PREDICTIONS, MEMBERS):
-        save_predictions(folder / f"{name}.parquet", dataset.classes, said)
+        save_predictions(folder / f"{name}.parquet", dataset.classes, predictions)
 
 
 if __name__ == "__main__":

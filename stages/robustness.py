@@ -22,7 +22,7 @@ def main() -> None:
         name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, "validation").probabilities
         for name in wanted
     }
-    said = {CLEAN: clean}
+    probabilities = {CLEAN: clean}
     if settings.robustness.grid:
         ensembles = [name for name in wanted if name in settings.run.ensembles]
         members = {name: members_that_run(name, settings.ensembles[name], settings.run) for name in ensembles}
@@ -31,10 +31,10 @@ def main() -> None:
         models = load_models(singles, settings.predict, MODELS)
         combined = {name: _combined(settings, name, members[name], dataset.classes) for name in ensembles}
         with parallel.backend(settings.run):
-            said |= answers(
+            probabilities |= answers(
                 models, combined, validation.images, settings.robustness.grid, settings.seed, settings.run.workers
             )
-    wanted_of = {cell: {name: of_all[name] for name in wanted} for cell, of_all in said.items()}
+    wanted_of = {cell: {name: of_all[name] for name in wanted} for cell, of_all in probabilities.items()}
     bins, confidence = settings.evaluate.calibration_bins, settings.compare.confidence
     table = robustness(wanted_of, validation.labels, validation.groups, dataset.names, bins, confidence, settings.seed)
 
@@ -46,10 +46,10 @@ def main() -> None:
 
 
 def _combined(settings: params.Params, name: str, members: Members, classes: list[str]) -> Combined:
-    """An ensemble's cross-fitted combination, by what its members said of the clean images."""
-    said = [load_predictions(MEMBERS / f"{member}.parquet", classes, "validation") for member in members.names]
-    probabilities = side_by_side([each.probabilities for each in said])
-    on_clean = (probabilities, said[0].labels, said[0].groups, settings.seed)
+    """An ensemble's cross-fitted combination, by its members' predictions of the clean images."""
+    loaded = [load_predictions(MEMBERS / f"{member}.parquet", classes, "validation") for member in members.names]
+    probabilities = side_by_side([each.probabilities for each in loaded])
+    on_clean = (probabilities, loaded[0].labels, loaded[0].groups, settings.seed)
     return Combined(members.names, cross_fit(name, settings.ensembles[name], members.weights, *on_clean))
 
 

@@ -23,8 +23,10 @@ def main() -> None:
     data = settings.data
     name = champion_name() if settings.submit.model == CHAMPION else settings.submit.model
     classes = load_dataset().classes
-    said = load_predictions(PREDICTIONS / f"{name}.parquet", classes, "test")
-    labels = {str(image): classes[index] for image, index in zip(said.image_ids, said.predicted, strict=True)}
+    predictions = load_predictions(PREDICTIONS / f"{name}.parquet", classes, "test")
+    labels = {
+        str(image): classes[index] for image, index in zip(predictions.image_ids, predictions.predicted, strict=True)
+    }
 
     form = pd.read_csv(FORM, dtype=str, keep_default_na=False)
     filled = submission.filled(form, data.image_column, data.label_column, labels, set_aside_tests())

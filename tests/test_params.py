@@ -161,7 +161,7 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
         ({"robustness__grid": {"j": {"jpeg": 0}}}, "robustness: grid.j.jpeg should be from 1 to 100, not 0"),
         ({"robustness__grid": {"j": {}}}, "robustness: grid.j does nothing; name a transform and its strength, as in"),
-        ({"robustness__grid": {"worst": {"jpeg": 5}}}, "robustness: grid: 'worst' can not name a degradation;"),
+        ({"robustness__grid": {"worst": {"jpeg": 5}}}, "robustness: grid: 'worst' cannot name a degradation;"),
         (
             {"augment__transforms__erasing": {"enabled": True, "p": 0.5, "fraction": [0.1, 0.2], "fill": "black"}},
             "augment.transforms.erasing.fill: input should be 'random' or 'mean', not 'black'",

@@ -9,7 +9,7 @@ P = ParamSpec("P")
 
 
 class InputError(ValueError):
-    """The user's data, parameters or command can not be used as they are.
+    """The user's data, parameters or command cannot be used as they are.
 
     The message is one line that names the file or key and says how to mend it.
     """

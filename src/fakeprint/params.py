@@ -656,7 +656,7 @@ class Robustness(Block):
         for cell, steps in self.grid.items():
             if not re.fullmatch(r"[\w.-]+", cell) or cell in ("clean", "worst"):
                 raise ValueError(
-                    f"grid: '{cell}' can not name a degradation; letters, digits, '_', '.' and '-' can, "
+                    f"grid: '{cell}' cannot name a degradation; letters, digits, '_', '.' and '-' can, "
                     "clean and worst have a meaning of their own"
                 )
             if not steps:
@@ -818,9 +818,11 @@ def require_stated(params: Params, name: str = "params.yaml") -> None:
         (key, default), more = missing[0], f" (and {len(missing) - 1} more)" * (len(missing) > 1)
         if isinstance(default, Block):
             default = default.model_dump()
+        mend = f"{DEMO} states every key"
+        if name == "params.yaml":
+            mend = f"write it there, or `python -m fakeprint use {name}` takes what is missing from {DEMO}"
         raise InputError(
-            f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; "
-            f"{DEMO} states every key{more}"
+            f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; {mend}{more}"
         )
 
 

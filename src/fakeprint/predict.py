@@ -96,8 +96,8 @@ def _forward(
         for start in track(starts, f"predict {description['name']}", unit="batch") if len(starts) > 1 else starts:
             pixels = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
             seen = views(pixels.permute(0, 3, 1, 2).float().div_(255), how)
-            said = torch.stack([torch.softmax(module(view).cpu().double(), dim=1) for view in seen])
-            probabilities[start : start + BATCH] = said.mean(0).numpy()
+            answers = torch.stack([torch.softmax(module(view).cpu().double(), dim=1) for view in seen])
+            probabilities[start : start + BATCH] = answers.mean(0).numpy()
     return probabilities
 
 

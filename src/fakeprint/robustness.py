@@ -108,21 +108,21 @@ def answers(
     seed: int,
     workers: int | None,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """said[cell][model]: every model's probabilities, float64 (N, C), of the degraded images.
+    """probabilities[cell][model]: every model's probabilities, float64 (N, C), of the degraded images.
 
     images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which some batches are held at a time. grid: cell →
     {transform: strength}. workers: processes that degrade images and extract features, None for all cores; changes no
     result. Shows progress over all cells.
     """
-    said: dict[str, dict[str, np.ndarray]] = {cell: {} for cell in grid}
+    probabilities: dict[str, dict[str, np.ndarray]] = {cell: {} for cell in grid}
     starts = range(0, len(images), BATCH)
     batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
     for cell in grid:
-        said[cell] = _answer(models, itertools.islice(batches, len(starts)))
+        probabilities[cell] = _answer(models, itertools.islice(batches, len(starts)))
         for name, ensemble in ensembles.items():
-            members = side_by_side([said[cell][member] for member in ensemble.members])
-            said[cell][name] = ensemble.combination(members)
-    return said
+            members = side_by_side([probabilities[cell][member] for member in ensemble.members])
+            probabilities[cell][name] = ensemble.combination(members)
+    return probabilities
 
 
 Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, none where no network wants them, and each shared set
@@ -155,22 +155,22 @@ def _prepared(
 
 def _answer(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
     """Every model's probabilities, float64 (N, C), of the batches of one cell."""
-    said: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
+    probabilities: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
     waiting: list[list[np.ndarray]] = []
 
     def classify() -> None:
         described = dict(zip(models.feature_sets, map(np.concatenate, zip(*waiting, strict=True)), strict=True))
         for name, fitted in models.classifiers.items():
             x = np.concatenate([described[shared] for shared in _sets(fitted)], axis=1)
-            said[name].append(fitted.probabilities(x))
+            probabilities[name].append(fitted.probabilities(x))
         waiting.clear()
 
     for images, described in batches:
         for name, model in models.networks.items():
-            said[name].append(model.probabilities(images))
+            probabilities[name].append(model.probabilities(images))
         waiting.append(described)
         if len(waiting) * BATCH >= AT_ONCE:
             classify()
     if waiting:
         classify()
-    return {name: np.concatenate(parts) for name, parts in said.items()}
+    return {name: np.concatenate(parts) for name, parts in probabilities.items()}

@@ -52,6 +52,14 @@ def test_a_preset_changes_what_it_names_and_keeps_every_comment(
     assert all(len(line) <= 140 for line in after if "path:" not in line)
 
 
+def test_a_file_of_before_takes_what_is_missing_from_the_demo(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = (clone / "params.yaml").read_text()
+    left_out = "".join(line for line in demo.splitlines(True) if "on_leak:" not in line and "nesterov:" not in line)
+    (clone / "params.yaml").write_text(left_out.replace("seed: 7", "seed: 8"))
+    use(monkeypatch, "params.yaml")
+    assert (clone / "params.yaml").read_text() == demo.replace("seed: 7", "seed: 8")
+
+
 def test_the_demo_comes_back_byte_for_byte(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = (clone / "params.yaml").read_bytes()
     use(monkeypatch, "unibuc", "--data", "../unibuc")

@@ -251,7 +251,7 @@ def test_too_many_bad_files_stop_the_run(csv_folder: Path, run: Callable[..., An
     done = run("validate", path=csv_folder)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "error: 2 of 19 files can not be used (2 not an image): train02, train05; more than validate.max_bad_fraction "
+        "error: 2 of 19 files cannot be used (2 not an image): train02, train05; more than validate.max_bad_fraction "
         "(0.02) allows; all are in reports/validate/set_aside.csv"
     )
     assert "Traceback" not in done.stderr
@@ -278,8 +278,8 @@ def test_a_planted_shortcut(
     done = run("validate", path=tmp_path / "source", data={"layout": "folders"}, validate={"on_shortcut": on_shortcut})
     assert done.returncode == (on_shortcut == "stop")
     assert done.stderr.splitlines()[-1] == (
-        f"{'error' if on_shortcut == 'stop' else 'warning'}: container facts alone tell the class with an accuracy of "
-        "1.000 (chance 0.500; that is 1.00 of the way to 1, above validate.max_shortcut_excess 0.25), most of all "
+        f"{'error' if on_shortcut == 'stop' else 'warning'}: container facts alone identify the class with an accuracy "
+        "of 1.000 (chance 0.500; that is 1.00 of the way to 1, above validate.max_shortcut_excess 0.25), most of all "
         "format (1.000); write all images alike before training on them"
     )
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
@@ -395,7 +395,7 @@ def test_jpegs_saved_again_as_png_are_told_by_their_pixels(
     assert done.returncode == (on_trace == "stop")
     line = done.stderr.splitlines()[-1]
     kind = {"tell": "note", "warn": "warning", "stop": "error"}[on_trace]
-    assert line.startswith(f"{kind}: traces of compression and scaling in the pixels tell the class with an accuracy ")
+    assert line.startswith(f"{kind}: traces of compression and scaling in the pixels identify the class with an ")
     assert line.endswith("; they may be the generators' own, or of how each class was saved and scaled")
     if on_trace != "stop":
         figures = json.loads((tmp_path / "workspace/metrics/validate.json").read_text())

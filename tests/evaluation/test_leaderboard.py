@@ -61,7 +61,11 @@ def test_json_is_nested_numbers():
 ROBUSTNESS = Robustness(
     {
         "a": {"clean": {"accuracy": 0.95}, "jpeg_50": {"accuracy": 0.8}, "blur_1": {"accuracy": 0.7}},
-        "b": {"clean": {"accuracy": 0.9}, "jpeg_50": {"accuracy": 0.6}, "blur_1": {"accuracy": 0.6}},
+        "b": {
+            "clean": {"accuracy": 0.9},
+            "jpeg_50": {"accuracy": 0.6, "intervals": {"accuracy": [0.57, 0.63]}},
+            "blur_1": {"accuracy": 0.6},
+        },
     },
     20,
 )
@@ -70,17 +74,17 @@ ROBUSTNESS = Robustness(
 def test_the_worst_degradation_stands_beside_the_clean_accuracy():
     models = {"a": model([0]), "b": model([0, 1]), "left_out": model([0, 1, 2])}
     board = leaderboard.compare(models, ["real", "fake"], 0.95, ROBUSTNESS)
-    assert [row.worst for row in board.standings] == [Worst("blur_1", 0.7), Worst("jpeg_50", 0.6), None]
+    assert [row.worst for row in board.standings] == [Worst("blur_1", 0.7), Worst("jpeg_50", 0.6, (0.57, 0.63)), None]
     assert board.as_json()["models"]["a"]["worst"] == {"cell": "blur_1", "accuracy": 0.7}
     assert "worst" not in board.as_json()["models"]["left_out"]
     text = board.as_markdown("demo")
     assert "| model | accuracy | worst degraded | p (Holm) |" in text
-    assert "| 70.00 % (blur_1) |" in text
-    assert [row[2] for row in board.rows()] == ["70.00 % (blur_1)", "60.00 % (jpeg_50)", "–"]
+    assert "| 70.00 %, blur_1 |" in text
+    assert [row[2] for row in board.rows()] == ["70.00 %, blur_1", "60.00 % (57.0–63.0), jpeg_50", "–"]
     console = Console(width=80)
     with console.capture() as captured:
         console.print(board.as_table("demo"))
-    assert "(blur_1)" in captured.get() and "…" not in captured.get()
+    assert "blur_1" in captured.get() and "…" not in captured.get()
 
 
 def test_markdown_names_data_test_and_recall():

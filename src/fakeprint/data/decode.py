@@ -143,8 +143,8 @@ def _tile_pixels(image: Image.Image) -> int:
 def _damage(content: bytes, error: Exception) -> str:
     """`truncated` where the decoder or the container's own length says so, `corrupt` elsewhere."""
     riff_short = content.startswith(b"RIFF") and len(content) < 8 + int.from_bytes(content[4:8], "little")
-    said = any(word in str(error).lower() for word in ("truncated", "end of", "not enough", "too short"))
-    return "truncated" if riff_short or said or len(content) < 32 else "corrupt"
+    cut_short = any(word in str(error).lower() for word in ("truncated", "end of", "not enough", "too short"))
+    return "truncated" if riff_short or cut_short or len(content) < 32 else "corrupt"
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

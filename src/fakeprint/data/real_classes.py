@@ -9,7 +9,7 @@ REAL = re.compile(r"(\d+_)?(real|nature)", re.IGNORECASE)  # nature: GenImage; 0
 
 
 def real_classes(requested: list[str | int] | None, classes: list[str], names: list[str]) -> list[int]:
-    """Indices of the real classes, ascending; empty where none is, and then nothing is told of real against fake.
+    """Indices of the real classes, ascending; empty where none is, and then no detector's figures are given.
 
     Args:
         requested: `data.real_classes`, labels. Where it is None, real are the classes whose label or name `is_real`, or

@@ -123,7 +123,7 @@ def sizes(found: Validation, names: list[str], title: str) -> Figure:
 
 
 def audits(found: Validation, max_excess: float, title: str) -> Figure:
-    """How well each container fact, and each trace in the pixels, tells the class; chance, and what params allow."""
+    """How well each container fact and each trace in the pixels identifies the class; chance, and what params allow."""
     both = {"container facts": found.shortcut, "traces in the pixels": found.trace}
     rows = max(3, *(len(audit.by_fact) for audit in both.values()))
     figure = Figure(figsize=(11, 0.3 * rows + 1.9))

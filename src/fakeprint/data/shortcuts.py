@@ -1,4 +1,4 @@
-"""Can the class be told without looking at the picture? A permutation test of facts about files."""
+"""Can the class be identified without looking at the picture? A permutation test of facts about files."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from fakeprint import seeds
 from fakeprint.data.decode import Facts
 from fakeprint.params import Validate
 
-AUDITED = 5_000  # images; more tell no more about so few facts
+AUDITED = 5_000  # images; more add nothing about so few facts
 FOLDS = 5
 PERMUTATIONS = 199
 LEVEL = 0.01  # of the test
@@ -25,7 +25,7 @@ AT_ONCE = 2_000  # columns of a regression's targets
 
 @dataclass(frozen=True)
 class Audit:
-    """How well a group of facts tells the class.
+    """How well a group of facts identifies the class.
 
     accuracy: balanced accuracy (mean recall of the classes), 0–1, cross-validated; the highest of all facts together
     and each fact alone. chance: 1 / classes. p_value: of the permutation test of that highest one. by_fact: the
@@ -43,7 +43,7 @@ class Audit:
         return (self.accuracy - self.chance) / (1 - self.chance) if self.chance < 1 else 0.0
 
     def found(self, max_excess: float) -> bool:
-        """Is the class told better than `max_excess` allows, and than chance would at the level of 1 %?"""
+        """Is the class identified better than `max_excess` allows, and than chance would at the level of 1 %?"""
         return self.excess > max_excess and self.p_value <= LEVEL
 
     def figures(self, max_excess: float) -> dict[str, Any]:
@@ -98,18 +98,18 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
 
 
 def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple[str, str]]:
-    """A line on each audit that tells the class better than params allow, and what to do: tell, warn or stop."""
+    """A line on each audit that identifies the class better than params allow, and what to do: tell, warn or stop."""
     audits = (
         (
             shortcut,
             settings.on_shortcut,
-            "container facts alone tell the class",
+            "container facts alone identify the class",
             "write all images alike before training on them",
         ),
         (
             trace,
             settings.on_trace,
-            "traces of compression and scaling in the pixels tell the class",
+            "traces of compression and scaling in the pixels identify the class",
             "they may be the generators' own, or of how each class was saved and scaled",
         ),
     )

@@ -24,8 +24,8 @@ class Validation:
 
     manifest: `COLUMNS`, one row per usable image that was not dropped. compared: the same and what was dropped as a
     leak, which `pairs` count. leaked: the leaks (`fakeprint.data.leaks`), their index into `compared`. set_aside: path,
-    image_id, split, reason. shortcut, trace: how well container facts, and traces of compression and scaling, tell the
-    class. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
+    image_id, split, reason. shortcut, trace: how well container facts, and traces of compression and scaling,
+    identify the class. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
     requested: fraction of train by split, of the splits that the source did not have. reached: the same by class.
     not_taken: the source's files that stand in no split.
     """
@@ -63,7 +63,7 @@ class Checked:
 
 
 def check_files(source: Source, data: Data, seed: int, workers: int | None) -> Checked:
-    """Decode the sampled rows' files; set aside by reason what can not be used."""
+    """Decode the sampled rows' files; set aside by reason what cannot be used."""
     rows = sampled(source.rows, data.per_class, seed)
     has_file = rows["path"].notna().to_numpy()
     results: list[Scan | str] = ["missing"] * len(rows)
@@ -88,7 +88,7 @@ def require_few_bad(checked: Checked, most: float) -> None:
     if len(bad) > most * checked.listed:
         reasons = ", ".join(f"{count} {reason}" for reason, count in bad["reason"].value_counts(sort=False).items())
         raise InputError(
-            f"{len(bad)} of {checked.listed} files can not be used ({reasons}): {first_few(bad['image_id'])}; more "
+            f"{len(bad)} of {checked.listed} files cannot be used ({reasons}): {first_few(bad['image_id'])}; more "
             f"than validate.max_bad_fraction ({most:g}) allows; all are in reports/validate/set_aside.csv"
         )
     left = checked.rows.loc[checked.rows["split"] == "train", "label"]

@@ -32,7 +32,7 @@ Figures = dict[str, Any]  # str → float64 (B,), or a dict of such
 
 @dataclass(frozen=True)
 class Detector:
-    """The labelled images of one split as real or fake, and what one model says of them.
+    """The labelled images of one split as real or fake, and one model's scores of them.
 
     fake: bool (N,), at least one image of each kind. log_odds: float64 (N,), see `fake_log_odds`.
     groups: int64 (N,), equal for images that are no independent evidence. generators: object (N,), the name of what
@@ -52,8 +52,7 @@ class Detector:
     def against(self, generator: str) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a generator's fake images, and of the real images that stand against them: int64 (F,), (R,).
 
-        These are the real images that carry the generator's name, as in sources that give every generator its own
-        (GenImage), and all of them where none does.
+        These are the real images that carry the generator's name, and all of them where none does.
         """
         named = self.generators == generator
         own = np.flatnonzero(named & ~self.fake)

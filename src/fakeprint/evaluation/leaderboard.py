@@ -1,5 +1,6 @@
 """All models side by side: order, figures with intervals, paired tests against the champion, recall per class."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -173,7 +174,7 @@ class Leaderboard:
         for heading in self.header()[1:]:
             table.add_column(heading, justify="right", overflow="fold")
         for place, row in enumerate(self.rows()):
-            table.add_row(*(cell.replace(" (", "\n(") for cell in row), style="bold" if place == 0 else None)
+            table.add_row(*(re.sub(r" (?=\()|, ", "\n", cell) for cell in row), style="bold" if place == 0 else None)
         return table
 
     def as_markdown(self, title: str) -> str:
@@ -261,11 +262,14 @@ def _recall_text(share: float, pair: Interval | None) -> str:
 
 
 def _worst_text(worst: Worst | None) -> str:
-    return f"{100 * worst.accuracy:.2f} % ({worst.cell})" if worst else "–"
+    if worst is None:
+        return "–"
+    bounds = " ({:.1f}–{:.1f})".format(*(100 * bound for bound in worst.interval)) if worst.interval else ""
+    return f"{100 * worst.accuracy:.2f} %{bounds}, {worst.cell}"
 
 
 def _area_text(area: tuple[float, Interval] | None) -> str:
-    return f"{area[0]:.4f} ({area[1][0]:.3f} – {area[1][1]:.3f})" if area else "–"
+    return f"{area[0]:.4f} ({area[1][0]:.3f}–{area[1][1]:.3f})" if area else "–"
 
 
 def p_text(p: float) -> str:

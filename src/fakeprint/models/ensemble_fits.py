@@ -36,11 +36,11 @@ class CrossFitted:
     combinations: list[Combination]
     fold: np.ndarray
 
-    def __call__(self, said: np.ndarray) -> np.ndarray:
+    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities float64 (N, C) of the validation images, in their order, by their members' (N, M, C)."""
-        answers = np.empty((said.shape[0], said.shape[2]))
+        answers = np.empty((probabilities.shape[0], probabilities.shape[2]))
         for number, combination in enumerate(self.combinations):
-            answers[self.fold == number] = combination(said[self.fold == number])
+            answers[self.fold == number] = combination(probabilities[self.fold == number])
         return answers
 
 
@@ -48,7 +48,7 @@ def fit(
     name: str,
     settings: params.AnyEnsemble,
     weights: list[float],
-    said: np.ndarray,
+    probabilities: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
@@ -56,19 +56,21 @@ def fit(
 ) -> Combination:
     """Fit the ensemble `name` on validation images; an average without calibration has nothing to fit.
 
-    weights: an average's, one a member. said: the members' probabilities, float (N, M, C). labels: int64 (N,).
+    weights: an average's, one a member. probabilities: the members' probabilities, float (N, M, C). labels: int64 (N,).
     groups: int64 (N,), equal for images that stay together where some are kept aside. seed: params' seed; fold: the
     number of the fold that is left out, if any.
     """
     if isinstance(settings, params.Stacking):
-        return _stacking(settings, said, labels)
+        return _stacking(settings, probabilities, labels)
     if isinstance(settings, params.Learned):
-        return _learned(settings, said, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
-    temperatures = [1.0] * said.shape[1]
+        return _learned(settings, probabilities, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
+    temperatures = [1.0] * probabilities.shape[1]
     if settings.calibrate:
-        temperatures = [temperature(said[:, member], labels) for member in range(said.shape[1])]
+        temperatures = [temperature(probabilities[:, member], labels) for member in range(probabilities.shape[1])]
     if isinstance(settings, params.Greedy):
-        at = np.stack([tempered(said[:, member], degree) for member, degree in enumerate(temperatures)], axis=1)
+        at = np.stack(
+            [tempered(probabilities[:, member], degree) for member, degree in enumerate(temperatures)], axis=1
+        )
         weights = greedy_weights(at, labels, settings.rounds, settings.by)
     return WeightedAverage(weights, temperatures)
 
@@ -77,7 +79,7 @@ def cross_fit(
     name: str,
     settings: params.AnyEnsemble,
     weights: list[float],
-    said: np.ndarray,
+    probabilities: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
@@ -97,7 +99,7 @@ def cross_fit(
         )
     fold = group_folds(labels, groups, settings.folds, seeds.generator(seed, f"ensemble/{name}/folds"))
     combinations = [
-        fit(name, settings, weights, *(each[fold != number] for each in (said, labels, groups)), seed, number)
+        fit(name, settings, weights, *(each[fold != number] for each in (probabilities, labels, groups)), seed, number)
         for number in range(settings.folds)
     ]
     return CrossFitted(combinations, fold)
@@ -120,18 +122,20 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def greedy_weights(said: np.ndarray, labels: np.ndarray, rounds: int, by: str) -> list[float]:
+def greedy_weights(probabilities: np.ndarray, labels: np.ndarray, rounds: int, by: str) -> list[float]:
     """Weights, summing to 1, by forward selection with replacement (Caruana et al. 2004, "Ensemble selection").
 
     Each round adds the member that makes the average best, the first of equals; the best round's counts are the
-    weights. said: float (N, M, C). by: "log_loss" or "accuracy" (equal ones by log loss).
+    weights. probabilities: float (N, M, C). by: "log_loss" or "accuracy" (equal ones by log loss).
     """
-    counts, total = np.zeros(said.shape[1]), np.zeros((said.shape[0], said.shape[2]))
+    counts, total = np.zeros(probabilities.shape[1]), np.zeros((probabilities.shape[0], probabilities.shape[2]))
     best_score, best_counts = (-np.inf, -np.inf), counts
     for size in range(1, rounds + 1):
-        scores = [_score((total + said[:, member]) / size, labels, by) for member in range(said.shape[1])]
+        scores = [
+            _score((total + probabilities[:, member]) / size, labels, by) for member in range(probabilities.shape[1])
+        ]
         chosen = max(range(len(scores)), key=scores.__getitem__)
-        total = total + said[:, chosen]
+        total = total + probabilities[:, chosen]
         counts[chosen] += 1
         if scores[chosen] > best_score:
             best_score, best_counts = scores[chosen], counts.copy()
@@ -147,17 +151,17 @@ def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-log_probabilities(probabilities[np.arange(len(labels)), labels]).mean())
 
 
-def _stacking(settings: params.Stacking, said: np.ndarray, labels: np.ndarray) -> Stacked:
+def _stacking(settings: params.Stacking, probabilities: np.ndarray, labels: np.ndarray) -> Stacked:
     from sklearn.linear_model import LogisticRegression
 
-    members, classes = said.shape[1:]
+    members, classes = probabilities.shape[1:]
     coefficients, intercepts = np.zeros((classes, members * classes)), np.full(classes, UNSEEN)
     seen = np.unique(labels)
     if len(seen) == 1:
         intercepts[seen] = 0.0
         return Stacked(coefficients.tolist(), intercepts.tolist())
     model = LogisticRegression(C=settings.C, max_iter=5000)
-    model.fit(log_probabilities(said).reshape(len(said), -1), labels)
+    model.fit(log_probabilities(probabilities).reshape(len(probabilities), -1), labels)
     if len(seen) == 2:  # one row, for the second class against the first
         intercepts[seen] = [0.0, model.intercept_[0]]
         coefficients[seen[1]] = model.coef_[0]
@@ -166,7 +170,9 @@ def _stacking(settings: params.Stacking, said: np.ndarray, labels: np.ndarray) -
     return Stacked(coefficients.tolist(), intercepts.tolist())
 
 
-def _learned(settings: params.Learned, said: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> Learned:
+def _learned(
+    settings: params.Learned, probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
+) -> Learned:
     """System C's recipe: Adam, lr lowered on a plateau of accuracy, the best epoch kept.
 
     A share of the images, in whole groups, is kept aside to measure the accuracy. One thread, so that the result is the
@@ -179,13 +185,17 @@ def _learned(settings: params.Learned, said: np.ndarray, labels: np.ndarray, gro
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Learned(_trained_head(settings, said, labels, groups, np.random.default_rng(seed)))
+            return Learned(_trained_head(settings, probabilities, labels, groups, np.random.default_rng(seed)))
     finally:
         torch.set_num_threads(threads)
 
 
 def _trained_head(
-    settings: params.Learned, said: np.ndarray, labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+    settings: params.Learned,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    rng: np.random.Generator,
 ) -> "EnsembleHead":
     import torch
 
@@ -193,8 +203,8 @@ def _trained_head(
 
     aside = _aside(groups, settings.held_out, rng)
     kept, fitted_on = torch.from_numpy(np.flatnonzero(aside)), np.flatnonzero(~aside)
-    inputs, targets = torch.from_numpy(said.astype(np.float32)), torch.tensor(labels)
-    head = EnsembleHead(said.shape[1], said.shape[2], settings.dropout)
+    inputs, targets = torch.from_numpy(probabilities.astype(np.float32)), torch.tensor(labels)
+    head = EnsembleHead(probabilities.shape[1], probabilities.shape[2], settings.dropout)
     optimiser = torch.optim.Adam(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, mode="max", patience=settings.patience, factor=settings.factor, threshold=0, eps=0

@@ -84,9 +84,9 @@ class WeightedAverage:
     temperatures: list[float]
     methods: ClassVar[tuple[str, ...]] = ("average", "greedy")
 
-    def __call__(self, said: np.ndarray) -> np.ndarray:
+    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities float64 (N, C) of the members' (N, M, C)."""
-        at = [tempered(said[:, member], temperature) for member, temperature in enumerate(self.temperatures)]
+        at = [tempered(probabilities[:, member], temperature) for member, temperature in enumerate(self.temperatures)]
         return np.average(np.stack(at), axis=0, weights=self.weights)
 
 
@@ -101,9 +101,11 @@ class Stacked:
     intercepts: list[float]
     methods: ClassVar[tuple[str, ...]] = ("stacking",)
 
-    def __call__(self, said: np.ndarray) -> np.ndarray:
+    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities float64 (N, C) of the members' (N, M, C)."""
-        numbers = log_probabilities(said).reshape(len(said), said.shape[1] * said.shape[2])
+        numbers = log_probabilities(probabilities).reshape(
+            len(probabilities), probabilities.shape[1] * probabilities.shape[2]
+        )
         return softmax(numbers @ np.array(self.coefficients).T + np.array(self.intercepts))
 
 
@@ -114,12 +116,12 @@ class Learned:
     head: "EnsembleHead"
     methods: ClassVar[tuple[str, ...]] = ("learned",)
 
-    def __call__(self, said: np.ndarray) -> np.ndarray:
+    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities float64 (N, C) of the members' (N, M, C)."""
         import torch
 
         with torch.inference_mode():
-            return self.head.eval()(torch.from_numpy(said.astype(np.float32))).double().numpy()
+            return self.head.eval()(torch.from_numpy(probabilities.astype(np.float32))).double().numpy()
 
 
 Combination = WeightedAverage | Stacked | Learned

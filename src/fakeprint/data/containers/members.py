@@ -1,4 +1,4 @@
-"""What folders and archives have in common: batches, which names count, which are refused, how damage is told."""
+"""What folders and archives have in common: batches, which names count, which are refused, how damage is reported."""
 
 import lzma
 import struct
@@ -94,5 +94,5 @@ def damage_in_one_line(path: Path) -> Iterator[None]:
     except Unreadable as error:
         raise InputError(f"data.path: {path}: {error.reason}") from None
     except DAMAGE as error:
-        said = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        raise InputError(f"data.path: {path} cannot be read as an archive ({said}): fetch or pack it again") from None
+        reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        raise InputError(f"data.path: {path} cannot be read as an archive ({reason}): fetch or pack it again") from None

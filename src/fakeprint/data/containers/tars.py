@@ -219,7 +219,7 @@ def _opened(file: BinaryIO, mode: str) -> tarfile.TarFile:
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
-    """The bytes inside a compressed file; told by its first bytes, as the suffix may say another method."""
+    """The bytes inside a compressed file; identified by its first bytes, since the suffix may name another method."""
     start = file.read(6)
     file.seek(0)
     if start.startswith(b"\x1f\x8b"):
