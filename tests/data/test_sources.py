@@ -267,7 +267,7 @@ def test_groups_and_generators_of_a_csv(csv_folder: Path) -> None:
     source = open_source(data(csv_folder, group_column="video", generator_column="made_by"))
     rows = source.rows
     assert rows["group_name"].tolist() == ["v1", None, "v2"] * 4 + ["v1", None, "v2", "v1"] + [None] * 3
-    assert rows["generator"].tolist() == ["sd", None] * 8 + [None] * 3  # class Real is of photographs
+    assert rows["generator"].tolist() == ["sd", "gan"] * 8 + [None] * 3
     said = message(csv_folder, group_column="vidoe")
     assert "train.csv has no column 'vidoe' (data.group_column); did you mean 'video'?" in said
     said = message(csv_folder, generator_column="madeby")
@@ -277,6 +277,12 @@ def test_groups_and_generators_of_a_csv(csv_folder: Path) -> None:
     options = {"group_column": "video", "generator_column": "made_by"}
     assert "1 duplicate image id(s) with two generators: train02" in message(csv_folder, **options)
     assert "1 duplicate image id(s) with two groups: train00" in message(csv_folder, group_column="video")
+
+
+def test_test_images_may_be_labelled_in_part(csv_folder: Path) -> None:
+    (csv_folder / "test.csv").write_text("image_id,label\ntest00,b\ntest01,\n")
+    rows = open_source(data(csv_folder)).rows
+    assert rows.loc[rows["split"] == "test", "label"].tolist() == ["b", None]
 
 
 def test_a_validation_csv_without_the_group_column(csv_folder: Path) -> None:
@@ -306,7 +312,7 @@ def test_generator_folders(
     assert source.splits == ["train", "validation"]
     assert counts(source) == {(split, label): 2 for split in source.splits for label in ("ai", "nature")}
     made_by = source.rows.groupby("label")["generator"].agg(list).to_dict()
-    assert made_by == {"ai": ["BigGAN", "Stable Diffusion V1.4"] * 2, "nature": [None] * 4}
+    assert made_by == {label: ["BigGAN", "Stable Diffusion V1.4"] * 2 for label in ("ai", "nature")}
     assert source.rows["image_id"].is_unique
     assert source.rows["image_id"][0] == "BigGAN/train/ai/000.png"
 
@@ -319,7 +325,7 @@ def test_generator_folders_as_they_come_from_the_archives(tmp_path: Path, save: 
         "imagenet_ai_0424_sdv4",
     ]
     rows = open_source(data(genimage(tmp_path, save, *folders), layout="folders")).rows
-    assert sorted(rows["generator"].dropna().unique()) == [
+    assert sorted(rows["generator"].unique()) == [
         "Midjourney",
         "biggan",
         "imagenet_ai_0419_sdv4",  # two would be called sdv4

@@ -4,23 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from fakeprint.data.real_classes import is_real
 from fakeprint.errors import InputError, first_few
 
 IMAGENET = re.compile(r"imagenet_(?:ai_)?(?:\d{4}_)?(.+)", re.IGNORECASE)
 DEEPEST = 3  # folders above and including the split's: GEN/train, or GEN/imagenet_ai_0419_GEN/train
-
-
-def known_generators(rows: pd.DataFrame) -> pd.Series:
-    """The generator of each image, None for photographs and unlabelled images, whatever their source names.
-
-    Args:
-        rows: label and generator, str or None.
-    """
-    real = [label for label in rows["label"].unique() if label is None or is_real(label)]
-    return rows["generator"].where(~rows["label"].isin(real), None)
 
 
 def generator_splits(inside: Sequence[Sequence[str]], split_names: Mapping[str, str], path: Path) -> list[int | None]:

@@ -31,9 +31,9 @@ def load_manifest(path: Path = MANIFEST) -> pd.DataFrame:
 def save_manifest(rows: pd.DataFrame, path: Path = MANIFEST) -> None:
     """Write the manifest: `COLUMNS`, one row a usable image, in the source's order.
 
-    generator: what made the image where the source says so beside the label, else None. pixels: hexadecimal digest of
-    the decoded image, so that whatever changes an image changes the manifest. group: int64, equal for near duplicates
-    of each other.
+    generator: what made the image (of a real one, whose fakes it stands against) where the source names it, else None.
+    pixels: hexadecimal digest of the decoded image, so that whatever changes an image changes the manifest. group:
+    int64, equal for images that stay on one side of every split (near duplicates, one value of the group column).
     """
     with written(path) as partial:
         rows[COLUMNS].to_parquet(partial, index=False)

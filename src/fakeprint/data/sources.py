@@ -8,7 +8,7 @@ import pandas as pd
 
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
-from fakeprint.data.generators import generator_names, generator_splits, known_generators
+from fakeprint.data.generators import generator_names, generator_splits
 from fakeprint.data.real_classes import real_classes
 from fakeprint.data.submission_form import SAMPLE, TEST
 from fakeprint.data.tables import read_table
@@ -37,7 +37,8 @@ class Source:
     """A source as it stands, before any file is opened.
 
     rows: `COLUMNS`, in the source's order: image_id (str), split ("train", "validation", "test"), label (str or None),
-    generator (str or None, what made the image), group_name (str or None, equal for images that belong together), path
+    generator (str or None, what made the image or, of a real one,
+    whose fakes it stands against), group_name (str or None, equal for images that belong together), path
     (str inside the container, or None where a labelled image has no file).
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
@@ -61,7 +62,6 @@ def open_source(data: Data) -> Source:
     container = open_container(data.path)
     source = _csv_source(container, data) if data.layout == "csv" else _folder_source(container)
     _require_classes(source, data)
-    source.rows["generator"] = known_generators(source.rows)
     return source
 
 
@@ -158,15 +158,13 @@ def _read_ids(container: Container, name: str, data: Data, labelled: bool = Fals
     if (ids == "").any():
         raise InputError(f"{shown}: {int((ids == '').sum())} row(s) without {data.image_column}; fill or delete them")
     unknown = pd.Series([None] * len(table), dtype=object)
-    has_labels = data.label_column in table.columns and (labelled or (table[data.label_column] != "").all())
-    labels = table[data.label_column] if has_labels else unknown
-    if (labels == "").any():
-        lost = ids[labels == ""].tolist()
-        raise InputError(f"{shown}: {len(lost)} row(s) without {data.label_column}: {first_few(lost)}")
-    generators, groups = (
+    labels, generators, groups = (
         table[column].where(table[column] != "", None) if column in table.columns else unknown
-        for column in (data.generator_column, data.group_column)
+        for column in (data.label_column, data.generator_column, data.group_column)
     )
+    if labelled and labels.isna().any():
+        lost = ids[labels.isna()].tolist()
+        raise InputError(f"{shown}: {len(lost)} row(s) without {data.label_column}: {first_few(lost)}")
     columns = {"image_id": ids, "label": labels, "generator": generators, "group_name": groups}
     return pd.DataFrame(columns, dtype=object)
 
