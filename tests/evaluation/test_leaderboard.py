@@ -186,6 +186,10 @@ def test_where_classes_are_real_each_model_s_area_as_a_detector_stands_beside_th
     on_test = leaderboard.compare(models, ["real", "fake"], 0.95, test={"a": model([1]), "b": model([0])}, real=[0])
     assert on_test.header()[-2] == "test AUC real/fake"
     assert "of the test images as real or fake" in on_test.as_markdown("t")
+    same = replace(model([0]), probabilities=np.tile([0.6, 0.4], (20, 1)))  # one answer to every image
+    constant = leaderboard.compare({"a": same}, ["real", "fake"], 0.95, real=[0])
+    assert constant.rows()[0][-2] == "0.5000"
+    assert constant.as_json()["models"]["a"]["detection"] == {"auc": 0.5, "intervals": {}}
     without = leaderboard.compare(models, ["real", "fake"], 0.95)
     assert "AUC real/fake" not in without.header()
     assert "detection" not in without.as_json()["models"]["a"]
