@@ -229,7 +229,8 @@ class Leaderboard:
         else:
             text += (
                 f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was picked "
-                "on these images. For the same reason its own figure is a little too good."
+                "on these images. For the same reason its own figure is a little too good. So is that of a network "
+                "whose epoch, or a k-NN whose k, was chosen on them, and no p-value makes up for that."
             )
         return text + " Models with a large p cannot be told apart from the champion on so many images."
 
