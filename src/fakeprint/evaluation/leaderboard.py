@@ -211,8 +211,8 @@ class Leaderboard:
             text += self._tests_explained()
         if self.degraded:
             text += (
-                " Worst degraded: the validation accuracy on the degradation that costs the model most; as the lowest of "
-                "several it is a little too low."
+                " Worst degraded: the validation accuracy on the degradation that costs the model most; as the lowest "
+                "of several it is a little too low."
             )
         if self.detecting:
             text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
