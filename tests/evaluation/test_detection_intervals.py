@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import norm
+from scipy.stats import t as student
 
 from fakeprint.evaluation import detection, detection_intervals
 from fakeprint.evaluation.detection_intervals import area_with_interval, intervals, resamples
@@ -91,6 +92,29 @@ def test_less_than_one_real_image_has_no_interval():
     few = intervals(drawn(99, 99, 1.0, np.random.default_rng(0)), None, 7, 0.95)
     assert "tpr_at_5_percent_fpr" in few
     assert "tpr_at_1_percent_fpr" not in few
+
+
+def test_what_shows_no_scatter_has_no_interval():
+    """A constant answer, and images that are one group: neither gives an interval, and none without any width."""
+    constant = images([0] * 20 + [1] * 20, [0.3] * 40)
+    assert area_with_interval(constant, 7, 0.95) == (0.5, None)
+    assert "auc" not in intervals(constant, None, 7, 0.95)
+    rng = np.random.default_rng(0)
+    one_of_each = drawn(20, 20, 1.0, rng, groups=np.repeat([0, 1], 20))
+    assert intervals(one_of_each, None, 7, 0.95) == {}
+    real_of_one = drawn(20, 20, 1.0, rng, groups=np.repeat(np.arange(21), [20] + [1] * 20))
+    told = intervals(real_of_one, None, 7, 0.95)
+    assert set(told) == {"recall_of_fake"}  # all else rests on the one group of real images, too
+    share = detection.figures(real_of_one, None)["recall_of_fake"]
+    assert told["recall_of_fake"] == pytest.approx(wilson(round(20 * share), 20), abs=0.06)
+
+
+def test_few_groups_scatter_more_than_their_resamples():
+    # Four groups of real images, half of which are all wrong: standard error sqrt(0.25 / 3), not sqrt(0.25 / 4).
+    detector = images([0] * 16 + [1] * 16, np.repeat([0.9, 0.1], 8).tolist() + [0.9] * 16, groups=np.arange(32) // 4)
+    low, high = intervals(detector, None, 7, 0.95)["recall_of_real"]
+    reach = student.ppf(0.975, 3) * np.sqrt(0.25 / 3) / 0.25
+    assert (low, high) == pytest.approx((expit(-reach), expit(reach)), abs=0.003)
 
 
 @pytest.mark.parametrize("shift", [1.0, 20.0])

@@ -172,6 +172,14 @@ def test_images_of_one_group_count_as_one():
     assert not by_image.grouped and "sign-flip" not in by_image.as_markdown("demo")
 
 
+def test_on_validation_it_says_whose_figures_were_chosen_there():
+    models = {"a": model([0]), "b": model([0, 1, 2])}
+    on_validation = leaderboard.compare(models, ["real", "fake"], 0.95).as_markdown("t")
+    on_test = leaderboard.compare(models, ["real", "fake"], 0.95, test=models).as_markdown("t")
+    assert "a network whose epoch, or a k-NN whose k, was chosen on them" in on_validation
+    assert "k-NN" not in on_test
+
+
 def test_where_classes_are_real_each_model_s_area_as_a_detector_stands_beside_the_others():
     models = {"a": model([0]), "b": model([0, 1, 2])}
     board = leaderboard.compare(models, ["real", "fake"], 0.95, real=[0])
@@ -186,6 +194,10 @@ def test_where_classes_are_real_each_model_s_area_as_a_detector_stands_beside_th
     on_test = leaderboard.compare(models, ["real", "fake"], 0.95, test={"a": model([1]), "b": model([0])}, real=[0])
     assert on_test.header()[-2] == "test AUC real/fake"
     assert "of the test images as real or fake" in on_test.as_markdown("t")
+    same = replace(model([0]), probabilities=np.tile([0.6, 0.4], (20, 1)))  # one answer to every image
+    constant = leaderboard.compare({"a": same}, ["real", "fake"], 0.95, real=[0])
+    assert constant.rows()[0][-2] == "0.5000"
+    assert constant.as_json()["models"]["a"]["detection"] == {"auc": 0.5, "intervals": {}}
     without = leaderboard.compare(models, ["real", "fake"], 0.95)
     assert "AUC real/fake" not in without.header()
     assert "detection" not in without.as_json()["models"]["a"]

@@ -83,6 +83,17 @@ def test_a_model_that_is_always_right_is_not_certain():
     assert not {"log_loss", "ece"} & set(scores.intervals)  # no scatter to judge by
 
 
+def test_one_answer_to_every_image_and_one_class_alone(recwarn):
+    labels = np.repeat([0, 1, 2], 20)
+    constant = scored(predictions(labels, np.full((60, 3), 1 / 3)), NAMES, 10, 0.95, 7)
+    assert constant.figures["log_loss"] == pytest.approx(np.log(3))
+    assert not {"log_loss", "roc_auc"} & set(constant.intervals)  # all resamples agree: no interval of no width
+    rng = np.random.default_rng(0)
+    alone = scored(predictions(np.zeros(30, int), rng.dirichlet(np.ones(3), 30)), NAMES, 10, 0.95, 7)
+    assert "roc_auc" not in alone.figures and "log_loss" in alone.intervals
+    assert not recwarn.list
+
+
 def test_a_class_without_images_and_a_single_image_are_no_trouble():
     scores = scored(predictions(np.array([0]), np.array([[0.6, 0.3, 0.1]])), NAMES, 10, 0.95, 7)
     assert scores.intervals["recall"] == {"real": pytest.approx(wilson(1, 1), abs=1e-6)}

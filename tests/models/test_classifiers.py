@@ -17,6 +17,7 @@ from sklearn.svm import SVC
 from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
+from fakeprint.models import classifiers
 from fakeprint.models.classifiers import (
     CALIBRATION_FOLDS,
     CLASSIFIERS,
@@ -249,6 +250,18 @@ def test_copies_stay_with_their_originals_in_calibration():
         assert not set(parents[train]) & set(parents[held_out])
         assert len(train) + len(held_out) == 90
     assert sorted(np.concatenate([held_out for _, held_out in folds])) == list(range(90))
+
+
+def test_no_fold_of_calibration_takes_a_class_away(monkeypatch):
+    """Every class has three groups or more, but groups of several classes, once dealt out, put one into one fold."""
+    y = np.array([0, 4, 1, 1, 2, 4, 3, 2, 0, 1, 1, 4, 3, 3, 0, 4, 2, 2, 3, 2, 3])
+    groups = np.array([5, 1, 1, 2, 2, 2, 0, 3, 1, 2, 0, 5, 4, 0, 4, 3, 6, 1, 0, 4, 3])
+    x = np.random.default_rng(0).normal(size=(21, 3)).astype(np.float32)
+    model = fit(SETTINGS["svm_rbf"], x, y, x, y, 28, 1, groups)
+    assert model.predict_proba(x).shape == (21, 5)
+    monkeypatch.setattr(classifiers, "CALIBRATION_DRAWS", 1)
+    with pytest.raises(InputError, match=r"^calibration: groups of train images .* put all of one class into one fold"):
+        fit(SETTINGS["svm_rbf"], x, y, x, y, 28, 1, groups)
 
 
 @pytest.mark.parametrize("method", ["svm_linear", "svm_rbf"])

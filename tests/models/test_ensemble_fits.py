@@ -158,3 +158,12 @@ def test_too_few_images_for_the_folds_say_how_to_go_on(count, mend):
         cross_fit("e", AVERAGE, [0.5, 0.5], said, labels, alone(labels), 1)
     assert str(error.value).startswith("ensembles.e.folds: 3 folds need as many groups of validation images (near")
     assert str(error.value).endswith(mend)
+
+
+def test_a_learned_ensemble_of_one_group_is_one_line():
+    """All would be kept aside, and the network would answer as it was drawn, without having learned anything."""
+    rng, labels = np.random.default_rng(0), np.arange(20) % 2
+    members, two_groups = rng.dirichlet(np.ones(2), (20, 2)), np.repeat([0, 1], 10)
+    settings = LEARNED.model_copy(update={"folds": 2})
+    with pytest.raises(InputError, match=r"^ensembles.learned: .* all images to fit on are one group"):
+        cross_fit("learned", settings, [1, 1], members, labels, two_groups, 7)

@@ -24,7 +24,7 @@ def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str], t
     present = [split for split in SPLITS if (manifest["split"] == split).any()]
     unlabelled = bool(manifest["label"].isna().any())
     shown = [*names, "no label"] if unlabelled else names
-    figure = Figure(figsize=(max(6.5, 0.9 * len(shown) + 2), 4.2))
+    figure = Figure(figsize=(max(6.5, 0.9 * len(shown) + 2), 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(present)
     for number, split in enumerate(present):
@@ -38,8 +38,8 @@ def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str], t
     _name_ticks(axes, shown)
     axes.set(xlabel="class", ylabel="images")
     axes.margins(y=0.1)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28 if len(shown) > 5 else -0.18), ncols=3, frameon=False)
-    axes.set_title(f"Images a class and split\n{title}")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    axes.set_title(f"Images of each class and split\n{title}")
     return figure
 
 
@@ -55,7 +55,7 @@ def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str], title: s
             if number < len(row):
                 cell.imshow(row[number], interpolation="nearest" if max(row[number].shape) < 128 else "antialiased")
         cells[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    figure.suptitle(f"Sample images of train, a row a class\n{title}", y=0.89 + 0.45 / (len(pictures) + 1))
+    figure.suptitle(f"Sample images of train, one row per class\n{title}", y=0.89 + 0.45 / (len(pictures) + 1))
     return figure
 
 
@@ -102,7 +102,7 @@ def sizes(found: Validation, names: list[str], title: str) -> Figure:
     if len(rest):
         shown.append(f"{len(rest)} other sizes")
         images.append(int(rest["images"].sum()))
-    figure = Figure(figsize=(11, max(3.8, 0.28 * len(names) + 1.5)))
+    figure = Figure(figsize=(11, max(3.8, 0.28 * len(names) + 1.5)), layout="constrained")
     left, right = figure.subplots(1, 2)
     bars = left.barh(np.arange(len(shown)), images, color="#3465a4", height=0.7 if len(shown) > 2 else 0.3)
     left.bar_label(bars, [f"{count:,}" for count in images], padding=3, fontsize=8)
@@ -117,29 +117,30 @@ def sizes(found: Validation, names: list[str], title: str) -> Figure:
     right.invert_yaxis()
     right.set(xlabel="file length, KiB (box: quartiles, whiskers: 5–95 %)", ylabel="class of train")
     right.grid(axis="x", alpha=0.3)
-    figure.suptitle(f"Sizes of images and files\n{title}", y=1.04)
-    figure.subplots_adjust(wspace=0.35)
+    figure.suptitle(f"Sizes of images and files\n{title}")
     return figure
 
 
 def audits(found: Validation, max_excess: float, title: str) -> Figure:
     """How well each container fact and each trace in the pixels identifies the class; chance, and what params allow."""
     both = {"container facts": found.shortcut, "traces in the pixels": found.trace}
-    rows = max(3, *(len(audit.by_fact) for audit in both.values()))
-    figure = Figure(figsize=(11, 0.3 * rows + 1.9))
+    rows = max(3, *(1 + len(audit.by_fact) for audit in both.values()))
+    figure = Figure(figsize=(11, 0.3 * rows + 1.9), layout="constrained")
     for axes, (what, audit) in zip(figure.subplots(1, 2, sharex=True), both.items(), strict=True):
-        names = [f"{name.replace('_', ' ')}  {value:.3f}" for name, value in audit.by_fact.items()]
-        axes.barh(np.arange(len(names)), list(audit.by_fact.values()), color="#3465a4", height=0.6)
+        accuracies = dict(audit.by_fact)
+        if audit.accuracy > max(accuracies.values(), default=1.0):  # then it is that of all facts together
+            accuracies = {"all together": audit.accuracy, **accuracies}
+        names = [f"{name.replace('_', ' ')}  {value:.3f}" for name, value in accuracies.items()]
+        axes.barh(np.arange(len(names)), list(accuracies.values()), color="#3465a4", height=0.6)
         axes.axvline(audit.chance, color="#777777", linewidth=1, label="chance")
         allowed = audit.chance + max_excess * (1 - audit.chance)
         axes.axvline(allowed, color="#c8382e", linewidth=1, linestyle="--", label="max_shortcut_excess")
         axes.set_yticks(np.arange(len(names)), names)
-        axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xlabel="balanced accuracy from this alone, cross-validated")
+        axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xlabel="balanced accuracy, cross-validated")
         verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "all images alike"
         axes.set_title(f"{what}: {verdict}", fontsize=10)
-    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=2, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"Can the class be told without the picture?\n{title}")
-    figure.subplots_adjust(wspace=0.5, top=0.72 if rows < 6 else 0.78, bottom=0.3)
     return figure
 
 

@@ -13,6 +13,7 @@ from fakeprint.evaluation.intervals import Interval, wilson
 
 RESAMPLES = 2000
 DIGITS = 6  # of an interval's bounds
+ROUNDING = 1e-12  # what equal figures of resamples may scatter
 HELD = 2**19  # weights of resamples that are held at once, of 8 bytes
 
 
@@ -25,8 +26,9 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
     resamples' own percentiles. The threshold fixed on validation stays as it is.
 
     A figure of 0 or 1 does not scatter: it gets Wilson's interval for a share of the groups that it rests on, those of
-    the fewer kind where it is no share. Left out is a TPR at so low an FPR that it allows for less than one group of
-    real images, which is the TPR at another FPR.
+    the fewer kind where it is no share. Left out is what does not scatter between 0 and 1 (all images have one score),
+    what rests on real or fake images of a single group, of which nothing can be said, and a TPR at so low an FPR that
+    it allows for less than one group of real images, which is the TPR at another FPR.
 
     confidence: in (0, 1).
     """
@@ -46,12 +48,12 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
     return bounds
 
 
-def area_with_interval(detector: Detector, seed: int, confidence: float) -> tuple[float, Interval]:
-    """The AUC and its interval, those of `intervals`, without the time that the other figures take."""
+def area_with_interval(detector: Detector, seed: int, confidence: float) -> tuple[float, Interval | None]:
+    """The AUC and its interval, None where `intervals` has none, without the time that the other figures take."""
     area = weighted_area(detector, np.ones((len(detector.fake), 1)))
     blocks = [{"auc": weighted_area(detector, weights)} for weights in resamples(detector, seed)]
     sides = _groups(detector, np.flatnonzero(~detector.fake), np.flatnonzero(detector.fake))
-    return float(area[0]), _intervals({"auc": area}, blocks, sides, confidence)["auc"]
+    return float(area[0]), _intervals({"auc": area}, blocks, sides, confidence).get("auc")
 
 
 def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int, int]:
@@ -61,20 +63,22 @@ def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int
 
 def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], confidence: float) -> dict[str, Any]:
     """The intervals of these figures, but not of those nested in them; groups: numbers of real and of fake ones."""
-    quantile = float(student.ppf(0.5 + confidence / 2, max(1, min(groups) - 1)))
     bounds = {}
     for key, values in found.items():
         if isinstance(values, dict) or groups[0] * RATES.get(key, 1.0) < 1:
             continue
-        value = float(values[0])
+        value, sides = float(values[0]), _sides(key, groups)
+        fewest = min(sides)
         resampled = np.concatenate([block[key] for block in blocks])
         resampled = resampled[~np.isnan(resampled)]  # a generator may be missing from a resample
-        half = quantile * float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
-        if 0 < value < 1 and half:
-            half /= value * (1 - value)
+        error = float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
+        if 0 < value < 1 and error > ROUNDING and fewest > 1:
+            # A resample of G groups scatters as if their number were G − 1.
+            error *= np.sqrt(fewest / (fewest - 1))
+            half = float(student.ppf(0.5 + confidence / 2, fewest - 1)) * error / (value * (1 - value))
             bounds[key] = _rounded(expit(logit(value) - half), expit(logit(value) + half))
         elif value in (0, 1):
-            gaps = [wilson(0, count, confidence)[1] for count in _sides(key, groups)]
+            gaps = [wilson(0, count, confidence)[1] for count in sides]
             gap = float(np.hypot.reduce(gaps)) / len(gaps)
             bounds[key] = _rounded(1 - gap, 1) if value else _rounded(0, gap)
     return bounds

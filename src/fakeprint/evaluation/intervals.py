@@ -9,6 +9,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 Interval = tuple[float, float]
+ROUNDING = 1e-12  # part of a figure by which equal ones may differ
 
 
 def wilson(correct: int, images: int, confidence: float = 0.95) -> Interval:
@@ -69,10 +70,12 @@ def symmetric(
 ) -> Interval | None:
     """Interval of a figure that is no proportion, from its standard error; None where that is 0 or not known.
 
+    An error that rounding explains is 0: the log loss of one answer to every image, say, gets no interval of no width.
+
     Symmetric on the scale of the logit, for a figure in [0, most], or of the logarithm, for most = None; so it stays in
     its range and is the longer on the side away from the end. Student's t for so many groups.
     """
-    if groups < 2 or not error > 0 or figure <= 0 or (most is not None and figure >= most):
+    if groups < 2 or not error > ROUNDING * figure or figure <= 0 or (most is not None and figure >= most):
         return None
     quantile = float(student.ppf(0.5 + confidence / 2, groups - 1))
     if most is None:

@@ -26,8 +26,8 @@ class Standing:
 
     scores: on validation, by which it stands where it stands. test: on test, None where no test image is labelled.
     p_holm: p-value of the test against the champion, Holm-corrected; None for the champion itself. worst: the
-    degradation that costs it most, None where none was tried. area: AUC of real against fake with its interval, on the
-    split of the p-values; None where that has no images of both.
+    degradation that costs it most, None where none was tried. area: AUC of real against fake, on the split of the
+    p-values, and its interval where it has one; None where that split has no images of both.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Standing:
     p_holm: float | None
     test: Scores | None = None
     worst: Worst | None = None
-    area: tuple[float, Interval] | None = None
+    area: tuple[float, Interval | None] | None = None
 
     @property
     def accuracy(self) -> float:
@@ -112,7 +112,7 @@ class Leaderboard:
                     **({} if row.p_holm is None else {"p_holm": row.p_holm}),
                     **({"test": _main_figures(row.test)} if row.test else {}),
                     **({"worst": row.worst.as_json()} if row.worst else {}),
-                    **({"detection": {"auc": row.area[0], "intervals": {"auc": row.area[1]}}} if row.area else {}),
+                    **({"detection": _area_figures(*row.area)} if row.area else {}),
                 }
                 for row in self.standings
             },
@@ -210,7 +210,10 @@ class Leaderboard:
         if len(self.standings) > 1:
             text += self._tests_explained()
         if self.degraded:
-            text += " Worst degraded: the validation accuracy on the degradation that costs the model most."
+            text += (
+                " Worst degraded: the validation accuracy on the degradation that costs the model most; as the lowest "
+                "of several it is a little too low."
+            )
         if self.detecting:
             text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
         return text
@@ -229,7 +232,8 @@ class Leaderboard:
         else:
             text += (
                 f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was picked "
-                "on these images. For the same reason its own figure is a little too good."
+                "on these images. For the same reason its own figure is a little too good. So is that of a network "
+                "whose epoch, or a k-NN whose k, was chosen on them, and no p-value makes up for that."
             )
         return text + " Models with a large p cannot be told apart from the champion on so many images."
 
@@ -268,8 +272,15 @@ def _worst_text(worst: Worst | None) -> str:
     return f"{100 * worst.accuracy:.2f} %{bounds}, {worst.cell}"
 
 
-def _area_text(area: tuple[float, Interval] | None) -> str:
-    return f"{area[0]:.4f} ({area[1][0]:.3f}–{area[1][1]:.3f})" if area else "–"
+def _area_figures(area: float, pair: Interval | None) -> dict[str, Any]:
+    return {"auc": area, "intervals": {"auc": pair} if pair else {}}
+
+
+def _area_text(area: tuple[float, Interval | None] | None) -> str:
+    if area is None:
+        return "–"
+    value, pair = area
+    return f"{value:.4f}" + (f" ({pair[0]:.3f}–{pair[1]:.3f})" if pair else "")
 
 
 def p_text(p: float) -> str:
@@ -308,7 +319,7 @@ def compare(
     def scores_of(predictions: Predictions) -> Scores:
         return scored(predictions, names, ANY_BINS, confidence, seed, areas=False)
 
-    def area_of(predictions: Predictions) -> tuple[float, Interval] | None:
+    def area_of(predictions: Predictions) -> tuple[float, Interval | None] | None:
         detector = detector_of(predictions, real, names) if real else None
         return area_with_interval(detector, seed, confidence) if detector else None
 

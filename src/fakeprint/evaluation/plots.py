@@ -93,7 +93,15 @@ def reliability_picture(bins: pd.DataFrame, error: float, title: str, interval: 
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     middle, width = (bins["low"] + bins["high"]) / 2, (bins["high"] - bins["low"]).iloc[0] * 0.94
     above.bar(middle, bins["accuracy"].fillna(0), width=width, color="#a9c8e8", label="accuracy of the bin")
-    above.plot(bins["confidence"], bins["accuracy"], "o", color=BLUE, markersize=5, label="at its mean confidence")
+    above.plot(
+        bins["confidence"],
+        bins["accuracy"],
+        "o",
+        color=BLUE,
+        markersize=5,
+        clip_on=False,
+        label="at its mean confidence",
+    )
     above.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle="--", label="perfectly calibrated")
     above.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)

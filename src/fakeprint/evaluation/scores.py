@@ -52,6 +52,7 @@ def scored(
     totals = bootstrap.totals_of(labels, probabilities, groups, bins)
     report = metrics.class_report(labels, predictions.predicted, names)
     rows = _of_proportions(totals, names, confidence)
+    areas = areas and "roc_auc" in figures
     errors = bootstrap.standard_errors(labels, probabilities, groups, bins, seed, areas) if len(numbers) > 1 else {}
 
     def by_error(name: str, figure: float, most: float | None = 1.0) -> Interval | None:
@@ -68,7 +69,7 @@ def scored(
         "log_loss": by_error("log_loss", figures["log_loss"], None),
         "ece": by_error("ece", figures["ece"]),
     }
-    if areas and "roc_auc" in figures:
+    if areas:
         found["roc_auc"] = by_error("roc_auc", figures["roc_auc"]) or _of_no_overlap(
             totals, figures["roc_auc"], confidence
         )

@@ -26,6 +26,7 @@ from fakeprint.models.shrinkage_lda import ShrinkageLDA
 from fakeprint.models.skops_files import load_pipeline, save_pipeline
 
 CALIBRATION_FOLDS = 3
+CALIBRATION_DRAWS = 100
 MEMORY = 3 * 2**30  # bytes of train features that trees may hold, which need all their rows at once
 
 
@@ -171,9 +172,19 @@ def _trees(
 
 
 def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds of whole groups: rows to fit on and rows held out."""
-    fold = group_folds(y, groups, CALIBRATION_FOLDS, np.random.default_rng(seed))
-    return [(np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(CALIBRATION_FOLDS)]
+    """Stratified folds of whole groups: rows to fit on, of all classes, and rows held out.
+
+    Groups of several classes may put all of one class into one fold: then the folds are drawn anew.
+    """
+    rng = np.random.default_rng(seed)
+    for _ in range(CALIBRATION_DRAWS):
+        fold = group_folds(y, groups, CALIBRATION_FOLDS, rng)
+        if min(groups_of_class(y, fold).values()) > 1:
+            return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(CALIBRATION_FOLDS)]
+    raise InputError(
+        "calibration: groups of train images (near duplicates and what belongs together) of several classes put all of "
+        "one class into one fold; take a classifier without calibration, or more images"
+    )
 
 
 def _require_enough(y: np.ndarray, groups: np.ndarray, least: int) -> None:

@@ -58,11 +58,16 @@ def fit(
 
     weights: an average's, one a member. probabilities: the members' probabilities, float (N, M, C). labels: int64 (N,).
     groups: int64 (N,), equal for images that stay together where some are kept aside. seed: params' seed; fold: the
-    number of the fold that is left out, if any.
+    number of the fold that is left out, if any. Raises InputError where `learned` has one group alone.
     """
     if isinstance(settings, params.Stacking):
         return _stacking(settings, probabilities, labels)
     if isinstance(settings, params.Learned):
+        if len(np.unique(groups)) < 2:
+            raise InputError(
+                f"ensembles.{name}: learned keeps a group of images aside and is fitted on the others, but all images "
+                f"to fit on are one group; take {name} out, or more images"
+            )
         return _learned(settings, probabilities, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
     temperatures = [1.0] * probabilities.shape[1]
     if settings.calibrate:
