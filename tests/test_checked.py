@@ -63,14 +63,16 @@ def test_an_edit_changes_nothing_that_stages_depend_on(content: dict[str, Any]) 
 
 
 def test_missing_weights_are_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    content["models"]["timm"]["weights"] = "data/weights/nte.pt"
-    with pytest.raises(SystemExit):
-        main(content)
-    line = (
-        "error: models.timm.weights: data/weights/nte.pt is missing or no file; copy it there, or say default or null"
-    )
-    assert capsys.readouterr().err.splitlines() == [line]
-    assert not Path("data/checked").exists()
+    Path("data/weights/file").touch()
+    Path("data/weights/circle").symlink_to("circle")
+    absent = "is missing or no file; copy it there, or say default or null"
+    circle = "cannot be read (Too many levels of symbolic links)"
+    for name, why in {"nte.pt": absent, "file/net.pt": absent, "circle": circle}.items():
+        content["models"]["timm"]["weights"] = f"data/weights/{name}"
+        with pytest.raises(SystemExit):
+            main(content)
+        assert capsys.readouterr().err.splitlines() == [f"error: models.timm.weights: data/weights/{name} {why}"]
+        assert not Path("data/checked").exists()
 
 
 def test_a_key_left_out_is_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -195,6 +195,12 @@ def test_file_messages(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: ") as error:
         params.load(file)
     assert "\n" not in str(error.value)
+    for content in (b"seed: \xff", b"seed: 2024-13-45"):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: "):
+            params.load(file)
+    with pytest.raises(InputError, match=r" cannot be read \(Is a directory\)$"):
+        params.load(tmp_path)
     file.write_text("- seed")
     with pytest.raises(InputError, match=r"params\.yaml holds no mapping of blocks"):
         params.load(file)

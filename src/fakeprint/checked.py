@@ -46,8 +46,10 @@ def weights_digest(weights: str | None, key: str) -> str:
     try:
         with Path(weights).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise InputError(f"{key}: {weights} is missing or no file; copy it there, or say default or null") from None
+    except OSError as error:
+        raise InputError(f"{key}: {weights} cannot be read ({error.strerror})") from None
 
 
 def remove_leftovers(run: Run) -> list[Path]:

@@ -850,7 +850,9 @@ def load(path: str | Path = "params.yaml") -> Params:
         content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run this in the repository's root") from None
-    except YAMLError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except (YAMLError, ValueError) as error:  # no UTF-8, or a date that there is not
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     return parse(content, name=str(path))
 
