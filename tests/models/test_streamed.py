@@ -179,6 +179,15 @@ def test_a_large_c_on_columns_that_depend_on_each_other(loss):
     )
 
 
+def test_a_machine_that_stops_before_its_minimum_says_so(monkeypatch, capsys):
+    LinearMachine().fit(*TRAIN)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(linear, "MOST_PASSES", 2)
+    LinearMachine().fit(*TRAIN)
+    said = "warning: 2 passes did not reach the minimum of log: scale the features or lower C\n"
+    assert capsys.readouterr().err == said
+
+
 def test_lda_of_columns_that_depend_on_each_other_wants_shrinkage():
     x, y = histograms(400)
     assert np.isfinite(ShrinkageLDA("auto").fit(x, y).predict_proba(x)).all()

@@ -1,5 +1,6 @@
 """Linear machines of the usual exact objectives, minimised in passes over blocks of rows, however many there are."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -112,6 +113,11 @@ def _minimum(
     options = {"maxcor": CORRECTIONS, "ftol": TOLERANCE, "gtol": 0.0, "maxiter": MOST_PASSES, "maxfun": 2 * MOST_PASSES}
     start: Any = np.zeros(shape).ravel()
     found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
+    if found.status == 1:
+        print(
+            f"warning: {MOST_PASSES} passes did not reach the minimum of {loss}: scale the features or lower C",
+            file=sys.stderr,
+        )
     return to_weights(found.x.reshape(-1, shape[2]), False).reshape(shape)
 
 
