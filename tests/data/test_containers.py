@@ -241,6 +241,16 @@ def test_a_negative_length_is_not_all_that_follows(tmp_path: Path, suffix: str) 
     assert "cannot be read as an archive (damaged header: a length of -1 bytes)" in message(path)
 
 
+def test_global_headers_do_not_gather(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for number in range(3):
+            header = tarfile.TarInfo.create_pax_global_header({f"comment{number}": "x" * 500_000})
+            archive.fileobj.write(header)  # type: ignore[union-attr]
+            archive.offset += len(header)
+            archive.addfile(tarfile.TarInfo(f"{number}.png"))
+    assert "cannot be read as an archive (global headers of 15000" in message(tmp_path / "a.tar.gz")
+
+
 def test_a_zip_without_its_start_is_told_in_one_line(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.png": (0, b"abc", 3, zlib.crc32(b"abc"))})
     path.write_bytes(path.read_bytes()[10:])

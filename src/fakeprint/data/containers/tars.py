@@ -191,6 +191,10 @@ class _Member(tarfile.TarInfo):
         if self.type in HEADERS and self.size > LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {self.size} bytes")
         _require_length(self.size)
+        if self.type == tarfile.XGLTYPE:  # kept for all members that follow
+            kept = archive.__dict__["kept"] = archive.__dict__.get("kept", 0) + self.size
+            if kept > LONGEST_HEADER:
+                raise tarfile.ReadError(f"global headers of {kept} bytes")
         try:
             member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
         except tarfile.HeaderError as error:
