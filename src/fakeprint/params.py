@@ -51,7 +51,7 @@ Whole = BeforeValidator(_a_whole_number)  # for a Literal of numbers, which take
 DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
 
 # A model's name is a folder, a word of a shell command and part of an MLflow filter.
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What stands beside the models in models/, metrics/, reports/ and data/, or means something in a command.
 RESERVED = ("champion", "demo", "leaderboard", "robustness", "validate")
 
@@ -730,7 +730,8 @@ class Params(Block):
             for name in names:
                 if not NAME.fullmatch(name):
                     raise ValueError(
-                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first"
+                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, "
+                        "64 characters at most"
                     )
                 if name in RESERVED:
                     raise ValueError(f"{block}: '{name}' has a meaning of its own; choose another name")

@@ -70,6 +70,8 @@ def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
     again = remapped(mapped)
     assert again is not mapped and np.array_equal(again, mapped)
     assert remapped(mapped[1:]).tolist() == [[1, 1, 1]]
+    np.save(tmp_path / "columns.npy", np.asfortranarray(mapped))
+    assert remapped(np.load(tmp_path / "columns.npy", mmap_mode="r")).tolist() == mapped.tolist()
 
 
 @pytest.mark.parametrize("method", SETTINGS)
