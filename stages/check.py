@@ -1,5 +1,7 @@
 """check: is params.yaml valid? Only this stage depends on the whole file, so that an edit reruns no other by itself."""
 
+import sys
+
 from fakeprint import params
 from fakeprint.checked import remove_leftovers, write_checked
 from fakeprint.errors import one_line_errors
@@ -10,8 +12,11 @@ def main() -> None:
     settings = params.load()
     params.require_stated(settings)
     write_checked(settings)
-    for path in remove_leftovers(settings.run):
+    removed, foreign = remove_leftovers(settings.run)
+    for path in removed:
         print(f"{path} is removed: `run` does not name it, and DVC would count it")
+    for path in foreign:
+        print(f"warning: no stage writes {path}, and DVC counts it: move it to another folder", file=sys.stderr)
 
 
 if __name__ == "__main__":

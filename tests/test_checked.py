@@ -63,14 +63,16 @@ def test_an_edit_changes_nothing_that_stages_depend_on(content: dict[str, Any]) 
 
 
 def test_missing_weights_are_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    content["models"]["timm"]["weights"] = "data/weights/nte.pt"
-    with pytest.raises(SystemExit):
-        main(content)
-    line = (
-        "error: models.timm.weights: data/weights/nte.pt is missing or no file; copy it there, or say default or null"
-    )
-    assert capsys.readouterr().err.splitlines() == [line]
-    assert not Path("data/checked").exists()
+    Path("data/weights/file").touch()
+    Path("data/weights/circle").symlink_to("circle")
+    absent = "is missing or no file; copy it there, or say default or null"
+    circle = "cannot be read (Too many levels of symbolic links)"
+    for name, why in {"nte.pt": absent, "file/net.pt": absent, "circle": circle}.items():
+        content["models"]["timm"]["weights"] = f"data/weights/{name}"
+        with pytest.raises(SystemExit):
+            main(content)
+        assert capsys.readouterr().err.splitlines() == [f"error: models.timm.weights: data/weights/{name} {why}"]
+        assert not Path("data/checked").exists()
 
 
 def test_a_key_left_out_is_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,14 +93,25 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
     wanted += [f"data/predictions/{name}.parquet" for name in [*names, "average"]]
     leftover = ["data/features/pixels/train.npy", "data/members/average.parquet", "data/predictions/three_cnn.parquet"]
     dead = f"data/features/.residual.999999999-1@{platform.node()}.partial/train.npy"
-    for path in map(Path, [*wanted, *leftover, dead, "data/features/.gitignore"]):
+    own = [
+        "data/features/mine.csv",
+        "data/predictions/kept.parquet/a",
+        "data/predictions/old/b",
+        "data/members/My.parquet",
+    ]
+    for path in map(Path, [*wanted, *leftover, *own, dead, "data/features/.gitignore"]):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     main(content)
     folders = map(Path, ("data/features", "data/members", "data/predictions"))
     left = {path.as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
-    assert left == {*wanted, "data/features/.gitignore"}
-    assert capsys.readouterr().out.splitlines() == [
+    assert left == {*wanted, *own, "data/features/.gitignore"}
+    said = capsys.readouterr()
+    assert said.err.splitlines() == [
+        f"warning: no stage writes {path}, and DVC counts it: move it to another folder"
+        for path in (own[0], own[3], "data/predictions/kept.parquet", "data/predictions/old")
+    ]
+    assert said.out.splitlines() == [
         f"{path} is removed: `run` does not name it, and DVC would count it"
         for path in ("data/features/pixels", "data/members/average.parquet", "data/predictions/three_cnn.parquet")
     ]

@@ -79,6 +79,38 @@ def test_a_reused_process_number_is_no_living_writer(tmp_path: Path) -> None:
     assert names(tmp_path) == ["other"]
 
 
+def test_a_name_that_is_no_text_stops_no_writer(tmp_path: Path) -> None:
+    """The kernel cuts a process's name after 15 bytes, which may be in the middle of a letter."""
+    if not Path("/proc/self/comm").exists():
+        pytest.skip("only Linux names processes so")
+    script = "open('/proc/self/comm', 'wb').write(b'caf\\xc3'); from fakeprint.files import write_json; "
+    script += "write_json('file.json', 1)"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    assert names(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])  # /proc mounted with hidepid=1, with 2
+def test_a_process_that_proc_does_not_show_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    living = tmp_path / f".living.{os.getppid()}-12345@{HOST}.partial"
+    dead = tmp_path / f".dead.999999999-12345@{HOST}.partial"
+    shown = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if path.parts[1] == "proc" and path.parts[2] not in ("self", str(os.getpid())):
+            raise error
+        return shown(path)
+
+    for path in (living, dead):
+        path.write_text("half")
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(Path, "read_text", lambda path, *_, **__: read_bytes(path).decode())
+    with written(tmp_path / "other") as partial:
+        partial.write_text("whole")
+    assert names(tmp_path) == [living.name, "other"]
+
+
 def test_another_machine_s_files_go_when_they_are_a_day_old(tmp_path: Path) -> None:
     """Its processes cannot be looked up. A folder is as old as the newest file in it."""
     old, busy = tmp_path / ".old.7-7@another.host.partial", tmp_path / ".busy.7-7@another.host.partial"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,23 @@ def test_a_backend_that_gives_lists_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(parallel, "AT_ONCE", 2)
     with joblib.parallel_config(backend="multiprocessing"):
         assert list(parallel.in_order((joblib.delayed(abs)(-number) for number in range(5)), 2)) == [0, 1, 2, 3, 4]
+
+
+def test_few_results_wait_for_who_takes_them_slowly() -> None:
+    """By itself joblib would go through all tasks meanwhile."""
+    started = []
+
+    def tasks() -> Iterator[Any]:
+        for number in range(1_000):
+            started.append(number)
+            yield joblib.delayed(abs)(-number)
+
+    with joblib.parallel_config(backend="threading"):
+        results = parallel.in_order(tasks(), 2)
+        assert next(results) == 0
+        time.sleep(0.3)  # enough for all of them
+        assert len(started) == parallel.AT_ONCE
+        assert list(results) == list(range(1, 1_000))
 
 
 def test_an_address_needs_a_cluster() -> None:

@@ -121,10 +121,11 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"robustness__models": ["lda", "lda"]}, "robustness.models: lda stands more than once"),
         (
             {"classifiers__my svm": SVM},
-            "classifiers: 'my svm' cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first",
+            "classifiers: 'my svm' cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, 64",
         ),
         ({"classifiers__o'neill; touch x": SVM}, 'classifiers: "o\'neill; touch x" cannot be a name'),
         ({"classifiers__svm\n": SVM}, "classifiers: 'svm\\n' cannot be a name"),
+        ({f"classifiers__{65 * 'a'}": SVM}, f"classifiers: '{65 * 'a'}' cannot be a name"),
         ({"classifiers__SVM": SVM}, "classifiers: 'SVM' cannot be a name"),
         ({"classifiers__../svm": SVM}, "classifiers: '../svm' cannot be a name"),
         ({"classifiers__2_svm": SVM}, "classifiers: '2_svm' cannot be a name"),
@@ -195,6 +196,12 @@ def test_file_messages(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: ") as error:
         params.load(file)
     assert "\n" not in str(error.value)
+    for content in (b"seed: \xff", b"seed: 2024-13-45"):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=r"params\.yaml is not valid YAML: "):
+            params.load(file)
+    with pytest.raises(InputError, match=r" cannot be read \(Is a directory\)$"):
+        params.load(tmp_path)
     file.write_text("- seed")
     with pytest.raises(InputError, match=r"params\.yaml holds no mapping of blocks"):
         params.load(file)

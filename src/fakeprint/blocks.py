@@ -17,10 +17,13 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 def remapped(array: np.ndarray) -> np.ndarray:
-    """A memory map opened anew, so that the pages read through it are given back with it; another array as it is."""
+    """A memory map opened anew, so that the pages read through it are given back with it; another array as it is.
+
+    So are a view of a map, whose offset is the whole map's, and a map in Fortran's order.
+    """
     if not isinstance(array, np.memmap) or not isinstance(array.filename, str | Path) or array.base is None:
         return array
-    if isinstance(array.base, np.memmap):  # a view of a map: its offset is the whole map's
+    if isinstance(array.base, np.memmap) or not array.flags.c_contiguous:
         return array
     return np.memmap(array.filename, array.dtype, "r", array.offset, array.shape)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fakeprint.errors import InputError
 from fakeprint.files import remove, remove_abandoned, write_json, written_folder
-from fakeprint.params import Params, Run
+from fakeprint.params import NAME, Features, Params, Run
 
 CHECKED = Path("data/checked")
 # As `features.files` and `evaluation.predictions` name them; to import those would take a second of every experiment.
@@ -46,23 +46,36 @@ def weights_digest(weights: str | None, key: str) -> str:
     try:
         with Path(weights).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise InputError(f"{key}: {weights} is missing or no file; copy it there, or say default or null") from None
+    except OSError as error:
+        raise InputError(f"{key}: {weights} cannot be read ({error.strerror})") from None
 
 
-def remove_leftovers(run: Run) -> list[Path]:
-    """Remove what `run` does not name from the folders that stages share. Returns what was removed."""
+def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
+    """Remove the outputs that `run` does not name from the folders that stages share.
+
+    Returns what was removed, and what was left because no stage writes it: it is somebody's own.
+    """
     single = [*run.classifiers, *run.networks]
     named = {
         FEATURES: set(run.features),
         MEMBERS: {f"{name}.parquet" for name in single},
         PREDICTIONS: {f"{name}.parquet" for name in run.models},
     }
-    removed = []
+    removed, foreign = [], []
     for folder in filter(Path.is_dir, named):
         remove_abandoned(folder)
         for path in sorted(folder.iterdir()):
-            if path.name not in named[folder] and not path.name.startswith("."):
+            if path.name in named[folder] or path.name.startswith("."):
+                continue
+            if path.name in Features.model_fields if folder == FEATURES else _holds_predictions(path):
                 remove(path)
                 removed.append(path)
-    return removed
+            else:
+                foreign.append(path)
+    return removed, foreign
+
+
+def _holds_predictions(path: Path) -> bool:
+    return path.suffix == ".parquet" and NAME.fullmatch(path.stem) is not None and path.is_file()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
+UNTOLD = 0  # no process that writes here starts with the kernel
 LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be looked up, so its files count by their age
 
 
@@ -72,7 +73,8 @@ def _writer() -> str:
 def _is_dead(path: Path, pid: int, started: int, host: str) -> bool:
     """Whether the writer has ended. Another process that has its number by now started at another time."""
     if host == platform.node():
-        return _started(pid) != started
+        now = _started(pid)
+        return now is None or now not in (started, UNTOLD)
     try:
         newest = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
     except FileNotFoundError:  # moved into place meanwhile
@@ -81,20 +83,23 @@ def _is_dead(path: Path, pid: int, started: int, host: str) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process of this machine started, in ticks since boot (0 where there is no /proc); None: it has ended."""
+    """When a process of this machine started, in ticks since boot; `UNTOLD`: nothing says so; None: it has ended."""
     if Path("/proc/self/stat").exists():
         try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
+            # as bytes: the name in it is cut where 15 bytes end, be it within a letter
+            state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            return None if state in b"ZX" else int(fields[18])  # Z, X: ended, its parent has not noticed yet
+        except ProcessLookupError:
             return None
-        return None if state in "ZX" else int(fields[18])  # Z, X: ended, its parent has not noticed yet
+        except OSError:  # of other users /proc may show nothing
+            pass
     try:
         os.kill(pid, 0)  # asks, and sends nothing
     except ProcessLookupError:
         return None
     except PermissionError:
         pass
-    return 0
+    return UNTOLD
 
 
 def write_json(path: str | Path, content: Any) -> None:

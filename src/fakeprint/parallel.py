@@ -18,7 +18,7 @@ from fakeprint.errors import InputError
 if TYPE_CHECKING:  # worker processes import this module, and need no pydantic
     from fakeprint.params import Run
 
-AT_ONCE = 64  # tasks whose results are waited for together, where a backend can not give them one by one
+AT_ONCE = 64  # tasks, or 8 a worker if these are more, whose results may wait together for whoever takes them
 PATIENCE = 20.0  # seconds to wait for a scheduler, and for its first worker
 PACKAGES = {"dask": ("distributed", "'dask[distributed]'"), "ray": ("ray", "ray")}
 
@@ -40,14 +40,17 @@ def backend(run: "Run") -> Iterator[None]:
 def in_order(tasks: Iterable[Any], workers: int | None, **options: Any) -> Iterator[Any]:
     """The results of joblib's `delayed` tasks in their order, each as soon as it is there, few of them waiting.
 
+    joblib starts a task whenever one ends, however many results wait: these would fill the memory where workers are
+    faster than whoever takes them. So it gets `AT_ONCE` tasks, and more when all of their results were taken.
+
     workers: None for all cores. options: of `joblib.Parallel`.
     """
-    if get_active_backend()[0].supports_return_generator:
-        yield from joblib.Parallel(n_jobs=workers or -1, return_as="generator", **options)(tasks)
-        return
-    run, left = joblib.Parallel(n_jobs=workers or -1, **options), iter(tasks)  # ray's backend gives lists alone
-    while some := list(itertools.islice(left, AT_ONCE)):
-        yield from run(some)
+    if get_active_backend()[0].supports_return_generator:  # ray's gives lists alone
+        options["return_as"] = "generator"
+    run, left = joblib.Parallel(n_jobs=workers or -1, **options), iter(tasks)
+    at_once = max(AT_ONCE, 8 * joblib.effective_n_jobs(workers or -1))
+    for first in left:
+        yield from run(itertools.chain([first], itertools.islice(left, at_once - 1)))
 
 
 def _imported(name: str) -> ModuleType:

@@ -51,7 +51,7 @@ Whole = BeforeValidator(_a_whole_number)  # for a Literal of numbers, which take
 DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
 
 # A model's name is a folder, a word of a shell command and part of an MLflow filter.
-NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What stands beside the models in models/, metrics/, reports/ and data/, or means something in a command.
 RESERVED = ("champion", "demo", "leaderboard", "robustness", "validate")
 
@@ -730,7 +730,8 @@ class Params(Block):
             for name in names:
                 if not NAME.fullmatch(name):
                     raise ValueError(
-                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first"
+                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, "
+                        "64 characters at most"
                     )
                 if name in RESERVED:
                     raise ValueError(f"{block}: '{name}' has a meaning of its own; choose another name")
@@ -850,7 +851,9 @@ def load(path: str | Path = "params.yaml") -> Params:
         content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run this in the repository's root") from None
-    except YAMLError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except (YAMLError, ValueError) as error:  # no UTF-8, or a date that there is not
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     return parse(content, name=str(path))
 

@@ -104,14 +104,17 @@ def test_a_zip_unpacks_no_more_than_its_directory_says_and_an_image_can_have(tmp
         "honest.png": (8, deflated, 600 * 2**20, 0),
         "lzma lies.png": (14, lzma, 100, 0),
         "lzma of nothing.png": (14, b"\x09\x04", 100, 0),
+        "lzma of less.png": (14, b"\x09\x04\x05\0\x5d\0\0\1", 100, 0),
         "lzma wants 4 GiB.png": (14, lzma[:5] + b"\xff" * 4 + lzma[9:], 100, 0),
         "shorter.png": (8, zeros_deflated(1), 2**20 + 1, 0),
         "unknown.png": (97, b"abc", 3, zlib.crc32(b"abc")),
+        "zeros.png": (0, bytes(200 * 2**20), 200 * 2**20, 0),
     }
     reasons, mebibytes = in_new_process(SCAN, write_zip(tmp_path / "hostile.zip", members))
     assert reasons == dict.fromkeys(members, "corrupt") | {
         "honest.png": "too large",
         "unknown.png": "unsupported compression",
+        "zeros.png": "too large",
     }
     assert mebibytes < 60
 
@@ -211,6 +214,49 @@ def test_a_damaged_header_is_not_the_end_of_a_tar(tmp_path: Path) -> None:
     assert "cannot be read as an archive (damaged header: bad checksum)" in message(tmp_path / "a.tar.gz")
 
 
+def with_member(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
+    """A .tar, or what the suffix says, of this member as it is between two files, of its content but not its length."""
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("a.png"))
+        archive.addfile(member)
+        archive.fileobj.write(content + bytes(-len(content) % 512))
+        archive.offset += len(content) + -len(content) % 512
+        archive.addfile(tarfile.TarInfo("z.png"))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_damaged_extended_header_is_not_the_end_of_a_tar(tmp_path: Path, suffix: str) -> None:
+    header = tarfile.TarInfo("header")
+    header.type, header.size = tarfile.XHDTYPE, 9
+    path = with_member(tmp_path / f"a{suffix}", header, b"0 path=b\n")
+    assert "cannot be read as an archive (damaged header: invalid header)" in message(path)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_negative_length_is_not_all_that_follows(tmp_path: Path, suffix: str) -> None:
+    member = tarfile.TarInfo("b.png")
+    member.pax_headers = {"size": "-1"}
+    path = with_member(tmp_path / f"a{suffix}", member)
+    assert "cannot be read as an archive (damaged header: a length of -1 bytes)" in message(path)
+
+
+def test_global_headers_do_not_gather(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for number in range(3):
+            header = tarfile.TarInfo.create_pax_global_header({f"comment{number}": "x" * 500_000})
+            archive.fileobj.write(header)  # type: ignore[union-attr]
+            archive.offset += len(header)
+            archive.addfile(tarfile.TarInfo(f"{number}.png"))
+    assert "cannot be read as an archive (global headers of 15000" in message(tmp_path / "a.tar.gz")
+
+
+def test_a_zip_without_its_start_is_told_in_one_line(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.png": (0, b"abc", 3, zlib.crc32(b"abc"))})
+    path.write_bytes(path.read_bytes()[10:])
+    assert "cannot be read as an archive (its start is missing)" in message(path)
+
+
 def test_a_name_of_gigabytes_is_refused(tmp_path: Path) -> None:
     for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
         header = tarfile.TarInfo("a")
@@ -278,11 +324,16 @@ def test_names_that_break_lines_and_names_that_are_no_text(tmp_path: Path, save:
 
 
 def test_a_tar_s_sparse_members_are_refused(tmp_path: Path) -> None:
+    """Their list of pieces may be of any length, and is not read."""
+    said = "cannot be read as an archive (sparse member sparse.png, as of tar's --sparse)"
     member = tarfile.TarInfo("sparse.png")
     member.type = tarfile.GNUTYPE_SPARSE
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        archive.addfile(member)
-    assert "1 member(s) that point outside it or are links: sparse.png" in message(tmp_path / "a.tar")
+    assert said in message(with_member(tmp_path / "a.tar", member))
+    member = tarfile.TarInfo("sparse.png")
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    member.size = 512
+    pieces = b"1000000000000\n" + b"1\n" * 249
+    assert said in message(with_member(tmp_path / "b.tar", member, pieces))
 
 
 def test_a_source_that_is_no_file_at_all(tmp_path: Path) -> None:

@@ -169,10 +169,12 @@ def test_csv_layout_on_class_folders_names_the_other_layout(tmp_path: Path, save
     assert "train.csv is missing; for folders of classes set data.layout to folders" in message(tmp_path)
 
 
-def test_a_table_is_read_up_to_a_limit(csv_folder: Path, pack: Callable[..., Path]) -> None:
+def test_tables_that_are_none_are_one_line_and_read_up_to_a_limit(csv_folder: Path, pack: Callable[..., Path]) -> None:
     with (csv_folder / "train.csv").open("wb") as file:
         file.truncate(5 * 2**30)
     assert message(csv_folder).endswith("train.csv cannot be read: too large (more than 256 MiB)")
+    (csv_folder / "train.csv").write_text("image_id,label,label \na,0,1\n")
+    assert message(csv_folder).endswith("train.csv has two columns 'label'; rename or delete one")
     (csv_folder / "train.csv").write_text("," * (2**20 + 1))
     for path in (csv_folder, pack(csv_folder, ".tar.gz"), pack(csv_folder, ".zip")):
         assert message(path).endswith("train.csv cannot be read as CSV: its first line has no end")

@@ -70,6 +70,8 @@ def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
     again = remapped(mapped)
     assert again is not mapped and np.array_equal(again, mapped)
     assert remapped(mapped[1:]).tolist() == [[1, 1, 1]]
+    np.save(tmp_path / "columns.npy", np.asfortranarray(mapped))
+    assert remapped(np.load(tmp_path / "columns.npy", mmap_mode="r")).tolist() == mapped.tolist()
 
 
 @pytest.mark.parametrize("method", SETTINGS)
@@ -163,6 +165,38 @@ def test_drawn_rows_keep_the_classes_shares():
     assert len(drawn(y, 100, seed=0)) == 100
 
 
+def histograms(rows):
+    """Two histograms of 30 bins side by side, each of which sums to 1: no column is free of the others."""
+    bins = np.random.default_rng(0).random((rows, 2, 30))
+    x = (bins / bins.sum(axis=2, keepdims=True)).reshape(rows, 60).astype(np.float32)
+    return x, np.arange(rows) % 5
+
+
+@pytest.mark.parametrize("loss", ["log", "squared_hinge"])
+def test_a_large_c_on_columns_that_depend_on_each_other(loss):
+    x, y = histograms(4000)
+    weak, strong = (LinearMachine(loss, C).fit(x, y) for C in (1e4, 1e8))
+    assert np.mean(strong.decision_function(x).argmax(axis=1) == y) >= (
+        np.mean(weak.decision_function(x).argmax(axis=1) == y) - 0.02
+    )
+
+
+def test_a_machine_that_stops_before_its_minimum_says_so(monkeypatch, capsys):
+    LinearMachine().fit(*TRAIN)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(linear, "MOST_PASSES", 2)
+    LinearMachine().fit(*TRAIN)
+    said = "warning: 2 passes did not reach the minimum of log: scale the features or lower C\n"
+    assert capsys.readouterr().err == said
+
+
+def test_lda_of_columns_that_depend_on_each_other_wants_shrinkage():
+    x, y = histograms(400)
+    assert np.isfinite(ShrinkageLDA("auto").fit(x, y).predict_proba(x)).all()
+    with pytest.raises(InputError, match=r"^lda: with shrinkage: 0\.0 some of the 60 features .* auto or higher$"):
+        ShrinkageLDA(0.0).fit(x, y)
+
+
 @pytest.mark.parametrize(("method", "most"), [("boosting", 50), ("forest", 112)])
 def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, capsys):
     monkeypatch.setattr(classifiers, "MEMORY", 50 * 6 * 9)
@@ -180,9 +214,12 @@ def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, ca
     fit(SETTINGS[method].model_copy(update={"rows": 30}), x, y, *VALIDATION, seed=0)
     assert seen == [taken, 30]
     with pytest.raises(
-        InputError, match=rf"{method} cannot hold 121 rows of 6 features; rows: at most {most}, or null"
+        InputError, match=rf"{method} cannot hold 120 rows of 6 features; rows: at most {most}, or null"
     ):
-        fit(SETTINGS[method].model_copy(update={"rows": 121}), x, y, *VALIDATION, seed=0)
+        fit(SETTINGS[method].model_copy(update={"rows": 10**6}), x, y, *VALIDATION, seed=0)
+    monkeypatch.setattr(classifiers, "MEMORY", 120 * 6 * 9)  # all that there are fit, however many may come
+    fit(SETTINGS[method].model_copy(update={"rows": 10**6}), x, y, *VALIDATION, seed=0)
+    assert seen == [taken, 30, 120]
 
 
 PEAK = """

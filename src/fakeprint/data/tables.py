@@ -6,7 +6,7 @@ import pandas as pd
 
 from fakeprint.data.containers import Container
 from fakeprint.data.decode import Unreadable
-from fakeprint.errors import InputError
+from fakeprint.errors import InputError, printable
 
 MOST_BYTES = 2**28  # of a csv: some millions of rows
 LONGEST_HEADING = 2**20  # bytes; a file without a line break is no table, and a million columns would fill the memory
@@ -15,7 +15,7 @@ LONGEST_HEADING = 2**20  # bytes; a file without a line break is no table, and a
 def read_table(container: Container, name: str) -> pd.DataFrame:
     """A csv, headings and cells as stripped text (object columns).
 
-    Raises InputError for a file that is no CSV, not UTF-8, or longer than `MOST_BYTES`.
+    Raises InputError for a file that is no CSV, not UTF-8, or longer than `MOST_BYTES`, and for two equal headings.
     """
     shown = container.path / name
     try:
@@ -37,4 +37,7 @@ def read_table(container: Container, name: str) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{shown} cannot be read as CSV: {' '.join(str(error).split())}") from None
     table.columns = [str(column).strip() for column in table.columns]
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{shown} has two columns '{printable(twice[0])}'; rename or delete one")
     return table.apply(lambda column: column.str.strip()).astype(object)

@@ -147,7 +147,7 @@ def _trees(
     boosting = isinstance(settings, params.Boosting)
     # Boosting works in float64, beside it the bins, a byte each; a forest in float32.
     fit_in_memory = MEMORY // (train.shape[1] * (9 if boosting else 4))
-    most = settings.rows or fit_in_memory
+    most = min(settings.rows, len(y)) if settings.rows else fit_in_memory
     if most > fit_in_memory:
         raise InputError(
             f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features; rows: at most "

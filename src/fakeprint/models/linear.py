@@ -1,5 +1,6 @@
 """Linear machines of the usual exact objectives, minimised in passes over blocks of rows, however many there are."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -112,6 +113,11 @@ def _minimum(
     options = {"maxcor": CORRECTIONS, "ftol": TOLERANCE, "gtol": 0.0, "maxiter": MOST_PASSES, "maxfun": 2 * MOST_PASSES}
     start: Any = np.zeros(shape).ravel()
     found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
+    if found.status == 1:
+        print(
+            f"warning: {MOST_PASSES} passes did not reach the minimum of {loss}: scale the features or lower C",
+            file=sys.stderr,
+        )
     return to_weights(found.x.reshape(-1, shape[2]), False).reshape(shape)
 
 
@@ -163,18 +169,30 @@ def _preconditioner(rows: Rows, curvature: float, ridge: float) -> Callable[[np.
     """
     size = rows.shape[1] + 1
     coupled = size <= MOST_COUPLED
-    moments = np.zeros((size, size) if coupled else size)
-    for _, block in rows.blocks():
-        extended = np.column_stack([block, np.ones(len(block), np.float32)])
-        moments += extended.T @ extended if coupled else np.einsum("ij,ij->j", extended, extended)
-    moments *= curvature
     penalty = np.ones(size)
     penalty[-1] = ridge
+
+    def moments() -> np.ndarray:
+        total = np.zeros((size, size) if coupled else size)
+        for _, block in rows.blocks():
+            extended = np.column_stack([block, np.ones(len(block), np.float32)])
+            total += extended.T @ extended if coupled else np.einsum("ij,ij->j", extended, extended)
+        total *= curvature
+        return total
+
     if not coupled:
-        scale = 1 / np.sqrt(moments + penalty)
+        scale = 1 / np.sqrt(moments() + penalty)
         return lambda given, transposed: given * scale
-    moments.flat[:: size + 1] += penalty
-    lower = scipy.linalg.cholesky(moments, lower=True, overwrite_a=True, check_finite=False)
+
+    def factor(share: float) -> np.ndarray:
+        matrix = moments()
+        matrix.flat[:: size + 1] += np.maximum(penalty, share * np.trace(matrix))
+        return scipy.linalg.cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+
+    try:
+        lower = factor(0)
+    except np.linalg.LinAlgError:  # columns that say the same, and a C of which the penalty is lost in the rounding
+        lower = factor(1e-6)
 
     def change(given: np.ndarray, transposed: bool) -> np.ndarray:
         solved = scipy.linalg.solve_triangular(lower, given.T, lower=True, trans=0 if transposed else 1)

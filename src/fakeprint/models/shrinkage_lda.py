@@ -8,6 +8,7 @@ import scipy.special
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fakeprint.blocks import Rows
+from fakeprint.errors import InputError
 from fakeprint.models.scaling import fitted_scaler
 
 
@@ -27,7 +28,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         self.shrinkage = shrinkage
 
     def fit(self, x: np.ndarray | Rows, y: np.ndarray) -> Self:
-        """Fit on x, float32 (N, D), and class indices y (N,)."""
+        """Fit on x, float32 (N, D), and class indices y (N,). Raises InputError where the covariance is singular."""
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
         priors = counts / len(y)
@@ -42,7 +43,13 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
             of_class = self._shrunk_covariance(members, means[number], deviation)
             of_class *= prior
             covariance += of_class
-        self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
+        try:
+            self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
+        except np.linalg.LinAlgError:
+            raise InputError(
+                f"lda: with shrinkage: {self.shrinkage} some of the {size} features say what others say already, or "
+                f"more than the {len(y)} train rows can; set it to auto or higher"
+            ) from None
         self.intercept_ = np.log(priors) - 0.5 * np.sum(means * self.coef_, axis=1)
         return self
 

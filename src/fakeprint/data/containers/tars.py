@@ -172,7 +172,11 @@ class CompressedTar:
 
 
 class _Member(tarfile.TarInfo):
-    """A header that is refused where tarfile would take it for the archive's end, or read gigabytes for a name."""
+    """A header that is refused where tarfile would take it for the archive's end, or read gigabytes for a name.
+
+    So is one of negative length, of which `read` would give all that follows, and one of a sparse file, whose list of
+    pieces may be of any length.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
@@ -186,7 +190,28 @@ class _Member(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in HEADERS and self.size > LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {self.size} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
+        _require_length(self.size)
+        if self.type == tarfile.XGLTYPE:  # kept for all members that follow
+            kept = archive.__dict__["kept"] = archive.__dict__.get("kept", 0) + self.size
+            if kept > LONGEST_HEADER:
+                raise tarfile.ReadError(f"global headers of {kept} bytes")
+        try:
+            member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"damaged header: {error}") from None
+        _require_length(member.size)
+        return member
+
+    def _proc_sparse(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        raise tarfile.ReadError(f"sparse member {self.name}, as of tar's --sparse")
+
+    def _proc_gnusparse_10(self, member: tarfile.TarInfo, headers: object, archive: tarfile.TarFile) -> None:
+        raise tarfile.ReadError(f"sparse member {member.name}, as of tar's --sparse")
+
+
+def _require_length(length: int) -> None:
+    if length < 0:
+        raise tarfile.ReadError(f"damaged header: a length of {length} bytes")
 
 
 class _Xz(io.RawIOBase):

@@ -78,6 +78,8 @@ def _directory(path: Path) -> tuple[str, np.ndarray]:
     """
     with damage_in_one_line(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
+        if any(member.header_offset < 0 for member in members):
+            raise zipfile.BadZipFile("its start is missing")
     _require_plain(path, members)
     last = {plain(member.filename): member for member in members}
     names = sorted(name for name in last if not hidden(name))
@@ -163,5 +165,5 @@ def _unpacker(file: BinaryIO, member: Member) -> tuple[_Unpacker, int, bytes]:
         # told) behind them they are the header of an .lzma file.
         properties = file.read(9)[4:]
         unpacker = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY)
-        return unpacker, member.packed - 9, properties + b"\xff" * 8
+        return unpacker, max(0, member.packed - 9), properties + b"\xff" * 8
     raise Unreadable("unsupported compression")
