@@ -9,6 +9,8 @@ from sklearn.metrics import average_precision_score, balanced_accuracy_score, de
 from fakeprint.evaluation import detection
 from fakeprint.evaluation.detection import AT_VALIDATION_THRESHOLD, CROSS_FITTED, RATES, Detector
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.folds import group_folds
+from fakeprint.seeds import generator
 from tests.samples import predictions
 
 
@@ -197,7 +199,7 @@ def test_folds_of_cross_fitting_keep_groups_together():
     place = np.random.default_rng(0).permutation(40) / 40
     detector = images(np.repeat([0, 1], 40), np.concatenate([place, place]), groups=np.tile(np.arange(40), 2))
     decisions = detection.decisions_on_validation(detector, 7)
-    fold = detection._folds(detector, 7)
+    fold = group_folds(detector.fake, detector.groups, detection.FOLDS, generator(7, "evaluate/detection/folds"))
     assert (fold[:40] == fold[40:]).all()
     assert np.bincount(fold).tolist() == [16] * 5
     assert (decisions.taken_for_fake[:40] == decisions.taken_for_fake[40:]).all()

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_curve
 
 from fakeprint import seeds
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.folds import group_folds
 
 MOST = 1000.0  # largest log-odds, those of a probability of 1; smaller ones than ln(10^-308) do not occur
 RATES = {"tpr_at_1_percent_fpr": 0.01, "tpr_at_5_percent_fpr": 0.05}  # false positive rates held fixed
@@ -136,7 +137,8 @@ def decisions_on_validation(detector: Detector, seed: int) -> Decisions | None:
     on the same images, the figure would be too good. Folds keep groups together and the shares of real and fake images;
     the seed draws them, the same for every model. None where all real or all fake images are one group.
     """
-    fold = _folds(detector, seed)
+    rng = seeds.generator(seed, "evaluate/detection/folds")
+    fold = group_folds(detector.fake, detector.groups, FOLDS, rng)
     taken_for_fake = np.zeros(len(detector.fake), dtype=bool)
     for number in range(FOLDS):
         held_out = fold == number
@@ -145,18 +147,6 @@ def decisions_on_validation(detector: Detector, seed: int) -> Decisions | None:
             return None
         taken_for_fake[held_out] = detector.log_odds[held_out] >= best_threshold(fake, log_odds)
     return Decisions(best_threshold(detector.fake, detector.log_odds), taken_for_fake, CROSS_FITTED)
-
-
-def _folds(detector: Detector, seed: int) -> np.ndarray:
-    """The fold of each image, int64 (N,): groups of real, of fake and of both kinds of images dealt out, large first.
-
-    scikit-learn's StratifiedGroupKFold weighs every fold for every group, too slow for many groups and models.
-    """
-    group, kind, size = kinds(detector)
-    drawn = seeds.generator(seed, "evaluate/detection/folds").permutation(len(size))
-    fold = np.empty(len(size), dtype=np.int64)
-    fold[np.lexsort((drawn, -size, kind))] = np.arange(len(size)) % FOLDS
-    return fold[group]
 
 
 def kinds(detector: Detector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
