@@ -41,7 +41,7 @@ def main() -> None:
         with written_folder(Path("models") / name) as folder:
             save_classifier(folder, fitted)
             if isinstance(model, Neighbours):
-                plot_sweep(model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(sets)}: {everything.title}")
+                plot_sweep(model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(sets)}")
         accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
         run.log_metrics({"validation_accuracy": accuracy})
         run.finish(Path("models") / name)

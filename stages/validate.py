@@ -58,15 +58,14 @@ def main() -> None:
 
 
 def write_report(found: validation.Validation, source: Source, settings: params.Params) -> None:
-    title = settings.data.title
     names = class_names(settings.data, found.classes)
     pictures = sample_pictures(found, source, settings)
     with written_folder(REPORT) as folder:
-        report.save(report.class_counts(found.manifest, found.classes, names, title), folder / "class_counts.png")
-        report.save(report.samples(pictures, names, title), folder / "samples.png")
-        report.save(report.channels(found, names, title), folder / "channels.png")
-        report.save(report.sizes(found, names, title), folder / "sizes.png")
-        report.save(report.audits(found, settings.validate_.max_shortcut_excess, title), folder / "audits.png")
+        report.save(report.class_counts(found.manifest, found.classes, names), folder / "class_counts.png")
+        report.save(report.samples(pictures, names), folder / "samples.png")
+        report.save(report.channels(found, names), folder / "channels.png")
+        report.save(report.sizes(found, names), folder / "sizes.png")
+        report.save(report.audits(found, settings.validate_.max_shortcut_excess), folder / "audits.png")
         write_table(found.set_aside, folder / "set_aside.csv")
         write_table(duplicates_table(found.pairs, found.compared), folder / "duplicates.csv")
         write_table(found.leaked, folder / "leaks.csv")

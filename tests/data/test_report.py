@@ -29,10 +29,10 @@ def found() -> Any:
 def drawn(name: str) -> Figure:
     what = found()
     if name == "class_counts":
-        return report.class_counts(what.manifest, NAMES, NAMES, "demo, simulated generators")
+        return report.class_counts(what.manifest, NAMES, NAMES)
     if name == "sizes":
-        return report.sizes(what, NAMES, "demo, simulated generators")
-    return report.audits(what, 0.25, "demo, simulated generators")
+        return report.sizes(what, NAMES)
+    return report.audits(what, 0.25)
 
 
 @pytest.mark.parametrize("name", ["class_counts", "sizes", "audits"])
@@ -56,5 +56,5 @@ def test_the_highest_accuracy_has_a_bar_where_it_is_that_of_all_facts_together()
     assert not left.patches
     one = found()
     one.trace = Audit(0.366, 0.2, 0.005, FACTS)
-    assert len(report.audits(one, 0.25, "demo").axes[1].patches) == 3
+    assert len(report.audits(one, 0.25).axes[1].patches) == 3
     assert np.allclose(right.get_xlim(), (0, 1))

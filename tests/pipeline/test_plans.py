@@ -29,12 +29,12 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *EVALUATE, "robustness", "compare"}),
     ({"run.ensembles": []}, {"robustness", "compare"}),
     ({"run.classifiers": ["lda"]}, {*ENSEMBLE, "robustness", "compare"}),
-    ({"data.title": "another"}, {"validate", *FIT, *EVALUATE, "robustness", "compare"}),
+    ({"data.title": "another"}, {*EVALUATE, "robustness", "compare"}),
     ({"data.label_column": "answer"}, {"validate", "submit"}),
     ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate"}),
     ({"data.max_pixels": 10_000}, VALIDATE_ON),
     ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare"}),
-    ({"prepare.fold": 1}, {"prepare", *FIT, *EVALUATE, "robustness", "compare"}),
+    ({"prepare.fold": 1}, {"prepare", *EVALUATE, "robustness", "compare"}),
     ({"augment.copies": 2}, {"augment"}),
     ({"features.spectrum.bins": 8}, {"features@spectrum"}),
     ({"classifiers.lda.shrinkage": 0.5}, {"fit@lda"}),
@@ -99,7 +99,7 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
     assert {name: set(stages) for name, stages in found.items()} == {
         "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN},
         "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, "robustness"},
-        "test": {*VALIDATE_ON, *FEATURES, *predict},
+        "test": {*VALIDATE_ON, *predict},
     }
 
 

@@ -49,7 +49,7 @@ FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")
 # Looked at and not declared, with the reason.
 UNDECLARED_PARAMS = {
     "validate": ("data.real_classes",),  # refused where it names no class; it changes no output
-    "fit": ("features",),  # for MLflow; the features' own file says how they were made
+    "fit": ("features", "data.title", "prepare.fold"),  # for MLflow; the features' own file says how they were made
     "train": ("data.title", "prepare.fold"),  # for MLflow
     "ensemble": ("data.title", "prepare.fold"),  # for MLflow
 }

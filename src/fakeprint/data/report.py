@@ -19,7 +19,7 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
 
 
-def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str], title: str) -> Figure:
+def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str]) -> Figure:
     """Images of each class in each split, as bars side by side; unlabelled images in a bar of their own."""
     present = [split for split in SPLITS if (manifest["split"] == split).any()]
     unlabelled = bool(manifest["label"].isna().any())
@@ -39,11 +39,11 @@ def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str], t
     axes.set(xlabel="class", ylabel="images")
     axes.margins(y=0.1)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    axes.set_title(f"Images of each class and split\n{title}")
+    axes.set_title("Images of each class and split")
     return figure
 
 
-def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str], title: str) -> Figure:
+def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str]) -> Figure:
     """Train images of each class, drawn evenly: one row a class. Pictures are uint8 (H, W, 3)."""
     across = max(1, max(len(row) for row in pictures))
     figure = Figure(figsize=(1.15 * across + 1.4, 1.15 * len(pictures) + 0.7))
@@ -55,11 +55,11 @@ def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str], title: s
             if number < len(row):
                 cell.imshow(row[number], interpolation="nearest" if max(row[number].shape) < 128 else "antialiased")
         cells[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    figure.suptitle(f"Sample images of train, one row per class\n{title}", y=0.89 + 0.45 / (len(pictures) + 1))
+    figure.suptitle("Sample images of train, one row per class", y=0.89 + 0.3 / (len(pictures) + 1))
     return figure
 
 
-def channels(found: Validation, names: list[str], title: str) -> Figure:
+def channels(found: Validation, names: list[str]) -> Figure:
     """Mean and standard deviation of each channel, by split and by class of train."""
     manifest = found.manifest
     split, label = (manifest[column].to_numpy(dtype=object) for column in ("split", "label"))
@@ -87,11 +87,11 @@ def channels(found: Validation, names: list[str], title: str) -> Figure:
         axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("grey level of 255: mean ± standard deviation")
     panels[1].legend(loc="upper right", ncols=3, frameon=False)
-    figure.suptitle(f"Channel means over all pixels\n{title}", y=1.04)
+    figure.suptitle("Channel means over all pixels")
     return figure
 
 
-def sizes(found: Validation, names: list[str], title: str) -> Figure:
+def sizes(found: Validation, names: list[str]) -> Figure:
     """The commonest widths × heights, and the file lengths of each class of train."""
     manifest = found.manifest
     labels = manifest["width"].astype(str) + " × " + manifest["height"].astype(str)
@@ -117,11 +117,11 @@ def sizes(found: Validation, names: list[str], title: str) -> Figure:
     right.invert_yaxis()
     right.set(xlabel="file length, KiB (box: quartiles, whiskers: 5–95 %)", ylabel="class of train")
     right.grid(axis="x", alpha=0.3)
-    figure.suptitle(f"Sizes of images and files\n{title}")
+    figure.suptitle("Sizes of images and files")
     return figure
 
 
-def audits(found: Validation, max_excess: float, title: str) -> Figure:
+def audits(found: Validation, max_excess: float) -> Figure:
     """How well each container fact and each trace in the pixels identifies the class; chance, and what params allow."""
     both = {"container facts": found.shortcut, "traces in the pixels": found.trace}
     rows = max(3, *(1 + len(audit.by_fact) for audit in both.values()))
@@ -140,7 +140,7 @@ def audits(found: Validation, max_excess: float, title: str) -> Figure:
         verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "all images alike"
         axes.set_title(f"{what}: {verdict}", fontsize=10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle(f"Can the class be told without the picture?\n{title}")
+    figure.suptitle("Does anything but the picture give the class away?")
     return figure
 
 

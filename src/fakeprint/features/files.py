@@ -1,4 +1,4 @@
-"""Features on disk: data/features/SET/{train,augmented,validation,test}.npy and features.json."""
+"""Features on disk: data/features/SET/{train,augmented,validation}.npy and features.json."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from fakeprint.errors import InputError
 from fakeprint.files import read_json
 
 FEATURES = Path("data/features")
-PARTS = ("train", "augmented", "validation", "test")
+PARTS = ("train", "augmented", "validation")  # what `fit` reads; `predict` extracts those of test itself
 
 
 def load_features(names: list[str], part: str, folder: Path = FEATURES) -> Rows:
