@@ -31,7 +31,7 @@ def main() -> None:
         groups = np.concatenate([groups, groups[copies["parent_row"]]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
 
-    told = tracking.settings_of(everything, name, "classifier")
+    told = params.settings_of(everything, name, "classifier")
     with tracking.model_run(
         everything, name, "classifier", told, [Path("data/features") / each for each in sets]
     ) as run:

@@ -69,7 +69,7 @@ def train_network(everything: Params, settings: NetworkSettings, execution: Exec
         train(run, images, held_out, everything.seed, kept, _nothing)
         return
 
-    described = tracking.settings_of(everything, name, "network")
+    described = params.settings_of(everything, name, "network")
     try:
         with tracking.model_run(everything, name, "network", described, files, kept.fingerprint) as tracked:
             train(run, images, held_out, everything.seed, kept, tracked.log_epoch)

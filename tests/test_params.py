@@ -149,7 +149,16 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"run__features": ["hsv_joint"]}, "classifiers.lda.features: 'residual' is unknown; known: hsv_joint"),
         ({"ensembles__average__members": ["ldaa"]}, "ensembles.average.members: 'ldaa' is unknown; did you mean 'lda'"),
         ({"ensembles__average__weights": [1.0]}, "ensembles.average: 1 weights for 4 members"),
-        ({"ensembles__average__method": "averge"}, "ensembles.average"),
+        (
+            {"ensembles__average__method": "averge"},
+            "ensembles.average.method: 'averge' is unknown; did you mean 'average'?",
+        ),
+        ({"ensembles__average": {"members": ["lda"]}}, "ensembles.average.method is missing"),
+        (
+            {"classifiers__svm_rbf__gamma": "scal"},
+            "classifiers.svm_rbf.gamma: input should be 'scale' or a valid number, not 'scal'",
+        ),
+        ({"classifiers__lda": {"method": "lda"}}, "classifiers.lda.features is missing (and 3 more)"),
         ({"ensembles__greedy__by": "auc"}, "ensembles.greedy.by: input should be 'log_loss' or 'accuracy', not 'auc'"),
         ({"ensembles__learned__epoch": 3}, "ensembles.learned.epoch is not a parameter; did you mean 'epochs'?"),
         ({"ensembles__stacking__C": 0}, "ensembles.stacking.C: input should be greater than 0, not 0"),
@@ -178,7 +187,11 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "augment.transforms.jpeg.quality[0]: input should be greater than or equal to 1, not 0",
         ),
         ({"tracking": {"enabled": True}}, "tracking.experiment is missing"),
-        ({"classifiers__knn__method": "knnn"}, "classifiers.knn"),
+        ({"classifiers__knn__method": "knnn"}, "classifiers.knn.method: 'knnn' is unknown; did you mean 'knn'?"),
+        (
+            {"classifiers__knn__method": "centroid"},
+            "classifiers.knn.method: 'centroid' is unknown; known: knn, logistic, svm_linear, svm_rbf, lda,",
+        ),
     ],
 )
 def test_message(changes: dict[str, Any], message: str) -> None:

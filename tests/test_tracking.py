@@ -23,7 +23,7 @@ import os, sys, time
 from pathlib import Path
 from fakeprint import params, tracking
 settings = params.load()
-lda = tracking.settings_of(settings, "lda", "classifier")
+lda = params.settings_of(settings, "lda", "classifier")
 def run(**options):
     return tracking.model_run(settings, "lda", "classifier", lda, [Path("data/arrays/train.npy")], **options)
 """
@@ -67,7 +67,7 @@ def runs(uri: str = "") -> list[Any]:
 
 
 def fit(settings: params.Params, name: str = "lda", kind: str = "classifier") -> None:
-    described = tracking.settings_of(settings, name, kind)
+    described = params.settings_of(settings, name, kind)
     with tracking.model_run(settings, name, kind, described, [Path("data/arrays/train.npy")]) as run:
         run.log_epoch({"train_loss": 0.5}, 1)
         run.log_epoch({"train_loss": 0.25}, 2)
@@ -445,7 +445,7 @@ def test_a_server_that_serves_then_dies_midway_then_stays_down(
     assert not Path("mlflow.db").exists()
     assert capfd.readouterr() == ("", "")
 
-    described = tracking.settings_of(settings, "lda", "classifier")
+    described = params.settings_of(settings, "lda", "classifier")
     with tracking.model_run(settings, "lda", "classifier", described, []) as tracked:
         tracked.log_epoch({"train_loss": 0.5}, 1)
         kill()

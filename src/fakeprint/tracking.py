@@ -45,7 +45,7 @@ from filelock import FileLock
 
 from fakeprint.data.arrays import ARRAYS
 from fakeprint.files import read_json
-from fakeprint.params import Params
+from fakeprint.params import Params, settings_of, with_effect
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
@@ -89,8 +89,9 @@ def model_run(
 ) -> Iterator[TrackedRun]:
     """One MLflow run around one fit, training or ensemble; an exception inside marks it FAILED, Ctrl-C KILLED.
 
-    settings: see `settings_of`. data: the files or folders that it learns from; their md5 become tags. fingerprint:
-    what the training is known by when it is resumed; a dead run that has it is continued instead of a new one begun.
+    settings: see `fakeprint.params.settings_of`. data: the files or folders that it learns from; their md5 become
+    tags. fingerprint: what the training is known by when it is resumed; a dead run that has it is continued instead of
+    a new one begun.
     """
     if not params.tracking.enabled:
         yield TrackedRun()
@@ -98,7 +99,7 @@ def model_run(
     files = [Path(file) for file in data]
     with Sender(params) as sender:
         sender.send(lambda session: session.begin(name, fingerprint))
-        described = {"model": name, "kind": kind, "seed": params.seed, **_concerning(settings)}
+        described = {"model": name, "kind": kind, "seed": params.seed, **with_effect(settings)}
         sender.send(lambda session: session.log_params(described))
         sender.send(lambda session: session.set_tags(_tags(name, kind, fingerprint) | _hardware(kind) | _versions()))
         sender.send(lambda session: session.log_data(params.title, files))
@@ -137,7 +138,7 @@ class TrackedSearch:
         sender = self._sender
         tags = _without_experiment(_tags(name, kind, fingerprint))
         sender.send(lambda session: session.begin_trial(name, fingerprint))
-        sender.send(lambda session: session.log_params(_concerning(settings)))
+        sender.send(lambda session: session.log_params(with_effect(settings)))
         sender.send(lambda session: session.set_tags(tags))
         with _ended(lambda status: sender.send(lambda session: session.end_trial(status))):
             yield TrackedRun(sender)
@@ -487,7 +488,7 @@ class Session:
         kind = described["kind"]
         settings = settings_of(params, name, kind)
         self.run_id = self.client.create_run(self.experiment_id, run_name=name).info.run_id
-        self.log_params({"model": name, "kind": kind, "seed": params.seed, **_concerning(settings)})
+        self.log_params({"model": name, "kind": kind, "seed": params.seed, **with_effect(settings)})
         origin = {
             "fakeprint.model": model_digest(folder),
             "fakeprint.origin": "made from files; trained at another time",
@@ -514,45 +515,6 @@ class Session:
 
     def _runs(self, where: str) -> list[Any]:
         return self.client.search_runs([self.experiment_id], where, order_by=["attributes.start_time DESC"])
-
-
-def settings_of(params: Params, name: str, kind: str) -> dict[str, Any]:
-    """A model's effective settings as params.yaml gives them, for a run whose stage did not run."""
-    if kind == "network":
-        return params.network(name).model_dump(exclude={"name", "pinned"})
-    if kind == "ensemble":
-        return params.ensembles[name].model_dump()
-    settings = params.classifiers[name].model_dump()
-    blocks = params.features.model_dump(include=set(settings["features"]))
-    return {**settings, "feature": blocks}
-
-
-def _concerning(settings: dict[str, Any]) -> dict[str, Any]:
-    """Without what has no effect: disabled transforms, momentum of Adam, patience of a cosine, empty blocks."""
-    kept = {key: _concerning(value) if isinstance(value, dict) else value for key, value in settings.items()}
-    if isinstance(kept.get("transforms"), dict):
-        enabled = {name: block for name, block in kept["transforms"].items() if block.pop("enabled", True)}
-        kept["transforms"] = enabled
-    if "schedule" in kept:
-        for key in _without_effect(kept):
-            kept.pop(key, None)
-    return kept
-
-
-def _without_effect(train: dict[str, Any]) -> list[str]:
-    """Keys of the block `train` that its other keys leave without effect."""
-    unused = ["eps"] if train.get("optimiser") == "sgd" else ["momentum", "nesterov"]
-    used_by = {
-        "patience": ("plateau",),
-        "plateau_on": ("plateau",),
-        "factor": ("plateau", "step"),
-        "step_epochs": ("step",),
-        "min_lr": ("plateau", "cosine"),
-    }
-    unused += [key for key, schedules in used_by.items() if train["schedule"] not in schedules]
-    unused += ["gamma"] if train.get("loss") != "focal" else []
-    unused += ["mix_p"] if not (train.get("mixup") or train.get("cutmix")) else []
-    return unused
 
 
 def _shown(metrics: dict[str, Any]) -> dict[str, float]:

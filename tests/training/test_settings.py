@@ -28,7 +28,10 @@ def loaded(**train: Any) -> params.Params:
             "train: label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0",
         ),
         ({"loss": "margin"}, "train.loss: input should be 'cross_entropy', 'focal' or 'hinge', not 'margin'"),
-        ({"class_weights": "balance"}, "train.class_weights: input should be 'none' or 'balanced', not 'balance'"),
+        (
+            {"class_weights": "balance"},
+            "train.class_weights: input should be 'none' or 'balanced' or a mapping, not 'balance'",
+        ),
         ({"class_weights": {"a": -1.0}}, "train.class_weights"),
         ({"phases": [{"lrr": 1}]}, "train.phases[0].lrr is not a parameter; did you mean 'lr'?"),
         ({"phases": [{}, {"lr": -1}]}, "train.phases[1].lr: input should be greater than 0, not -1"),
@@ -44,7 +47,7 @@ def loaded(**train: Any) -> params.Params:
             {"augment_on": "gpu"},
             "train.augment_on: input should be 'auto', 'cpu' or 'device', not 'gpu'",
         ),
-        ({"devices": 0}, "train.devices: input should be greater than or equal to 1, not 0"),
+        ({"devices": 0}, "train.devices: input should be greater than 0, not 0"),
     ],
 )
 def test_what_it_may_not_say(changes: dict[str, Any], message: str) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from fakeprint import params, tracking
+from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.params import Block, Count, Params, near
+from fakeprint.params import Block, Params, near
 
 if TYPE_CHECKING:
     import optuna
@@ -82,7 +82,7 @@ class Search(Block):
     """What a file in searches/ may say."""
 
     model: str
-    trials: Count
+    trials: PositiveInt
     seed: int = Field(default=0, ge=0, lt=2**32)
     folds: list[int] = Field(default=[0], min_length=1)
     sampler: Literal["tpe", "random", "grid"] = "tpe"
@@ -117,7 +117,7 @@ class Plan:
 
     def effective(self, values: dict[str, Any]) -> dict[str, Any]:
         """All that the model depends on."""
-        return tracking.settings_of(self.settings(values), self.search.model, self.kind)
+        return params.settings_of(self.settings(values), self.search.model, self.kind)
 
 
 def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:

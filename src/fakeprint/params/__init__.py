@@ -1,0 +1,77 @@
+"""What params.yaml may say: typed, frozen, validated. An unknown key is an error that names the nearest known one.
+
+One file per group of blocks; `loading` reads the file, `validation` explains what is wrong in it, `effects` says what a
+model depends on.
+"""
+
+from fakeprint.params.augment import Augment, Fill, Interpolation, Rescale, Transforms
+from fakeprint.params.block import Block
+from fakeprint.params.classifiers import (
+    KNN,
+    LDA,
+    RBFSVM,
+    AnyClassifier,
+    Boosting,
+    Classifier,
+    Forest,
+    LinearSVM,
+    Logistic,
+)
+from fakeprint.params.data import Data, Prepare, Validate
+from fakeprint.params.effects import settings_of, with_effect
+from fakeprint.params.ensembles import AnyEnsemble, Average, Ensemble, Greedy, Learned, Stacking
+from fakeprint.params.evaluation import Predict
+from fakeprint.params.features import Features
+from fakeprint.params.loading import load, parse, require_stated, unstated
+from fakeprint.params.names import NAME, RESERVED, near
+from fakeprint.params.networks import Model, Models, Network
+from fakeprint.params.params import NetworkSettings, Params
+from fakeprint.params.run import Run
+from fakeprint.params.training import Train
+from fakeprint.params.validation import validated
+
+__all__ = [
+    "KNN",
+    "LDA",
+    "NAME",
+    "RBFSVM",
+    "RESERVED",
+    "AnyClassifier",
+    "AnyEnsemble",
+    "Augment",
+    "Average",
+    "Block",
+    "Boosting",
+    "Classifier",
+    "Data",
+    "Ensemble",
+    "Features",
+    "Fill",
+    "Forest",
+    "Greedy",
+    "Interpolation",
+    "Learned",
+    "LinearSVM",
+    "Logistic",
+    "Model",
+    "Models",
+    "Network",
+    "NetworkSettings",
+    "Params",
+    "Predict",
+    "Prepare",
+    "Rescale",
+    "Run",
+    "Stacking",
+    "Train",
+    "Transforms",
+    "Validate",
+    "load",
+    "near",
+    "parse",
+    "require_stated",
+    "settings_of",
+    "unstated",
+    "validated",
+    "with_effect",
+]

@@ -1,0 +1,77 @@
+"""Reading params.yaml, and which of its keys are left to their defaults."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from fakeprint.errors import InputError
+from fakeprint.params.block import Block
+from fakeprint.params.networks import Model, Network
+from fakeprint.params.params import Params
+from fakeprint.params.validation import alternatives, validated
+
+DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a parameter file. Raises InputError with one line that names the key and the near one."""
+    try:
+        content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run this in the repository's root") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except (YAMLError, ValueError) as error:  # not UTF-8, or a date that does not exist
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(content, name=str(path))
+
+
+def parse(content: Any, name: str = "params.yaml") -> Params:
+    """Validate parameters given as a mapping, as YAML gives it. Raises InputError."""
+    if not isinstance(content, dict):
+        raise InputError(f"{name} holds no mapping of blocks")
+    return validated(Params, content, prefix="", name=name)
+
+
+def unstated(block: Block, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key below `block` that params.yaml leaves to its default, and that default.
+
+    DVC sees params.yaml and not the defaults: one that changes would change results and rerun nothing. What a network
+    inherits from `model` and `train` is stated there; a block that is left out does not run.
+    """
+    inherited = {*Model.model_fields, "train"} if isinstance(block, Network) else set()
+    for name, field in type(block).model_fields.items():
+        value, key = getattr(block, name), f"{prefix}{field.alias or name}"
+        if (
+            name not in block.model_fields_set
+            and name not in inherited
+            and not _is_absent_block(field.annotation, value)
+        ):
+            yield key, value
+        for inner_key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            if name in block.model_fields_set and isinstance(inner, Block):
+                yield from unstated(inner, f"{key}.{inner_key}.".replace("..", "."))
+
+
+def require_stated(params: Params, name: str = "params.yaml") -> None:
+    """Raise InputError where the file `name` leaves a key to its default."""
+    missing = list(unstated(params))
+    if missing:
+        (key, default), more = missing[0], f" (and {len(missing) - 1} more)" * (len(missing) > 1)
+        if isinstance(default, Block):
+            default = default.model_dump()
+        fix = f"{DEMO} states every key"
+        if name == "params.yaml":
+            fix = f"write it there, or `python -m fakeprint use {name}` takes what is missing from {DEMO}"
+        raise InputError(
+            f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; {fix}{more}"
+        )
+
+
+def _is_absent_block(annotation: Any, value: Any) -> bool:
+    kinds = alternatives(annotation)
+    return value is None and any(isinstance(kind, type) and issubclass(kind, Block) for kind in kinds)

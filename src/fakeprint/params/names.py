@@ -1,0 +1,25 @@
+"""Names in params.yaml: which may name a model, and the near one to a name that is unknown."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+# A model's name is a folder, a word of a shell command and part of an MLflow filter.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# What stands beside the models in models/, metrics/, reports/ and data/, or means something in a command.
+RESERVED = ("champion", "demo", "leaderboard", "robustness", "validate")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or the known names where none is near."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def require_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ValueError where one of `names`, which params.yaml lists at `key`, is not in `known`."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{key}: '{name}' is unknown{near(name, known)}")

@@ -1,0 +1,118 @@
+"""The whole of params.yaml: all blocks, and what must fit between them."""
+
+from typing import Annotated, Any, Self
+
+from annotated_types import Interval
+from pydantic import Field, model_validator
+
+from fakeprint.params.augment import Augment
+from fakeprint.params.block import Block
+from fakeprint.params.classifiers import AnyClassifier
+from fakeprint.params.data import Data, Prepare, Validate
+from fakeprint.params.ensembles import AnyEnsemble
+from fakeprint.params.evaluation import Compare, Evaluate, Predict, Robustness, Submit
+from fakeprint.params.features import Features
+from fakeprint.params.names import NAME, RESERVED, require_known
+from fakeprint.params.networks import Model, Models
+from fakeprint.params.run import Run, Tracking
+from fakeprint.params.training import Train, merged
+from fakeprint.params.validation import validated
+
+
+class NetworkSettings(Block):
+    """A network's effective settings: its own where it pins them, the shared ones elsewhere.
+
+    `options` holds what only this network has (bins, dilation); `pinned` the keys that the shared blocks do not reach,
+    as `"model.dropout"` or `"train.lr"`.
+    """
+
+    name: str
+    model: Model
+    options: dict[str, Any]
+    train: Train
+    pinned: list[str]
+
+
+class Params(Block):
+    """The whole of params.yaml."""
+
+    seed: Annotated[int, Interval(ge=0, lt=2**32)]
+    run: Run
+    data: Data
+    validate_: Validate = Field(alias="validate")
+    prepare: Prepare
+    augment: Augment
+    features: Features
+    classifiers: dict[str, AnyClassifier]
+    model: Model
+    models: Models
+    train: Train
+    predict: Predict = Predict()
+    ensembles: dict[str, AnyEnsemble]
+    robustness: Robustness = Robustness()
+    evaluate: Evaluate
+    compare: Compare
+    submit: Submit
+    tracking: Tracking
+
+    @model_validator(mode="after")
+    def _every_model_has_a_name_of_its_own(self) -> Self:
+        for block, names in (("classifiers", self.classifiers), ("ensembles", self.ensembles)):
+            for name in names:
+                if not NAME.fullmatch(name):
+                    raise ValueError(
+                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, "
+                        "64 characters at most"
+                    )
+                if name in RESERVED:
+                    raise ValueError(f"{block}: '{name}' has a meaning of its own; choose another name")
+        every = [*self.classifiers, *self._networks(), *self.ensembles]
+        twice = sorted({name for name in every if every.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} names two models; in classifiers, models and ensembles each has its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _what_runs_exists(self) -> Self:
+        features = [name for name in Features.model_fields if getattr(self.features, name) is not None]
+        require_known("run.features", self.run.features, features)
+        require_known("run.classifiers", self.run.classifiers, self.classifiers)
+        require_known("run.networks", self.run.networks, self._networks())
+        require_known("run.ensembles", self.run.ensembles, self.ensembles)
+        for name in self.run.classifiers:
+            require_known(f"classifiers.{name}.features", self.classifiers[name].features, self.run.features)
+        every = [*self.classifiers, *Models.model_fields]
+        for name in self.run.ensembles:
+            require_known(f"ensembles.{name}.members", self.ensembles[name].members, every)
+        if self.predict.shift >= self.prepare.image_size:
+            raise ValueError(f"predict.shift should be less than prepare.image_size, not {self.predict.shift}")
+        require_known("robustness.models", self.robustness.models, self.run.models)
+        if self.submit.model != "champion":
+            require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
+        self.train.in_phases()
+        for name in self._networks():
+            self.network(name)
+        return self
+
+    def _networks(self) -> list[str]:
+        return [name for name in Models.model_fields if getattr(self.models, name) is not None]
+
+    @property
+    def title(self) -> str:
+        """What reports say the figures are of: the data's title, and the fold where one stands in for validation."""
+        if self.prepare.fold is None:
+            return self.data.title
+        return f"{self.data.title}, fold {self.prepare.fold} of {self.prepare.folds} of train"
+
+    def network(self, name: str) -> NetworkSettings:
+        """The effective settings of one network. Raises InputError for a key of its own that is unknown or wrong."""
+        own = getattr(self.models, name).model_dump()
+        own_train = own.pop("train")
+        shared = self.model.model_dump()
+        model = Model(**{key: shared[key] if own[key] is None else own[key] for key in shared})
+        pinned = [f"model.{key}" for key in shared if own[key] is not None]
+        pinned += [f"train.{key}" for key in own_train]
+        train = validated(Train, merged(self.train.model_dump(), own_train), prefix=f"models.{name}.train", name="")
+        train.in_phases(f"models.{name}.train")
+        options = {key: value for key, value in own.items() if key not in shared}
+        return NetworkSettings(name=name, model=model, options=options, train=train, pinned=pinned)

@@ -1,0 +1,110 @@
+"""From a mapping to a block, and from pydantic's errors to one line that names the key and the near one."""
+
+from collections import defaultdict
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from fakeprint.errors import InputError
+from fakeprint.params.block import Block, as_yaml
+from fakeprint.params.names import near
+
+BlockType = TypeVar("BlockType", bound=Block)
+SHOULD_BE = "Input should be "
+
+
+def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name: str = "params.yaml") -> BlockType:
+    """`content` as this block of the file `name`, at the key `prefix`. Raises InputError naming key and near key."""
+    try:
+        return block.model_validate(content)
+    except ValidationError as error:
+        places: dict[str, list[Any]] = defaultdict(list)
+        for each in error.errors(include_url=False):
+            keys, _ = _place(block, each, content)
+            places[".".join(keys)].append(each)
+        # a misspelt key that is required counts twice, as unknown and as missing: name what was typed
+        first = min(places.values(), key=lambda errors: errors[0]["type"] != "extra_forbidden")
+        more = len(places) - 1
+        line = f"{name}: " * bool(name) + _explained(block, first, content, prefix) + f" (and {more} more)" * bool(more)
+        raise InputError(line) from None
+
+
+def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], prefix: str) -> str:
+    """One line for what is wrong at one key; where a union allows several types, pydantic has an error for each."""
+    error = errors[0]
+    keys, kinds = _place(block, error, content)
+    path = ".".join([prefix, *keys]).strip(".")
+    if error["type"] == "extra_forbidden":
+        return f"{path} is not a parameter{near(keys[-1], _keys_of(kinds[0]))}"
+    if error["type"] in ("missing", "union_tag_not_found"):
+        return f"{path} is missing"
+    if error["type"] == "union_tag_invalid":
+        return f"{path}: '{error['ctx']['tag']}' is unknown{near(error['ctx']['tag'], map(_method, kinds))}"
+    message = error["msg"].removeprefix("Value error, ")
+    if not path:
+        return message
+    if error["type"] == "value_error":
+        return f"{path}: {message}"
+    if all(each["msg"].startswith(SHOULD_BE) for each in errors):
+        allowed = dict.fromkeys(each["msg"].removeprefix(SHOULD_BE) for each in errors)
+        message = SHOULD_BE + " or ".join(allowed).replace("a valid dictionary", "a mapping")
+    given = "" if isinstance(error["input"], dict) else f", not {as_yaml(error['input'])}"
+    return f"{path}: {message[0].lower()}{message[1:]}{given}"
+
+
+def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], list[type[Block]]]:
+    """The keys that lead to an error, as the file spells them, and the kinds of block that the last of them lies in.
+
+    pydantic's location names branches of unions, too, in words of its own. What is no key of `content` is such a
+    branch, except the last step to a key that is missing.
+    """
+    keys: list[str] = []
+    kinds: list[type[Block]] = [block]
+    here: Any = block
+    location = error["loc"]
+    for number, step in enumerate(location, 1):
+        missing = error["type"] == "missing" and number == len(location)
+        if isinstance(content, dict) and (step in content or missing):
+            kinds = _kinds(here, content)
+            keys.append(str(step))
+            here = _annotation(kinds[0], step) if kinds else (get_args(here) or [None])[-1]
+            content = content.get(step)
+        elif isinstance(content, list | tuple) and isinstance(step, int):
+            keys[-1] += f"[{step}]"
+            here, content = None, content[step]
+    if error["type"].startswith("union_tag"):
+        keys.append("method")
+        kinds = _blocks(here)
+    return keys, kinds
+
+
+def _kinds(annotation: Any, content: dict[str, Any]) -> list[type[Block]]:
+    """The blocks that `content` may be; of several, the one of its method."""
+    blocks = _blocks(annotation)
+    return [kind for kind in blocks if _method(kind) == content.get("method")] if len(blocks) > 1 else blocks
+
+
+def _blocks(annotation: Any) -> list[type[Block]]:
+    return [kind for kind in alternatives(annotation) if isinstance(kind, type) and issubclass(kind, Block)]
+
+
+def _method(kind: type[Block]) -> str:
+    return str(get_args(kind.model_fields["method"].annotation)[0])
+
+
+def _keys_of(kind: type[Block]) -> list[str]:
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _annotation(kind: type[Block], key: Any) -> Any:
+    return next((f.annotation for name, f in kind.model_fields.items() if key in (name, f.alias)), None)
+
+
+def alternatives(annotation: Any) -> list[Any]:
+    """The types that a union allows; any other type alone."""
+    if get_origin(annotation) is Annotated:
+        return alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in alternatives(part)]
+    return [annotation]
