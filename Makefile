@@ -1,22 +1,22 @@
-# make repro · make test · make ui · make lint · make bench    (each sets up what it needs)
+# make repro · make test · make ui · make lint · make bench    (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := src
-unexport PYTHONDONTWRITEBYTECODE # each stage is a process: without bytecode files, half its start is compiling
+unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
 .PHONY: repro test ui lint bench env lock
 
-repro: env ## the whole pipeline, source images to submission
+repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
 	@python -m fakeprint leaderboard
 
 test: env
 	@python -m pytest -n 2 --dist worksteal
 
-ui: env ## MLflow's pages: every run, its parameters, curves and pictures
-	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C ends it)"
+ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
+	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C to stop)"
 	@python -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db
 
 lint: env
@@ -24,7 +24,7 @@ lint: env
 	@ruff format --check .
 	@mypy
 
-bench: env ## speed against peers, simulated intervals and tests: one table per script
+bench: env ## speed compared with peers, simulated intervals and tests: one table per script
 	@python -m dvc repro --quiet
 	@for script in folds knn features augmentation training prediction pipeline intervals family_wise_error detection; do \
 	    python -m benchmarks.$$script || exit 1; \
@@ -32,7 +32,7 @@ bench: env ## speed against peers, simulated intervals and tests: one table per 
 
 env: .venv/.installed
 
-# uv where it is installed (seconds), pip otherwise; both check every file against the hashes of the lock
+# with uv if it is installed (seconds), with pip otherwise; both check every file against the hashes in the lock
 .venv/.installed: requirements.lock
 	@sh .ci/environment
 	@touch $@

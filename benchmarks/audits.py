@@ -1,9 +1,9 @@
-"""The audits of `validate`: false alarms where facts say nothing of the class, and how often a planted one is found.
+"""The audits of `validate`: how often they raise a false alarm, and how often they find a planted fact.
 
-Each row is a simulation of 200 sources of images without content: two facts drawn at random (a file length, three
-flags). `ours` is the share of sources whose audit is significant at the level of 1 % (goal: at most the level, give or
-take its sampling error, where nothing is planted); `peer` is the same by the rule of three binomial standard errors of
-equal classes above chance, for the same accuracies. `python -m benchmarks.audits [--json FILE]`
+Each row is a simulation of 200 sources of images without content, with two random facts: a file length, and three
+flags. `ours` is the share of sources whose audit is significant at the level of 1 %. Where nothing is planted, the goal
+is at most this level plus its sampling error. `peer` is the share, for the same accuracies, by a simple rule: more than
+three binomial standard errors (of equal classes) above chance. `python -m benchmarks.audits [--json FILE]`
 """
 
 import numpy as np
@@ -23,9 +23,9 @@ LAYOUTS = {
 
 
 def one_source(counts: list[int], planted: float, number: int) -> tuple[bool, bool]:
-    """Significant by the permutation test, and by the binomial rule.
+    """Whether one source is significant by the permutation test, and by the binomial rule.
 
-    planted: part of the first class's images whose flag is set, where half the others' is.
+    planted: a share of the first class's images gets its first flag set, which half of all images have anyway.
     """
     rng = seeds.generator(7, "benchmark", number)
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -48,7 +48,7 @@ def shares(name: str, counts: list[int], planted: float) -> Row:
 def main() -> None:
     json_path = json_option(__doc__)
     rows = [shares(name, counts, planted) for planted in (0.0, 0.6) for name, counts in LAYOUTS.items()]
-    report(rows, "audits: permutation test (ours) and three binomial standard errors", json_path)
+    report(rows, "Audits: permutation test (ours) and three binomial standard errors (peer)", json_path)
 
 
 if __name__ == "__main__":

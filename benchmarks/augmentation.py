@@ -1,7 +1,6 @@
-"""Augmentation against torchvision v2 doing the same transforms, in images a second on one core.
+"""Speed of augmentation compared with the same transforms in torchvision v2, in images per second on one core.
 
-Every image gets its own draws on both sides. Ours warps once, bicubically; torchvision once a
-transform, bilinearly.
+Both draw anew for every image. Ours warps an image once, bicubically; torchvision once per transform, bilinearly.
 """
 
 import cv2
@@ -21,7 +20,7 @@ REPEATS = 7
 
 
 class DownUp(torch.nn.Module):
-    """Our `rescale` in torchvision's operations: there is none of that name."""
+    """Our transform `rescale`, built from torchvision's operations: torchvision has no such transform."""
 
     def __init__(self, settings: Rescale) -> None:
         super().__init__()
@@ -36,7 +35,7 @@ class DownUp(torch.nn.Module):
 
 
 def in_torchvision(each: Transforms, side: int) -> v2.Compose:
-    """Our transforms, same probabilities and ranges, as torchvision v2 has them; at most one degradation an image."""
+    """Our transforms in torchvision v2, same probabilities and ranges; at most one degradation per image."""
     geometric = {
         "rotation": v2.RandomRotation(list(each.rotation.degrees), functional.InterpolationMode.BILINEAR),
         "shift": v2.RandomAffine(0, translate=(each.shift.fraction[1], each.shift.fraction[1])),
@@ -71,7 +70,7 @@ def in_torchvision(each: Transforms, side: int) -> v2.Compose:
 
 
 def images(side: int) -> np.ndarray:
-    """Smooth noise, uint8 (IMAGES, side, side, 3): what JPEG has to do depends on content."""
+    """Smooth noise, uint8 (IMAGES, side, side, 3), because the time of JPEG depends on content."""
     rng = seeds.generator(0, "benchmark/augmentation")
     rough = rng.integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     return np.stack([cv2.GaussianBlur(image, (0, 0), 2) for image in rough])
@@ -98,7 +97,7 @@ def compared(name: str, settings: Augment, goal: float | None) -> Row:
             peer(tensor)
 
     seconds, peer_seconds = measure_in_turn(ours, theirs, REPEATS)
-    return row(name, IMAGES / seconds, IMAGES / peer_seconds, "images/s a core", "higher", goal)
+    return row(name, IMAGES / seconds, IMAGES / peer_seconds, "images/s per core", "higher", goal)
 
 
 def main() -> None:
@@ -110,7 +109,7 @@ def main() -> None:
         compared(f"augmentation as in params.yaml, {SIDE}×{SIDE}", settings, 3),
         compared(f"augmentation, every transform on, {SIDE}×{SIDE}", with_all(settings), 3),
     ]
-    report(rows, "Augmentation against torchvision v2", path)
+    report(rows, "Augmentation: Fakeprint (ours) and torchvision v2 (peer)", path)
 
 
 if __name__ == "__main__":

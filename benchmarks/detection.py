@@ -1,10 +1,10 @@
-"""How often the 95 % intervals of a detector's figures hold the true one, and how long all of a model take.
+"""How often the 95 % intervals of a detector's figures contain the true figure, and how long they take to compute.
 
-Scores are normal, those of fake images shifted: then AUC, equal error rate, TPR at a fixed FPR and balanced accuracy
-are known. Where images come in groups, those of one group share half of the scores' variance. A detector's figures rest
-on few images where false positives must be rare: TPR at 1 % FPR shows how many it takes.
+Scores are normally distributed, those of fake images shifted, so that the true AUC, equal error rate, TPR at a fixed
+FPR and balanced accuracy are known. In groups, images share half of the variance of their scores. If false positives
+must be rare, a figure depends on few images: the rows of TPR at 1 % FPR show how many it needs.
 
-The peer of the times computes the figures of each resample by scikit-learn, of 20 resamples, scaled.
+For the times, the peer computes the figures of 20 resamples with scikit-learn; its time is scaled to all resamples.
 `python -m benchmarks.detection [--json FILE]`
 """
 
@@ -26,7 +26,7 @@ SAMPLES = 200
 
 @dataclass(frozen=True)
 class World:
-    """So many groups of real and as many of fake images, of so many images each, and the shift between their scores."""
+    """`groups` groups of real and as many of fake images, of `size` images each; `shift` is between their scores."""
 
     groups: int
     shift: float
@@ -38,13 +38,13 @@ class World:
 
     @property
     def truth(self) -> dict[str, float]:
-        """What the intervals should hold."""
+        """The true figures, which the intervals should contain."""
         rates = {key: float(norm.sf(norm.isf(rate) - self.shift)) for key, rate in RATES.items()}
         half = float(norm.cdf(self.shift / 2))
         return {"auc": float(norm.cdf(self.shift / np.sqrt(2))), "eer": 1 - half, **rates, "balanced_accuracy": half}
 
     def sample(self, rng: np.random.Generator) -> Detector:
-        """One sample of images, their scores log-odds."""
+        """Draw one sample of images, with log-odds as scores."""
         groups = np.repeat(np.arange(2 * self.groups), self.size)
         fake = groups >= self.groups
         scores = rng.standard_normal(len(groups))
@@ -57,7 +57,7 @@ WORLDS = (World(50, 3.0), World(100, 1.5), World(300, 1.5), World(300, 3.0), Wor
 
 
 def coverage(world: World, samples: int) -> dict[str, float]:
-    """Share of samples whose interval holds the true figure, of those that have one."""
+    """Share of samples whose interval contains the true figure, among those that have an interval."""
     held: dict[str, list[bool]] = {}
     for number in range(samples):
         detector = world.sample(seeds.generator(7, "sample", number, world.groups, world.size))
@@ -69,7 +69,7 @@ def coverage(world: World, samples: int) -> dict[str, float]:
 
 
 def seconds(images: int) -> Row:
-    """All intervals of a detector, against scikit-learn resample by resample."""
+    """Time of all intervals of a detector, compared with scikit-learn for each resample."""
     detector = World(images // 2, 1.5).sample(seeds.generator(7, "time"))
     start = time.process_time()
     intervals(detector, None, 7, CONFIDENCE)
@@ -82,7 +82,7 @@ def seconds(images: int) -> Row:
         roc_auc_score(fake, scores), average_precision_score(fake, scores), roc_curve(fake, scores)
         balanced_accuracy_score(fake, scores >= 0)
     peer = (time.process_time() - start) * RESAMPLES / some
-    return row(f"all intervals of a detector, {images:,} images", ours, peer, "s of one core", "lower", None)
+    return row(f"all intervals of a detector, {images:,} images", ours, peer, "s on one core", "lower", None)
 
 
 def main() -> None:
@@ -90,8 +90,8 @@ def main() -> None:
     rows = [seconds(images) for images in (1_250, 20_000)]
     for world in WORLDS:
         for name, share in coverage(world, SAMPLES).items():
-            rows.append(row(f"{world}: {name}", share, CONFIDENCE, "share held", "higher", None))
-    report(rows, "A detector's intervals: coverage against 95 %, and time against scikit-learn in a loop", json_path)
+            rows.append(row(f"{world}: {name}", share, CONFIDENCE, "coverage", "higher", None))
+    report(rows, "Intervals of a detector: coverage (peer: 95 %), and time (peer: scikit-learn in a loop)", json_path)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""How often a leaderboard's p-values claim a difference where there is none: models equally good, their errors related.
+"""How often the p-values of a leaderboard claim a difference between models that are equally good.
 
-Models are right on 93 % of 1,250 images each; whether two are right on the same images is correlated as of two good
-models (latent correlation 0.6: they then err together on some 2 % of the images). In each of many leaderboards the
-champion is picked by accuracy, the others are tested against it, and any p below 0.05 is a false claim.
+Each model is right on 93 % of 1,250 images. The errors of two models are correlated, as those of good models are
+(latent correlation 0.6: both are wrong on some 2 % of the images). In each of many simulated leaderboards, the champion
+is picked by accuracy and the others are tested against it. Any p below 0.05 is a false claim.
 
-Three rules: `all pairs` and `test split` are what Fakeprint prints (without and with labelled test images), `naive` is
-Holm over the comparisons with the champion alone, on the images on which it was picked. The rows compare the first two
-with the 5 % that is claimed, and with the naive rule. `python -m benchmarks.family_wise_error [--json FILE]`
+Three rules are compared. `all pairs` and `test split` are what Fakeprint prints, without and with labelled test images.
+`naive` applies Holm only to the comparisons with the champion, on the images on which it was picked. The rows compare
+the first two with the claimed 5 %, and with the naive rule. `python -m benchmarks.family_wise_error [--json FILE]`
 """
 
 from collections.abc import Callable
@@ -21,13 +21,16 @@ from fakeprint.evaluation.intervals import against_any, against_one
 IMAGES, ACCURACY, CORRELATION, LEVEL = 1_250, 0.93, 0.6, 0.05
 MODELS = (9, 11, 13)
 LEADERBOARDS = 10_000
-FRAMES = 5  # images of a group, where groups hold several
+FRAMES = 5  # images per group, in the rows with groups
 
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 
 
 def equal_models(models: int, rng: np.random.Generator, frames: int = 1) -> np.ndarray:
-    """Which images each model is right on, bool (models, IMAGES); frames: images of a group, which share half of it."""
+    """Which images each model is right on, bool (models, IMAGES).
+
+    frames: images per group; they share half of the variance.
+    """
 
     def noise(rows: int) -> np.ndarray:
         own = rng.standard_normal((rows, IMAGES))
@@ -53,7 +56,7 @@ def on_test(validation: np.ndarray, test: np.ndarray, groups: np.ndarray) -> flo
 
 
 def naive(validation: np.ndarray, test: np.ndarray, groups: np.ndarray) -> float:
-    """The smallest p-value where the champion's being picked on the same images is forgotten."""
+    """The smallest p-value if it is ignored that the champion was picked on the same images."""
     champion = int(validation.sum(axis=1).argmax())
     return float(np.delete(against_one(validation, groups, champion), champion).min())
 
@@ -70,7 +73,7 @@ def family_wise_errors(rules: list[Rule], models: int, leaderboards: int, frames
 
 
 def rows_of(models: int, leaderboards: int, frames: int = 1) -> list[Row]:
-    """Each printed rule against the claim and against the naive rule."""
+    """Each printed rule compared with the claimed level and with the naive rule."""
     kind = f"{models} equal models" + f", groups of {frames}" * (frames > 1)
     *printed, wrong = family_wise_errors([all_pairs, on_test, naive], models, leaderboards, frames)
     rows = []
@@ -85,7 +88,7 @@ def main() -> None:
     json_path = json_option(__doc__)
     rows = [each for models in MODELS for each in rows_of(models, LEADERBOARDS)]
     rows += rows_of(MODELS[0], LEADERBOARDS // 10, FRAMES)
-    report(rows, "False claims of a difference (ours), what is claimed or the naive rule gives (peer)", json_path)
+    report(rows, "False claims of a difference (ours), and the claimed level or the naive rule (peer)", json_path)
 
 
 if __name__ == "__main__":

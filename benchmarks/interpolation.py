@@ -1,12 +1,12 @@
-"""What a rotation leaves of an image's finest traces, by interpolation: rms of a high-pass residual.
+"""How much of an image's finest traces a rotation leaves, by interpolation: the rms of a high-pass residual.
 
-Images are turned by up to 15° either way, each by the same angle for every interpolation, and filtered with the 3×3
-kernel that TraceNet sees them through (SRM's "KB", Fridrich and Kodovský 2012). The rms is taken over the inner three
-fifths of an image, which no border reaches. The table shows medians over the images: the rms in grey levels, and its
-ratio to that of the image as it is.
+Images are rotated by up to 15° either way, each by the same angle for every interpolation, and filtered with TraceNet's
+3×3 kernel (SRM's "KB", Fridrich and Kodovský 2012). The rms is computed over the inner three fifths of an image, which
+no border reaches. The table shows medians over the images: the rms in grey levels, and its ratio to the rms of the
+unrotated image.
 
 `python -m benchmarks.interpolation [--images FOLDER] [--count 500] [--json FILE]`
-FOLDER holds the images, by default the demo's train images; for UniBuc, its folder `train`.
+FOLDER holds the images; the default is the demo's train images. For UniBuc, give its folder `train`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ DEMO = Path(__file__).parents[1] / "data/demo/images/train"
 
 
 def residual_rms(image: np.ndarray) -> float:
-    """Root mean square, in grey levels, of the residual of the inner three fifths; image: uint8 (H, W, 3)."""
+    """Root mean square of the residual over the inner three fifths, in grey levels. image: uint8 (H, W, 3)."""
     height, width = image.shape[:2]
     residual = cv2.filter2D(image.astype(np.float32), -1, KERNEL)
     inner = residual[height // 5 : height - height // 5, width // 5 : width - width // 5]
@@ -36,7 +36,7 @@ def residual_rms(image: np.ndarray) -> float:
 
 
 def medians(paths: list[Path]) -> dict[str, tuple[float, float]]:
-    """Interpolation → median rms, and median ratio to the image as it is."""
+    """Interpolation → median rms, and median ratio to the rms of the unrotated image."""
     angles = np.random.default_rng(SEED).uniform(-DEGREES, DEGREES, len(paths))
     rms: dict[str, list[float]] = {name: [] for name in ("none", *INTERPOLATIONS)}
     for path, angle in zip(paths, angles, strict=True):
@@ -47,15 +47,17 @@ def medians(paths: list[Path]) -> dict[str, tuple[float, float]]:
         plan = (("rotation", (float(angle),)),)
         for name in INTERPOLATIONS:
             rms[name].append(residual_rms(apply(image, Plan(plan, Warp(name)))))
-    unturned = np.array(rms["none"])
-    return {name: (float(np.median(each)), float(np.median(each / unturned))) for name, each in rms.items()}
+    unrotated = np.array(rms["none"])
+    return {name: (float(np.median(each)), float(np.median(each / unrotated))) for name, each in rms.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, default=DEMO, metavar="FOLDER")
-    parser.add_argument("--count", type=int, default=500, metavar="N", help="images, drawn evenly from the folder")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
+    parser.add_argument(
+        "--count", type=int, default=500, metavar="N", help="number of images, drawn at random from the folder"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     options = parser.parse_args()
     found = sorted(path for path in options.images.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
@@ -64,7 +66,7 @@ def main() -> None:
     rows = medians([found[number] for number in sorted(chosen)])
     table = Table("interpolation", title=f"{len(chosen)} images of {options.images}", title_justify="left")
     table.add_column("rms, grey levels", justify="right")
-    table.add_column("of the image as it is", justify="right")
+    table.add_column("relative to the unrotated image", justify="right")
     for name, (value, ratio) in rows.items():
         table.add_row(name, f"{value:.1f}", f"{ratio:.2f}")
     Console().print(table)

@@ -1,11 +1,11 @@
-"""How often the printed 95 % intervals hold the true figure, and how long all intervals of a model take.
+"""How often the printed 95 % intervals contain the true figure, and how long all intervals of a model take.
 
-Samples are drawn from a known world: five classes, whose images have five normal scores each, shifted by 3 in that of
-their class; a model that knows this answers with its exact probabilities, or is too sure (scores times 1.8). Where
-images come in groups, those of one group are of one class and share 60 % of the scores' variance. The true figure is
-that of 400,000 images; of the calibration error, which is never 0 in a sample, the mean of 300 samples of the size.
+Samples come from a known world. There are five classes. An image has five normally distributed scores, and that of its
+class is shifted by 3. The model knows this and predicts the exact probabilities, or is overconfident (scores times
+1.8). Images of one group are of one class and share 60 % of the variance of their scores. The true figure is that of
+400,000 images. For the calibration error, which is never 0 in a sample, it is the mean of 300 samples of the same size.
 
-The peer of the times computes the same figures of each resample by scikit-learn, of 20 resamples, scaled.
+For the times, the peer computes the same figures of 20 resamples with scikit-learn; its time is scaled to all.
 `python -m benchmarks.intervals [--json FILE]`
 """
 
@@ -29,18 +29,18 @@ PER_CLASS = ("recall", "precision", "f1")  # of the first class
 
 @dataclass(frozen=True)
 class World:
-    """So many groups of so many images; sureness 1 is calibrated."""
+    """`groups` groups of `size` images. overconfidence: factor on the scores; 1 is calibrated."""
 
     groups: int
     size: int = 1
-    sureness: float = 1.0
+    overconfidence: float = 1.0
 
     def __str__(self) -> str:
         kind = f"{self.groups:,} groups of {self.size}" if self.size > 1 else f"{self.groups:,} images"
-        return kind + ", too sure" * (self.sureness > 1)
+        return kind + ", overconfident" * (self.overconfidence > 1)
 
     def sample(self, rng: np.random.Generator) -> Predictions:
-        """Predictions of one sample."""
+        """Draw one sample and predict it."""
         groups = np.repeat(np.arange(self.groups), self.size)
         labels, rows = rng.integers(0, len(NAMES), self.groups)[groups], np.arange(len(groups))
         scores = rng.standard_normal((len(groups), len(NAMES)))
@@ -48,22 +48,22 @@ class World:
             common = rng.standard_normal((self.groups, len(NAMES)))[groups]
             scores = np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * scores
         scores[rows, labels] += SHIFT
-        powers = np.exp(self.sureness * SHIFT * (scores - scores.max(axis=1, keepdims=True)))
+        powers = np.exp(self.overconfidence * SHIFT * (scores - scores.max(axis=1, keepdims=True)))
         none = np.full(len(groups), None, dtype=object)
         return Predictions(rows, labels, powers / powers.sum(axis=1, keepdims=True), groups, none)
 
 
-WORLDS = (World(1_250), World(250), World(1_250, sureness=1.8), World(250, 5), World(40, 10))
+WORLDS = (World(1_250), World(250), World(1_250, overconfidence=1.8), World(250, 5), World(40, 10))
 
 
 def picked(figures: dict) -> dict:
-    """Figures or intervals by one name each; per class, those of the first."""
-    first = {f"{name} of a class": figures[name][NAMES[0]] for name in PER_CLASS if NAMES[0] in figures[name]}
+    """Figures or intervals by name; of the per-class ones, those of the first class."""
+    first = {f"{name} of one class": figures[name][NAMES[0]] for name in PER_CLASS if NAMES[0] in figures[name]}
     return {name: figures[name] for name in OVERALL if name in figures} | first
 
 
 def true_figures(world: World, samples: int) -> dict[str, float]:
-    """What the intervals should hold."""
+    """The true figures, which the intervals should contain."""
     rng = seeds.generator(7, "true", world.groups, world.size)
 
     def mean(of: World, count: int) -> dict[str, float]:
@@ -71,12 +71,12 @@ def true_figures(world: World, samples: int) -> dict[str, float]:
         found = [picked(metrics.figures(each.labels, each.probabilities, NAMES, BINS)) for each in drawn]
         return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
-    large = mean(World(20_000 // world.size, world.size, world.sureness), 20)
+    large = mean(World(20_000 // world.size, world.size, world.overconfidence), 20)
     return large | {"ece": mean(world, samples)["ece"]}
 
 
 def coverage(world: World, samples: int, for_truth: int = 300) -> dict[str, float]:
-    """Share of samples whose interval holds the true figure, for each figure; a missing interval does not."""
+    """For each figure, the share of samples whose interval contains the true one; a missing interval does not."""
     truth = true_figures(world, for_truth)
     held = dict.fromkeys(truth, 0)
     for number in range(samples):
@@ -88,7 +88,7 @@ def coverage(world: World, samples: int, for_truth: int = 300) -> dict[str, floa
 
 
 def seconds(images: int) -> Row:
-    """All figures and intervals of a model, 2,000 resamples, against scikit-learn resample by resample."""
+    """Time of all figures and intervals of a model, 2,000 resamples, compared with scikit-learn for each resample."""
     predictions = World(images).sample(seeds.generator(7, "time"))
     start = time.process_time()
     scored(predictions, NAMES, BINS, CONFIDENCE, 7)
@@ -99,7 +99,7 @@ def seconds(images: int) -> Row:
         rows = rng.integers(0, images, images)
         metrics.figures(predictions.labels[rows], predictions.probabilities[rows], NAMES, BINS)
     peer = (time.process_time() - start) * bootstrap.RESAMPLES / some
-    return row(f"all intervals of a model, {images:,} images", ours, peer, "s of one core", "lower", None)
+    return row(f"all intervals of a model, {images:,} images", ours, peer, "s on one core", "lower", None)
 
 
 def main() -> None:
@@ -107,8 +107,8 @@ def main() -> None:
     rows = [seconds(images) for images in (1_250, 100_000)]
     for world in WORLDS:
         for name, share in coverage(world, SAMPLES).items():
-            rows.append(row(f"{world}: {name}", share, CONFIDENCE, "share held", "higher", 0.95))
-    report(rows, "Intervals: coverage against 95 %, and time against scikit-learn in a loop", json_path)
+            rows.append(row(f"{world}: {name}", share, CONFIDENCE, "coverage", "higher", 0.95))
+    report(rows, "Intervals: coverage (peer: 95 %), and time (peer: scikit-learn in a loop)", json_path)
 
 
 if __name__ == "__main__":

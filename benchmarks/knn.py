@@ -1,6 +1,9 @@
-"""k-NN search, faiss against scikit-learn's brute force: L1, 12,500 histograms of 512 numbers, 1,250 and 2,500 queries.
+"""Time of a k-NN search by faiss compared with scikit-learn's brute force.
 
-The same neighbours are asserted before anything is timed. `python -m benchmarks.knn [--json FILE]`
+L1, 12,500 histograms of 512 bins, 1,250 and 2,500 queries.
+
+Before anything is timed, the benchmark asserts that both find the same neighbours.
+`python -m benchmarks.knn [--json FILE]`
 """
 
 import numpy as np
@@ -10,14 +13,14 @@ from benchmarks.table import Row, json_option, measure_in_turn, report, row
 from fakeprint import seeds
 from fakeprint.models.neighbours import search
 
-ROWS, NUMBERS, K = 12_500, 512, 21
+ROWS, BINS, K = 12_500, 512, 21
 QUERIES = (1_250, 2_500)
 GOAL = 8.0
 
 
 def histograms(count: int, purpose: str) -> np.ndarray:
-    """Random histograms that sum to one, float32 (count, NUMBERS), most bins nearly empty as in real ones."""
-    return seeds.generator(7, purpose).dirichlet(np.full(NUMBERS, 0.1), count).astype(np.float32)
+    """Random histograms that sum to one, float32 (count, BINS); most bins are nearly empty, as in real ones."""
+    return seeds.generator(7, purpose).dirichlet(np.full(BINS, 0.1), count).astype(np.float32)
 
 
 def compare(rows: np.ndarray, queries: np.ndarray, repeats: int) -> Row:
@@ -27,12 +30,12 @@ def compare(rows: np.ndarray, queries: np.ndarray, repeats: int) -> Row:
     ours_seconds, peer_seconds = measure_in_turn(
         lambda: search(rows, queries, K, "l1"), lambda: peer.kneighbors(queries), repeats
     )
-    name = f"k-NN, L1, {len(rows):,}×{NUMBERS}, {len(queries):,} queries"
+    name = f"k-NN, L1, {len(rows):,}×{BINS}, {len(queries):,} queries"
     return row(name, ours_seconds, peer_seconds, "s", "lower", GOAL)
 
 
 def require_same_neighbours(rows: np.ndarray, queries: np.ndarray, peer: NearestNeighbors) -> None:
-    """The same rows in the same order; where they differ, the distances are equal in float32's last digits."""
+    """Assert the same rows in the same order, up to ties in the last digits of float32."""
     distances, nearest = search(rows, queries, K, "l1")
     peer_distances, peer_nearest = peer.kneighbors(queries)
     np.testing.assert_allclose(distances, peer_distances, rtol=1e-5)
@@ -43,7 +46,7 @@ def main() -> None:
     json_path = json_option(__doc__)
     rows, queries = histograms(ROWS, "rows"), histograms(max(QUERIES), "queries")
     results = [compare(rows, queries[:count], repeats=5) for count in QUERIES]
-    report(results, "k-NN search: faiss (ours) and scikit-learn's brute force", json_path)
+    report(results, "k-NN search: faiss (ours) and scikit-learn's brute force (peer)", json_path)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What the RBF SVM's approximation costs against the exact one on UniBuc: accuracy and seconds, by components.
+"""Accuracy and fitting time of the approximate RBF SVM by number of components, and of the exact one, on UniBuc.
 
-Train images and one degraded copy of each with the features of presets/unibuc-best.yaml (25,000 rows of 6,572 numbers;
-`--copies 0`: 12,500 rows), accuracy on the 1,250 validation images. Needs the data: FAKEPRINT_UNIBUC names its folder.
-The exact machine takes 6 GB at 25,000 rows. Features come to a temporary folder first, some minutes.
+The SVMs are fitted on the train images and one degraded copy of each, with the features of presets/unibuc-best.yaml
+(25,000 rows of 6,572 dimensions; `--copies 0`: 12,500 rows), and scored on the 1,250 validation images. This needs the
+data: FAKEPRINT_UNIBUC names their folder. First, features are computed into a temporary folder, which takes some
+minutes. The exact SVM takes 6 GB with 25,000 rows.
 
 `FAKEPRINT_UNIBUC=PATH python -m benchmarks.nystroem [--copies 1] [--components 500 1000 2000 4000] [--json FILE]`
 """
@@ -34,7 +35,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Fitted:
-    """One machine: components (None = exact), train rows, seconds of its fit, accuracy and log loss on validation."""
+    """One SVM: components (None = exact), train rows, seconds of the fit, accuracy and log loss on validation."""
 
     components: int | None
     rows: int
@@ -43,27 +44,27 @@ class Fitted:
     log_loss: float
 
 
-def extracted(folder: Path, data: Path, copies: int, per_class: int | None) -> params.Params:
-    """Arrays, copies and features of the preset in `folder`, by the stages; and the preset's parameters."""
+def prepare(folder: Path, data: Path, copies: int, per_class: int | None) -> params.Params:
+    """Run the stages up to `features` in `folder`, and return the preset's parameters."""
     for name in ("src", "stages", "presets"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "params.yaml", folder)
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     use = ["fakeprint", "use", "presets/unibuc-best.yaml", "--data", str(data.resolve())]
     fewer = ["-S", f"data.per_class={per_class}"] if per_class else []
-    for words in (
+    for arguments in (
         [*use, *fewer, "-S", f"augment.copies={copies}", "-S", "tracking.enabled=false"],
         ["stages.validate"],
         ["stages.prepare"],
         ["stages.augment"],
         *(["stages.features", name] for name in ("hsv_joint", "residual", "spectrum")),
     ):
-        subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, check=True)
+        subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, check=True)
     return params.load(folder / "params.yaml")
 
 
-def measured(folder: Path, settings: params.RBFSVM) -> Fitted:
-    """Fit on what `extracted` left, and answer validation."""
+def measure(folder: Path, settings: params.RBFSVM) -> Fitted:
+    """Fit on the features in `folder`, and score validation."""
     features, arrays = folder / "data/features", folder / "data/arrays"
     train = load_features(settings.features, "train", features).above(
         load_features(settings.features, "augmented", features)
@@ -79,29 +80,29 @@ def measured(folder: Path, settings: params.RBFSVM) -> Fitted:
     seconds = time.perf_counter() - start
     rooted = np.sqrt(validation.whole())
     probabilities = model.predict_proba(rooted)
-    right = float(np.mean(probabilities.argmax(axis=1) == truth))
+    accuracy = float(np.mean(probabilities.argmax(axis=1) == truth))
     loss = float(-np.log(probabilities[np.arange(len(truth)), truth]).mean())
     components = None if settings.approximation == "exact" else settings.components
-    return Fitted(components, len(labels), seconds, right, loss)
+    return Fitted(components, len(labels), seconds, accuracy, loss)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--copies", type=int, default=1, choices=(0, 1))
-    parser.add_argument("--per-class", type=int, metavar="N", help="images a class of each split, for a quick look")
+    parser.add_argument("--per-class", type=int, metavar="N", help="images per class and split, for a quick run")
     parser.add_argument("--components", type=int, nargs="+", default=[500, 1000, 2000, 4000], metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     options = parser.parse_args()
     data = os.environ.get("FAKEPRINT_UNIBUC")
     if not data:
         raise SystemExit("FAKEPRINT_UNIBUC is not set: name the folder of the UniBuc data")
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
-        settings = extracted(Path(temporary), Path(data), options.copies, options.per_class).classifiers["svm_rbf"]
+        settings = prepare(Path(temporary), Path(data), options.copies, options.per_class).classifiers["svm_rbf"]
         assert isinstance(settings, params.RBFSVM)
         for components in [*options.components, None]:
             changes = {"approximation": "nystroem", "components": components} if components else {}
-            rows.append(measured(Path(temporary), settings.model_copy(update=changes)))
+            rows.append(measure(Path(temporary), settings.model_copy(update=changes)))
             print(rows[-1], file=sys.stderr, flush=True)
     table = Table("components", title=f"RBF SVM on UniBuc, {rows[0].rows:,} train rows", title_justify="left")
     for heading in ("seconds", "accuracy, %", "log loss"):

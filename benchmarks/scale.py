@@ -1,10 +1,10 @@
-"""How time, memory and files of each stage grow with the number of images: seconds, peak memory, files, exponent.
+"""How the seconds, peak memory and files of each stage grow with the number of images.
 
-Images are drawn by the demo's generators at 32×32 into a temporary folder, four fifths to train on, a tenth each to
-validate and to test; hsv_joint, residual and spectrum go into lda, svm_rbf (by its approximation at every size, so that
-like is compared with like) and boosting. Stages run one after the other as plain modules. Peak memory is the largest
-sum of what the processes of a stage hold of their own (resident less shared pages: a file that is read through a map
-can be dropped), looked at twenty times a second. The exponent is the slope of log seconds over log images.
+The demo's generators draw images of 32×32 into a temporary folder: four fifths train, a tenth validation, a tenth test.
+The classifiers lda, svm_rbf and boosting use the features hsv_joint, residual and spectrum; svm_rbf is approximated at
+every size, so that sizes are comparable. Stages run one after the other as plain modules. Peak memory is the largest
+sum of private memory of a stage's processes (resident less shared pages: those of a mapped file can be dropped), polled
+twenty times per second. The exponent is the slope of log seconds over log images.
 
 `python -m benchmarks.scale [--images 10000 30000 120000] [--json FILE]`
 `python -m benchmarks.scale --million FILE.json` computes from such a file what a million images of 256×256 take.
@@ -29,17 +29,17 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 SIDE, SIZES = 32, (10_000, 30_000, 120_000)
 FEATURES, CLASSIFIERS = ("hsv_joint", "residual", "spectrum"), ("lda", "svm_rbf", "boosting")
-LOOK = 0.05  # seconds between two looks at the memory
+POLL = 0.05  # seconds between two measurements of memory
 MILLION, LARGE = 1_000_000, 256
 CORES = (2, 16, 64)
-# What a stage's time goes by, and whether more cores share it. Stages of one process are not divided.
+# Stages whose time grows with the pixels and is divided among cores, and stages whose time grows with the rows.
 BY_PIXELS = ("validate", "prepare", "augment", "features", "predict", "robustness")
 BY_ROWS = ("fit",)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One stage at one size: seconds by the clock, peak memory in bytes, files written and their bytes."""
+    """One stage at one size: wall-clock seconds, peak memory in bytes, number of files written, and their bytes."""
 
     stage: str
     images: int
@@ -50,7 +50,7 @@ class Measured:
 
 
 def stages() -> list[tuple[str, list[str]]]:
-    """Stage (as in dvc.yaml) and its command's words, in order."""
+    """Stage (as in dvc.yaml) and the arguments of its command, in order."""
     each = [("validate", []), ("prepare", []), ("augment", []), *(("features", [name]) for name in FEATURES)]
     each += [("fit", [name]) for name in CLASSIFIERS]
     each += [(stage, [name]) for stage in ("predict", "evaluate") for name in CLASSIFIERS]
@@ -58,7 +58,7 @@ def stages() -> list[tuple[str, list[str]]]:
 
 
 def repository(folder: Path, images: int) -> None:
-    """A copy of the pipeline with its parameters for this benchmark, and the drawn images."""
+    """Write a copy of the pipeline with parameters for this benchmark, and draw the images."""
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     yaml = YAML()
@@ -83,62 +83,62 @@ def repository(folder: Path, images: int) -> None:
     run(["fakeprint.data.demo"], folder / "data/demo", folder / "src")
 
 
-def run(words: list[str], folder: Path, source: Path) -> tuple[float, int]:
-    """Run a module to its end; seconds and peak memory in bytes. An error ends the benchmark with its words."""
+def run(arguments: list[str], folder: Path, source: Path) -> tuple[float, int]:
+    """Run a module; return seconds and peak memory in bytes. If it fails, the benchmark ends with its output."""
     environment = {**os.environ, "PYTHONPATH": str(source)}
     start = time.perf_counter()
     with tempfile.TemporaryFile() as printed:
         process = psutil.Popen(
-            [sys.executable, "-m", *words], cwd=folder, env=environment, stdout=printed, stderr=printed
+            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=printed, stderr=printed
         )
         peak = 0
         while process.poll() is None:
             peak = max(peak, _own_memory(process))
-            time.sleep(LOOK)
+            time.sleep(POLL)
         seconds = time.perf_counter() - start
         if process.returncode:
             printed.seek(0)
-            raise SystemExit(f"{' '.join(words)}:\n{printed.read().decode()}")
+            raise SystemExit(f"{' '.join(arguments)}:\n{printed.read().decode()}")
     return seconds, peak
 
 
 def _own_memory(process: psutil.Process) -> int:
-    """Bytes that a process and those it started hold and share with no file and no other process."""
+    """Private bytes of a process and its children: shared with no file and no other process."""
     total = 0
     try:
         for each in (process, *process.children(recursive=True)):
             memory = each.memory_info()
             total += memory.rss - memory.shared
-    except psutil.NoSuchProcess:  # it ended between two looks
+    except psutil.NoSuchProcess:  # it ended meanwhile
         pass
     return total
 
 
 def contents(folder: Path) -> dict[Path, int]:
-    """Every file that stages write, and its bytes."""
+    """Every file that stages write, with its size in bytes."""
     places = [folder / name for name in ("data", "models", "metrics", "reports")]
     return {path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()}
 
 
-def measured(images: int) -> list[Measured]:
-    """Every stage at this size."""
+def measure(images: int) -> list[Measured]:
+    """Run and measure every stage at this size."""
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         repository(folder, images)
         before = contents(folder)
-        for stage, words in stages():
-            seconds, memory = run([f"stages.{stage}", *words], folder, folder / "src")
+        for stage, arguments in stages():
+            seconds, memory = run([f"stages.{stage}", *arguments], folder, folder / "src")
             after = contents(folder)
             new = [size for path, size in after.items() if path not in before]
-            rows.append(Measured("@".join([stage, *words]), images, seconds, memory, len(new), sum(new)))
+            rows.append(Measured("@".join([stage, *arguments]), images, seconds, memory, len(new), sum(new)))
             print(f"{images:,} images, {rows[-1].stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
             before = after
     return rows
 
 
 def exponents(rows: list[Measured]) -> dict[str, float]:
-    """Stage → b of the fit seconds = a · images ** b; NaN from one size alone."""
+    """Stage → b of the fit seconds = a · images ** b; NaN if there is only one size."""
     slopes = {}
     for stage in dict.fromkeys(row.stage for row in rows):
         sizes, seconds = np.array([(row.images, row.seconds) for row in rows if row.stage == stage]).T
@@ -147,7 +147,7 @@ def exponents(rows: list[Measured]) -> dict[str, float]:
 
 
 def report(rows: list[Measured]) -> None:
-    """Print one table: a line a stage, a group of columns a size."""
+    """Print one table: a row per stage, a group of columns per size."""
     sizes = sorted({row.images for row in rows})
     slopes = exponents(rows)
     table = Table("stage", title=f"Images of {SIDE}×{SIDE}, {os.cpu_count()} cores", title_justify="left")
@@ -174,10 +174,10 @@ def report(rows: list[Measured]) -> None:
 def million(rows: list[Measured]) -> list[tuple[str, float, float, dict[int, float]]]:
     """Stage, disk in GB, memory in GB and hours on each of `CORES`, for a million images of 256×256.
 
-    From the largest size measured, which is taken to have had two cores: stages that look at pixels take as many times
-    longer as there are more pixels, others as there are more rows. What runs in processes is divided by the cores; a
-    fit by the square root of them, an assumption, its passes being bound by memory; the rest not at all. Memory is as
-    measured: it does not grow with the rows, but by a batch of larger images a process.
+    Computed from the largest measured size, assumed to have run on two cores. The time of stages that read pixels grows
+    with the pixels, that of others with the rows. Stages that run in several processes are divided by the cores; a fit
+    is divided by their square root (an assumption, since memory limits its passes); the rest is not divided. Memory is
+    as measured: it does not grow with the rows, only by a batch of larger images per process.
     """
     largest = max(row.images for row in rows)
     more, pixels = MILLION / largest, (LARGE / SIDE) ** 2
@@ -193,7 +193,7 @@ def million(rows: list[Measured]) -> list[tuple[str, float, float, dict[int, flo
 
 
 def report_million(rows: list[Measured]) -> None:
-    """Print the table as Markdown, for docs/scaling.md."""
+    """Print the table as Markdown."""
     print("| stage | disk, GB | memory as measured, GB | " + " | ".join(f"hours on {n} cores" for n in CORES) + " |")
     print("|---|" + "---|" * (2 + len(CORES)))
     lines = million(rows)
@@ -207,14 +207,16 @@ def report_million(rows: list[Measured]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=SIZES, metavar="N", help="sizes, 500 or more each")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
-    parser.add_argument("--million", type=Path, metavar="FILE", help="measure nothing; compute from the rows in FILE")
+    parser.add_argument(
+        "--images", type=int, nargs="+", default=SIZES, metavar="N", help="numbers of images, each 500 or more"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
+    parser.add_argument("--million", type=Path, metavar="FILE", help="measure nothing, compute from the rows in FILE")
     options = parser.parse_args()
     if options.million:
         report_million([Measured(**row) for row in json.loads(options.million.read_text(encoding="utf-8"))])
         return
-    rows = [row for size in sorted(options.images) for row in measured(size)]
+    rows = [row for size in sorted(options.images) for row in measure(size)]
     report(rows)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")

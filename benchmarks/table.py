@@ -1,4 +1,4 @@
-"""What every benchmark shares: measuring two things in turn, and the table and JSON rows of what came out."""
+"""Shared by all benchmarks: alternating measurements, and their results as a table and as JSON rows."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: `ratio` says how many times as good as the peer ours is, `goal` the least ratio wanted (or None).
+    """One comparison. `ours` and `peer` are in `unit`.
 
-    `ours` and `peer` are in `unit`.
+    ratio: above 1 where ours is better. goal: the lowest acceptable ratio, or None.
     """
 
     name: str
@@ -29,20 +29,20 @@ class Row:
 
 
 def row(name: str, ours: float, peer: float, unit: str, better: Literal["higher", "lower"], goal: float | None) -> Row:
-    """A row whose ratio is above 1 where ours is the better one: `better` is "higher" for rates, "lower" for times."""
+    """A row with its ratio. better: "higher" for rates, "lower" for times."""
     return Row(name, ours, peer, unit, ours / peer if better == "higher" else peer / ours, goal)
 
 
 def measure_in_turn(ours: Callable[[], object], peer: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
-    """Median seconds of one call of each, measured ours, peer, ours, peer, … after one unmeasured call of each."""
+    """Median seconds of a call of each, measured alternately (ours, peer, ours, peer, …) after one unmeasured call."""
     first, second = medians_in_turn([ours, peer], repeats)
     return first, second
 
 
 def medians_in_turn(calls: Sequence[Callable[[], object]], repeats: int = 5) -> list[float]:
-    """Median seconds of each call, all of them measured one after the other, so many times, after one unmeasured round.
+    """Median seconds of each call over `repeats` rounds of all calls, after one unmeasured round.
 
-    In turn, because a machine's speed drifts: all then see the same drift.
+    The calls alternate because the speed of a machine drifts: this way all see the same drift.
     """
     for call in calls:
         call()
@@ -57,15 +57,15 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def json_option(description: str | None) -> Path | None:
-    """Parse the command line that every benchmark has, `[--json FILE]`, and return FILE."""
+    """Parse the command line of a benchmark, `[--json FILE]`, and return FILE."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     path: Path | None = parser.parse_args().json
     return path
 
 
 def report(rows: Sequence[Row], title: str, json_path: Path | None = None) -> None:
-    """Print the rows as one table; with `json_path`, also write them there as a JSON list."""
+    """Print the rows as a table. json_path: also write them to this file, as a JSON list."""
     table = Table("name", title=title, title_justify="left")
     for heading in ("ours", "peer", "unit", "ratio", "goal"):
         table.add_column(heading, justify="left" if heading == "unit" else "right")
