@@ -3,6 +3,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fakeprint.predict
 from fakeprint import params
 from fakeprint.augment.transforms import Plan, apply
 from fakeprint.data.arrays import Dataset, resized
@@ -19,7 +22,7 @@ from fakeprint.evaluation.champion import copy_out
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import WeightedAverage, save_ensemble
-from fakeprint.predict import load_model, read_images, views
+from fakeprint.predict import LoadedModel, load_model, predict_files, read_image, views
 from tests.data.hostile import in_new_process
 
 SIZE = 40
@@ -72,20 +75,21 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["lda", "knn", "three_cnn", "average", "champion"])
-def test_files_are_answered_as_arrays_are(models, tmp_path, name):
+def test_files_are_predicted_as_arrays_are(models, tmp_path, name):
     images, _ = pictures(6, seed=1)
     paths = [tmp_path / f"{row}.png" for row in range(6)]
     for path, image in zip(paths, images, strict=True):
         Image.fromarray(image).save(path)
     model = load_model(models / name)
     from_arrays = model.probabilities(images)
-    read, names, set_aside = read_images(paths, model.dataset)
-    assert (names, set_aside) == (paths, [])
-    one_by_one = np.concatenate([model.probabilities(read[row : row + 1]) for row in range(6)])
     assert from_arrays.shape == (6, 3)
     assert from_arrays.dtype == np.float64
     assert from_arrays.sum(axis=1) == pytest.approx(np.ones(6))
-    assert np.abs(one_by_one - from_arrays).max() < 1e-5
+    (together,) = predict_files(model, [(path, None) for path in paths])
+    assert (together.paths, together.unreadable) == (paths, [])
+    assert np.array_equal(together.probabilities, from_arrays)
+    one_by_one = [next(predict_files(model, [(path, None)])).probabilities[0] for path in paths]
+    assert np.abs(np.stack(one_by_one) - from_arrays).max() < 1e-5
 
 
 def test_the_classifiers_tell_the_pictures_apart(models):
@@ -131,19 +135,19 @@ def test_views_are_augmentations_own_flip_and_shifts():
     assert np.array_equal(seen[0].permute(0, 2, 3, 1).numpy(), images)
 
 
-@pytest.mark.parametrize("how", [FLIP, FLIP_SHIFT], ids=["flip", "flip_shift"])
-def test_test_time_augmentation_averages_probabilities(models, how):
+@pytest.mark.parametrize("tta", [FLIP, FLIP_SHIFT], ids=["flip", "flip_shift"])
+def test_test_time_augmentation_averages_probabilities(models, tta):
     import torch
 
     images, _ = pictures(3, seed=7)
     plain = load_model(models / "three_cnn")
-    tensors = views(torch.from_numpy(images).permute(0, 3, 1, 2).float(), how)
+    tensors = views(torch.from_numpy(images).permute(0, 3, 1, 2).float(), tta)
     each = [plain.probabilities(view.permute(0, 2, 3, 1).numpy().astype(np.uint8)) for view in tensors]
-    answered = load_model(models / "three_cnn", how=how).probabilities(images)
+    answered = load_model(models / "three_cnn", tta=tta).probabilities(images)
     assert np.abs(answered - np.mean(each, axis=0)).max() < 1e-5
     assert np.abs(answered - plain.probabilities(images)).max() > 1e-4
-    mirrored = load_model(models / "three_cnn", how=FLIP).probabilities(images[:, :, ::-1])
-    assert np.abs(mirrored - load_model(models / "three_cnn", how=FLIP).probabilities(images)).max() < 1e-5
+    mirrored = load_model(models / "three_cnn", tta=FLIP).probabilities(images[:, :, ::-1])
+    assert np.abs(mirrored - load_model(models / "three_cnn", tta=FLIP).probabilities(images)).max() < 1e-5
 
 
 def test_the_champion_predicts_as_it_became_champion(models, tmp_path):
@@ -151,7 +155,7 @@ def test_the_champion_predicts_as_it_became_champion(models, tmp_path):
     for name in ("lda", "knn", "three_cnn", "average"):
         shutil.copytree(models / name, tmp_path / name)
     copy_out("average", "test pictures", tmp_path, FLIP_SHIFT)
-    wanted = load_model(tmp_path / "average", how=FLIP_SHIFT).probabilities(images)
+    wanted = load_model(tmp_path / "average", tta=FLIP_SHIFT).probabilities(images)
     assert np.array_equal(load_model(tmp_path / "champion").probabilities(images), wanted)
     assert not np.array_equal(load_model(tmp_path / "average").probabilities(images), wanted)
 
@@ -202,19 +206,23 @@ def test_no_images_give_no_rows(models, name):
     assert load_model(models / name).probabilities(np.empty((0, SIZE, SIZE, 3), np.uint8)).shape == (0, 3)
 
 
-def test_any_size_and_format_goes_the_way_of_prepare(tmp_path):
+def test_any_size_and_format_is_prepared_in_the_same_way(tmp_path):
     rng = np.random.default_rng(5)
     large = rng.integers(0, 255, (90, 61, 3), dtype=np.uint8)
     Image.fromarray(large).save(tmp_path / "large.bmp")
     grey = rng.integers(0, 255, (SIZE, SIZE), dtype=np.uint8)
     Image.fromarray(grey).save(tmp_path / "grey.webp", lossless=True)
-    images, names, _ = read_images([tmp_path / "large.bmp", tmp_path / "grey.webp"], DATASET)
-    assert [path.name for path in names] == ["large.bmp", "grey.webp"]
-    assert np.array_equal(images[0], resized(large, SIZE, "squash"))
-    assert np.array_equal(images[1], np.repeat(grey[:, :, None], 3, axis=2))
+    assert np.array_equal(read_image(tmp_path / "large.bmp", DATASET), resized(large, SIZE, "squash"))
+    assert np.array_equal(read_image(tmp_path / "grey.webp", DATASET), np.repeat(grey[:, :, None], 3, axis=2))
 
 
-def test_what_can_not_be_read_is_set_aside_by_reason(tmp_path):
+def brightness(images):
+    """Probabilities of a model that looks at nothing but the mean."""
+    share = images.reshape(len(images), -1).mean(axis=1) / 255
+    return np.stack([share, 1 - share, 0 * share], axis=1)
+
+
+def test_unreadable_files_come_with_the_reason(tmp_path):
     buffer = BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(buffer, "PNG")
     whole = buffer.getvalue()
@@ -226,15 +234,58 @@ def test_what_can_not_be_read_is_set_aside_by_reason(tmp_path):
     for name, content in {**contents, "good.png": whole}.items():
         (tmp_path / name).write_bytes(content)
     paths = [tmp_path / name for name in [*contents, "good.png"]] + [tmp_path]
-    images, names, set_aside = read_images(paths, DATASET)
-    assert images.shape == (1, SIZE, SIZE, 3)
-    assert names == [tmp_path / "good.png"]
-    assert [(path.name, reason) for path, reason in set_aside[:3]] == [
+    model = LoadedModel("brightness", DATASET, brightness)
+    (group,) = predict_files(model, [*((path, None) for path in paths), (tmp_path / "link", "a link to a folder")])
+    assert group.probabilities.shape == (1, 3)
+    assert group.paths == [tmp_path / "good.png"]
+    assert [(path.name, reason) for path, reason in group.unreadable] == [
         ("empty.png", "empty"),
         ("text.png", "not an image"),
         ("cut.png", "truncated"),
+        (tmp_path.name, "a folder"),
+        ("link", "a link to a folder"),
     ]
-    assert set_aside[3] == (tmp_path, "a folder")
+
+
+def test_each_file_gets_its_own_probabilities_in_groups_of_any_size(tmp_path, monkeypatch):
+    greys = np.random.default_rng(1).permutation(200)[:70]
+    for number, grey in enumerate(greys):
+        Image.new("RGB", (5, 5), (int(grey),) * 3).save(tmp_path / f"{number}.png")
+    files = [(tmp_path / f"{number}.png", None) for number in range(len(greys))]
+    model = LoadedModel("brightness", DATASET, brightness)
+    for size, groups in ((1, 70), (16, 5), (69, 2), (70, 1), (1024, 1)):
+        monkeypatch.setattr(fakeprint.predict, "MAX_FILES", size)
+        found = list(predict_files(model, files))
+        assert len(found) == groups
+        assert [path for group in found for path in group.paths] == [path for path, _ in files]
+        assert np.concatenate([group.probabilities[:, 0] for group in found]) * 255 == pytest.approx(greys)
+
+
+def test_files_are_read_while_the_model_computes_and_not_far_ahead(tmp_path, monkeypatch):
+    for number in range(40):
+        Image.new("RGB", (5, 5)).save(tmp_path / f"{number}.png")
+    monkeypatch.setattr(fakeprint.predict, "MAX_FILES", 4)
+    read, opened = [], fakeprint.predict.read_image
+    monkeypatch.setattr(
+        fakeprint.predict, "read_image", lambda path, dataset: read.append(path) or opened(path, dataset)
+    )
+    read_so_far = []
+
+    def slow(images):
+        wanted, deadline = len(images) * (len(read_so_far) + 2), time.monotonic() + 30
+        while len(read) < min(wanted, 40) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        read_so_far.append(len(read))
+        return brightness(images)
+
+    files = ((tmp_path / f"{number}.png", None) for number in range(40))
+    groups = predict_files(LoadedModel("slow", DATASET, slow), files)
+    for _ in range(3):
+        next(groups)
+    groups.close()  # what was not read yet stays unread
+    assert read_so_far == [8, 12, 16]
+    assert len(read) == 16
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
@@ -246,16 +297,16 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
 from pathlib import Path
 import numpy as np
 from fakeprint.data.arrays import Dataset
-from fakeprint.predict import LoadedModel, answer_files
+from fakeprint.predict import LoadedModel, predict_files
 dataset = Dataset(["a", "b"], ["a", "b"], 512, "squash", 10**6)
 model = LoadedModel("half", dataset, lambda images: np.full((len(images), 2), 0.5))
 before()
 files = ((path, None) for path in Path(sys.argv[1]).iterdir())
-result = [len(some.paths) for some in answer_files(model, files)]
+result = [len(group.paths) for group in predict_files(model, files)]
 """,
         tmp_path,
     )
-    assert rows == [85, 85, 85, 85, 60]
+    assert rows == [42] * 9 + [22]
     assert mebibytes < 110  # all of them are 300 MiB
 
 

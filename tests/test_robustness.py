@@ -106,7 +106,7 @@ def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkey
     assert list(said) == list(GRID)
     for cell, steps in GRID.items():
         seen = degraded(images, cell, steps, 7)
-        wanted = {name: load_model(folder / name, how=how).probabilities(seen) for name in ("lda", "knn", "three_cnn")}
+        wanted = {name: load_model(folder / name, tta=how).probabilities(seen) for name in ("lda", "knn", "three_cnn")}
         wanted["average"] = 0.75 * wanted["lda"] + 0.25 * wanted["three_cnn"]
         assert set(said[cell]) == set(wanted)
         for name, probabilities in wanted.items():

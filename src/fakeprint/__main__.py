@@ -1,19 +1,22 @@
-"""`python -m fakeprint`: predict, models, use, leaderboard."""
+"""The command line: `fakeprint COMMAND`."""
 
 import argparse
 import importlib
 import os
 import sys
+from pathlib import Path
 
-from fakeprint.errors import one_line_errors
+from fakeprint import __version__
+from fakeprint.errors import InputError, one_line_errors
 
 COMMANDS = {
     "predict": "class and probabilities of image files",
     "models": "every network, classifier and feature set that params.yaml can name",
     "search": "the best values of parameters, by trials on folds of the train images",
-    "leaderboard": "how the models stand, and where the submission lies",
+    "leaderboard": "how the models compare, and where the submission is",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
+IN_THE_REPOSITORY = ("search", "leaderboard", "use")  # read or write its files; the others run in any folder
 
 
 @one_line_errors
@@ -22,10 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="fakeprint", description="Which generator made this image, or is it real? `dvc repro` builds the models."
     )
+    parser.add_argument("--version", action="version", version=f"fakeprint {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    named = sys.argv[1] if len(sys.argv) > 1 else ""
+    requested = sys.argv[1] if len(sys.argv) > 1 else ""
+    _check(requested)
     for command, summary in COMMANDS.items():
-        if command == named:
+        if command == requested:
             importlib.import_module(f"fakeprint.commands.{command}").add_parser(subparsers)
         else:
             subparsers.add_parser(command, help=summary)
@@ -33,9 +38,21 @@ def main() -> None:
     try:
         args.run(args)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _check(requested: str) -> None:
+    """Raises InputError for an unknown command, and for one of the repository's outside of it."""
+    if requested and not requested.startswith("-") and requested not in COMMANDS:
+        from fakeprint.params import near
+
+        raise InputError(f"there is no command '{requested}'{near(requested, COMMANDS)}")
+    here = any(Path(name).exists() for name in ("params.yaml", "dvc.yaml"))
+    helps = {"-h", "--help"} & set(sys.argv[2:])
+    if requested in IN_THE_REPOSITORY and not here and not helps:
+        raise InputError(f"{requested}: there is no params.yaml here; run it in the root of Fakeprint's repository")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Image in, probabilities out: the one path that the predict stage and `python -m fakeprint predict` share."""
+"""Image in, probabilities out: the one path that the predict stage and `fakeprint predict` share."""
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
 
     from fakeprint.models.classifiers import FittedClassifier
 
-AS_IT_IS = Predict()
-BATCH = 128  # images a forward pass
-MOST_FILES = 1024  # files read before the first answer, and between answers
-MOST_BYTES = 2**26  # of their images, once resized
+NO_AUGMENTATION = Predict()
+BATCH = 128  # images per forward pass
+MAX_FILES = 1024  # files per group that `predict_files` yields
+MAX_BYTES = 2**25  # of the resized images of a group; as many are read ahead
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,36 @@ class LoadedModel:
     probabilities: Callable[[np.ndarray], np.ndarray]
 
 
-def load_model(folder: Path, workers: int | None = None, how: Predict = AS_IT_IS) -> LoadedModel:
-    """Load models/NAME, or models/champion. An ensemble's members are looked for beside it.
+@dataclass(frozen=True)
+class _Options:
+    workers: int | None
+    tta: Predict
+    device: str
 
-    workers: processes for features, None for all cores; changes no result. how: test-time augmentation of networks; a
-    champion's folder says itself with which it became champion. torch is imported for networks only.
-    Raises InputError for a missing or unknown model.
+
+def load_model(
+    folder: Path, workers: int | None = None, tta: Predict = NO_AUGMENTATION, device: str = "auto"
+) -> LoadedModel:
+    """Load models/NAME, or models/champion. The members of an ensemble are loaded from the folders beside it.
+
+    Args:
+        folder: holds model.json, or champion.json.
+        workers: processes that extract features; None for all cores. It changes no result.
+        tta: test-time augmentation of networks. A folder with champion.json names its own, and `tta` is ignored.
+        device: where networks run: auto, cpu, cuda, cuda:N or mps. torch is imported for networks only.
+
+    Raises:
+        InputError: the model is missing, of no known kind, or torch finds no such device.
     """
     if (folder / "champion.json").exists():
         champion = read_json(folder / "champion.json")
-        folder, how = folder / champion["model"], Predict(**champion.get("predict", {}))
+        folder, tta = folder / champion["model"], Predict(**champion.get("predict", {}))
     description = _description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
     if description.get("kind") not in loaders:
         raise InputError(f"{folder / 'model.json'} describes no network, classifier or ensemble: run `dvc repro`")
-    answer = loaders[description["kind"]](folder, workers, how)
-    return LoadedModel(description["name"], Dataset(**description["dataset"]), answer)
+    probabilities = loaders[description["kind"]](folder, _Options(workers, tta, device))
+    return LoadedModel(description["name"], Dataset(**description["dataset"]), probabilities)
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -73,19 +89,19 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _network(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
+def _network(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
     from fakeprint.models.network_files import load_network
     from fakeprint.training.device import choose, keep_freed_memory
 
     module, description = load_network(folder)
-    execution = choose("auto", "fp32")
+    execution = choose(options.device, "fp32", "--device")
     if execution.device == "cpu":
         keep_freed_memory()
-    return partial(_forward, execution.place(module), execution.device, description, how)
+    return partial(_forward, execution.place(module), execution.device, description, options.tta)
 
 
 def _forward(
-    module: "torch.nn.Module", device: str, description: dict[str, Any], how: Predict, images: np.ndarray
+    module: "torch.nn.Module", device: str, description: dict[str, Any], tta: Predict, images: np.ndarray
 ) -> np.ndarray:
     import torch
 
@@ -95,102 +111,138 @@ def _forward(
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         for start in track(starts, f"predict {description['name']}", unit="batch") if len(starts) > 1 else starts:
             pixels = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)
-            seen = views(pixels.permute(0, 3, 1, 2).float().div_(255), how)
-            answers = torch.stack([torch.softmax(module(view).cpu().double(), dim=1) for view in seen])
-            probabilities[start : start + BATCH] = answers.mean(0).numpy()
+            inputs = views(pixels.permute(0, 3, 1, 2).float().div_(255), tta)
+            per_view = torch.stack([torch.softmax(module(view).cpu().double(), dim=1) for view in inputs])
+            probabilities[start : start + BATCH] = per_view.mean(0).numpy()
     return probabilities
 
 
-def views(images: "torch.Tensor", how: Predict) -> list["torch.Tensor"]:
-    """What test-time augmentation shows a network of each image: the images first, (N, 3, S, S), then their variants.
+def views(images: "torch.Tensor", tta: Predict) -> list["torch.Tensor"]:
+    """The variants of a batch that test-time augmentation averages over, the images themselves first.
 
-    flip: left-right mirror images. flip_shift: and the images moved by `how.shift` pixels right, left, down and up,
-    their mirror image coming in at the border, as in `augment.transforms`.
-    Krizhevsky, Sutskever and Hinton 2012 average over crops and mirror images in this way.
+    Args:
+        images: (N, 3, S, S), any dtype.
+        tta: `flip` adds the left-right mirror images. `flip_shift` adds these and the images shifted by `tta.shift`
+            pixels right, left, down and up, with their mirror image coming in at the border as in `augment.transforms`.
+
+    Returns:
+        1, 2 or 6 batches like `images`. The average over crops and mirror images is that of Krizhevsky, Sutskever and
+        Hinton 2012.
     """
     import torch
 
-    seen = [images] if how.tta == "none" else [images, images.flip(3)]
-    if how.tta == "flip_shift":
-        by, side = how.shift, images.shape[3]
-        wide = torch.nn.functional.pad(images, (by, by, by, by), mode="reflect")
+    variants = [images] if tta.tta == "none" else [images, images.flip(3)]
+    if tta.tta == "flip_shift":
+        by, side = tta.shift, images.shape[3]
+        padded = torch.nn.functional.pad(images, (by, by, by, by), mode="reflect")
         corners = [(by, 0), (by, 2 * by), (0, by), (2 * by, by)]
-        seen += [wide[:, :, top : top + side, left : left + side] for top, left in corners]
-    return seen
+        variants += [padded[:, :, top : top + side, left : left + side] for top, left in corners]
+    return variants
 
 
-def _classifier(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
+def _classifier(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
     from fakeprint.models.classifiers import load_classifier
 
-    return partial(_classify, load_classifier(folder), workers)
+    return partial(_classify, load_classifier(folder), options.workers)
 
 
 def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarray) -> np.ndarray:
-    """Features wait for an answer block by block, so that those of all images are never in memory."""
+    """Block by block, so that the features of all images are never in memory together."""
     blocks = extract_blocks(fitted.features, images, workers, f"predict {fitted.description['name']}")
-    answered = [fitted.probabilities(block) for block in blocks]
-    return np.concatenate(answered) if answered else np.zeros((0, len(fitted.description["dataset"]["classes"])))
+    probabilities = [fitted.probabilities(block) for block in blocks]
+    return (
+        np.concatenate(probabilities) if probabilities else np.zeros((0, len(fitted.description["dataset"]["classes"])))
+    )
 
 
-def _ensemble(folder: Path, workers: int | None, how: Predict) -> Callable[[np.ndarray], np.ndarray]:
+def _ensemble(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
     names, combination = load_ensemble(folder)
-    members = [load_model(folder.parent / name, workers, how) for name in names]
+    members = [load_model(folder.parent / name, options.workers, options.tta, options.device) for name in names]
 
-    def answer(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: np.ndarray) -> np.ndarray:
         return combination(side_by_side([member.probabilities(images) for member in members]))
 
-    return answer
+    return probabilities
 
 
 @dataclass(frozen=True)
-class AnsweredFiles:
-    """What a model says of some image files.
+class FilePredictions:
+    """Predictions of a group of image files.
 
-    paths: those that could be read. probabilities: float64 (N, C), a row each. set_aside: the others, and why.
+    paths: the N files that could be read. probabilities: float64 (N, C), a row per path. unreadable: the other files,
+    each with the reason.
     """
 
     paths: list[Path]
     probabilities: np.ndarray
-    set_aside: list[tuple[Path, str]]
+    unreadable: list[tuple[Path, str]]
 
 
-def answer_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) -> Iterator[AnsweredFiles]:
-    """Answer for image files, however many, some at a time: what lies in memory does not grow with their number.
+def predict_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) -> Iterator[FilePredictions]:
+    """Predict any number of image files, a group at a time. Memory does not grow with their number.
 
-    files: paths, and None or the reason for which a file is not to be read.
+    While the model computes, a thread reads the next group.
+
+    Args:
+        model: from `load_model`.
+        files: paths, each with None or the reason why it must not be read.
     """
-    waiting = iter(files)
-    at_once = max(1, min(MOST_FILES, MOST_BYTES // (3 * model.dataset.image_size**2)))
-    while some := list(itertools.islice(waiting, at_once)):
-        yield _answered(model, some)
+    group_size = max(1, min(MAX_FILES, MAX_BYTES // (3 * model.dataset.image_size**2)))
+    group_size -= group_size % BATCH if group_size > BATCH else 0
+    images = _read_ahead(files, model.dataset, group_size)
+    try:
+        while group := list(itertools.islice(images, group_size)):
+            readable = [(path, image) for path, image in group if not isinstance(image, str)]
+            unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
+            with quiet():
+                probabilities = model.probabilities(
+                    _stacked([image for _, image in readable], model.dataset.image_size)
+                )
+            yield FilePredictions([path for path, _ in readable], probabilities, unreadable)
+    finally:
+        images.close()
 
 
-def _answered(model: LoadedModel, some: list[tuple[Path, str | None]]) -> AnsweredFiles:
-    images, paths, set_aside = read_images([path for path, reason in some if reason is None], model.dataset)
-    with quiet():
-        probabilities = model.probabilities(images)
-    return AnsweredFiles(
-        paths, probabilities, [*((path, reason) for path, reason in some if reason is not None), *set_aside]
-    )
-
-
-def read_images(paths: Sequence[Path], dataset: Dataset) -> tuple[np.ndarray, list[Path], list[tuple[Path, str]]]:
-    """Decode and resize image files of any size and format as `prepare` does.
-
-    Returns the images, uint8 (N, S, S, 3); the N paths they are from; and path and reason of each file left out, a file
-    longer than any image of `dataset.max_pixels` and one that is no regular file among them.
-    """
-    size = dataset.image_size
-    images = np.empty((len(paths), size, size, 3), dtype=np.uint8)
-    names: list[Path] = []
-    set_aside: list[tuple[Path, str]] = []
-    for path in paths:
+def _read_ahead(
+    files: Iterable[tuple[Path, str | None]], dataset: Dataset, count: int
+) -> Generator[tuple[Path, np.ndarray | str], None, None]:
+    """Each path with its image, or the reason why there is none; `count` further files are being read meanwhile."""
+    pending: deque[tuple[Path, Future[np.ndarray | str]]] = deque()
+    with ThreadPoolExecutor(1) as pool:  # one: `decode` changes Python's warning filters, which all threads share
         try:
-            content = read_regular(path, longest_file(dataset.max_pixels))
-            rgb = decode(content, dataset.max_pixels).rgb
-        except Unreadable as error:
-            set_aside.append((path, error.reason))
-        else:
-            images[len(names)] = resized(rgb, size, dataset.resize)
-            names.append(path)
-    return images[: len(names)], names, set_aside
+            for path, reason in files:
+                pending.append((path, pool.submit(_read_or_reason, path, reason, dataset)))
+                if len(pending) > count:
+                    done, image = pending.popleft()
+                    yield done, image.result()
+            while pending:
+                done, image = pending.popleft()
+                yield done, image.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_or_reason(path: Path, reason: str | None, dataset: Dataset) -> np.ndarray | str:
+    if reason is not None:
+        return reason
+    try:
+        return read_image(path, dataset)
+    except Unreadable as error:
+        return error.reason
+
+
+def read_image(path: Path, dataset: Dataset) -> np.ndarray:
+    """Decode and resize an image file of any size and format as `prepare` does.
+
+    Returns:
+        uint8 (S, S, 3), S = dataset.image_size.
+
+    Raises:
+        Unreadable: no regular file, no image, damaged, or larger than `dataset.max_pixels` allows.
+    """
+    content = read_regular(path, longest_file(dataset.max_pixels))
+    return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
+
+
+def _stacked(images: list[np.ndarray], size: int) -> np.ndarray:
+    return np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)

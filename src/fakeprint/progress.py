@@ -1,4 +1,4 @@
-"""Progress of long loops: a bar on a terminal, a line now and then in a log."""
+"""Progress bars of long loops, on a terminal only: a log has no use for them."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _silent = ContextVar("silent", default=False)
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Show no progress inside the context, where loops are many and short."""
+    """Show no bars inside the context, where loops are many and short."""
     token = _silent.set(True)
     try:
         yield
@@ -24,6 +24,13 @@ def quiet() -> Iterator[None]:
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "image") -> Iterator[T]:
-    """Yield the items, showing count, rate and time left on stderr; a line each 10 s where that is no terminal."""
-    seconds = 0.5 if sys.stderr.isatty() else 10.0
-    return iter(tqdm(items, desc=what, total=total, unit=unit, mininterval=seconds, disable=_silent.get()))
+    """Yield the items. On a terminal, a bar on stderr shows count, rate and time left.
+
+    Args:
+        items: any iterable.
+        what: stands before the bar.
+        total: number of items, where `len(items)` does not say so.
+        unit: what one item is called.
+    """
+    silent = _silent.get() or not sys.stderr.isatty()
+    return iter(tqdm(items, desc=what, total=total, unit=unit, mininterval=0.5, disable=silent))

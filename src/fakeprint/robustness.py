@@ -73,7 +73,7 @@ def load_models(names: Iterable[str], how: Predict, folder: Path) -> Models:
 
             classifiers[name] = load_classifier(folder / name)
         else:
-            networks[name] = load_model(folder / name, how=how)
+            networks[name] = load_model(folder / name, tta=how)
     return Models(networks, classifiers)
 
 

@@ -1,4 +1,5 @@
 import argparse
+import csv
 import itertools
 import json
 import os
@@ -66,16 +67,16 @@ def call(*arguments):
 
 def test_json_of_a_folder(workplace, capsys):
     call("files", "--json")
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["model"] == "lda"
-    assert answer["data"] == "test pictures, a simulation"
-    assert [(row["image"], row["class"], row["name"]) for row in answer["images"]] == [
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["model"] == "lda"
+    assert printed["data"] == "test pictures, a simulation"
+    assert [(row["image"], row["class"], row["name"]) for row in printed["images"]] == [
         ("files/deep/blue.PNG", "2", "generator 2"),
         ("files/red.png", "0", "generator 0"),
     ]
     wanted = load_model(workplace / "models" / "lda").probabilities(picture(0, 50)[None])[0]
-    assert list(answer["images"][1]["probabilities"].values()) == pytest.approx(wanted.tolist())
-    assert list(answer["images"][1]["probabilities"]) == ["0", "1", "2"]
+    assert list(printed["images"][1]["probabilities"].values()) == pytest.approx(wanted.tolist())
+    assert list(printed["images"][1]["probabilities"]) == ["0", "1", "2"]
 
 
 def test_table_names_model_data_and_classes(workplace, capsys):
@@ -87,7 +88,7 @@ def test_table_names_model_data_and_classes(workplace, capsys):
     assert "lda, trained on: test pictures, a simulation" in capsys.readouterr().out
 
 
-def test_table_of_many_classes_shows_the_likeliest(workplace, capsys):
+def test_table_of_many_classes_shows_the_most_probable(workplace, capsys):
     make_models(workplace / "many", [str(label) for label in range(9)])
     call("files/red.png", "--models-folder", "many")
     out = capsys.readouterr().out
@@ -95,12 +96,12 @@ def test_table_of_many_classes_shows_the_likeliest(workplace, capsys):
     assert out.count("generator") == 3
 
 
-def test_a_file_twice_is_answered_once(workplace, capsys):
+def test_a_file_named_twice_is_predicted_once(workplace, capsys):
     call("files/red.png", "files/red.png", "--json")
     assert len(json.loads(capsys.readouterr().out)["images"]) == 1
 
 
-def test_unreadable_files_are_named_and_the_others_answered(workplace, capsys):
+def test_unreadable_files_are_named_and_the_others_predicted(workplace, capsys):
     (workplace / "files" / "broken.png").write_bytes(b"")
     with pytest.raises(SystemExit) as stopped:
         call("files", "--json")
@@ -122,48 +123,90 @@ def test_json_is_what_one_json_dumps_would_print(workplace, capsys):
 
 
 @pytest.mark.parametrize("form", [["--json"], []])
-def test_answers_come_while_later_files_are_not_read_yet(workplace, capsys, monkeypatch, form):
+def test_each_group_is_printed_before_the_next(workplace, capsys, monkeypatch, form):
     for number in range(4):
         Image.fromarray(picture(1, number)).save(f"files/{number}.png")
     printed = []
-    real = fakeprint.predict.read_images
+    real = fakeprint.predict.predict_files
 
-    def reading(paths, dataset):
-        printed.append(capsys.readouterr().out)
-        return real(paths, dataset)
+    def watched(model, files):
+        for group in real(model, files):
+            yield group
+            printed.append(capsys.readouterr().out)
 
-    monkeypatch.setattr(fakeprint.predict, "MOST_FILES", 2)
-    monkeypatch.setattr(fakeprint.predict, "read_images", reading)
+    monkeypatch.setattr(fakeprint.predict, "MAX_FILES", 2)
+    monkeypatch.setattr(fakeprint.predict, "predict_files", watched)
     call("files", *form)
-    printed.append(capsys.readouterr().out)
-    names = [["0.png", "1.png"], ["2.png", "3.png"], ["blue.PNG", "red.png"]]
-    assert len(printed) == 4
-    for text, shown in zip(printed[1:], names, strict=True):
-        assert [name for batch in names for name in batch if name in text] == shown
+    groups = [["0.png", "1.png"], ["2.png", "3.png"], ["blue.PNG", "red.png"]]
+    assert len(printed) == 3
+    for text, names in zip(printed, groups, strict=True):
+        assert [name for group in groups for name in group if name in text] == names
+    whole = "".join(printed) + capsys.readouterr().out
     if form:
-        assert len(json.loads("".join(printed))["images"]) == 6
+        assert len(json.loads(whole)["images"]) == 6
     else:
-        assert "".join(printed).count("trained on") == 1
+        assert whole.count("trained on") == 1
 
 
-def test_json_is_whole_even_where_the_model_fails(workplace, capsys, monkeypatch):
+def test_csv(workplace, capsys):
+    names = ["plain", "with, comma", "two\nlines", "caf\udce9"]
+    for name in names:
+        Image.fromarray(picture(2, 52)).save(f"{name}.png")
+    (workplace / "broken.png").write_bytes(b"")
+    paths = [f"{name}.png" for name in names]
+    with pytest.raises(SystemExit):
+        call(*paths, "broken.png", "--csv", "deeper/out.csv")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "broken.png: empty\n")
+    with Path("deeper/out.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "class", "name", "p_0", "p_1", "p_2"]
+    assert [row["image"] for row in rows] == paths
+    wanted = load_model(workplace / "models" / "lda").probabilities(picture(2, 52)[None])[0].tolist()
+    for row in rows:
+        assert (row["class"], row["name"]) == ("2", "generator 2")
+        assert [float(row[f"p_{label}"]) for label in "012"] == wanted
+    assert [path.name for path in Path("deeper").iterdir()] == ["out.csv"]
+
+
+def test_no_half_written_csv(workplace, monkeypatch):
     def broken(model, files):
         yield from itertools.islice(real(model, files), 1)
         raise InputError("the model is gone")
 
-    real = fakeprint.predict.answer_files
-    monkeypatch.setattr(fakeprint.predict, "MOST_FILES", 1)
-    monkeypatch.setattr(fakeprint.predict, "answer_files", broken)
+    real = fakeprint.predict.predict_files
+    monkeypatch.setattr(fakeprint.predict, "predict_files", broken)
+    Path("out.csv").write_text("of yesterday")
+    with pytest.raises(InputError, match="the model is gone"):
+        call("files", "--csv", "out.csv")
+    assert Path("out.csv").read_text() == "of yesterday"
+    assert not list(workplace.glob(".out*"))
+
+
+def test_a_csv_file_or_json_and_not_both(workplace, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call("files", "--csv", "out.csv", "--json")
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_json_is_valid_even_where_the_model_fails(workplace, capsys, monkeypatch):
+    def broken(model, files):
+        yield from itertools.islice(real(model, files), 1)
+        raise InputError("the model is gone")
+
+    real = fakeprint.predict.predict_files
+    monkeypatch.setattr(fakeprint.predict, "MAX_FILES", 1)
+    monkeypatch.setattr(fakeprint.predict, "predict_files", broken)
     with pytest.raises(InputError, match="the model is gone"):
         call("files", "--json")
     assert len(json.loads(capsys.readouterr().out)["images"]) == 1
 
 
-def test_a_reader_that_has_enough_ends_it_without_a_traceback(workplace):
+def test_a_closed_pipe_ends_it_without_a_traceback(workplace):
     reading, writing = os.pipe()
     os.close(reading)
-    words = [sys.executable, "-m", "fakeprint", "predict", "files", "--json"]
-    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "fakeprint", "predict", "files", "--json"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -212,9 +255,9 @@ def test_names_are_shown_as_they_are_and_on_one_line(workplace, capsys):
     assert captured.err == "a\\nb.png: empty\n"
 
 
-def test_each_file_once_whatever_way_it_is_named(workplace):
-    given = ["files/deep/blue.PNG", "files", "files/red.png", "./files/deep", "files/notes.txt", "files/.hidden.png"]
-    found = [str(path) for path, _ in predict.image_files([Path(name) for name in given])]
+def test_each_file_once_in_whatever_way_it_is_named(workplace):
+    paths = ["files/deep/blue.PNG", "files", "files/red.png", "./files/deep", "files/notes.txt", "files/.hidden.png"]
+    found = [str(path) for path, _ in predict.image_files([Path(name) for name in paths])]
     assert found == ["files/deep/blue.PNG", "files/red.png", "files/notes.txt", "files/.hidden.png"]
 
 
@@ -240,6 +283,14 @@ def test_only_unreadable_files(workplace, capsys):
             ["files", "--models-folder", "empty", "--model", "lda"],
             r"^--model: there is no 'lda' in empty; known: champion, unibuc$",
         ),
+        (
+            ["files", "--models-folder", "gone"],
+            r"^there is no folder gone here: run `dvc repro` in the repository, or add --model unibuc$",
+        ),
+        (
+            ["files", "--model", "unibuc", "--device", "gpu"],
+            r"^--device: 'gpu' is unknown; known: auto, cpu, cuda, cuda:N, mps$",
+        ),
     ],
 )
 def test_messages(workplace, arguments, message):
@@ -250,8 +301,8 @@ def test_messages(workplace, arguments, message):
 
 def test_test_time_augmentation_is_that_of_params_yaml_and_for_the_champion_its_own(workplace):
     demo = (Path(__file__).parents[2] / "presets/demo.yaml").read_text()
-    assert predict._how(Path("models/lda")).tta == "none"
+    assert predict._test_time_augmentation(Path("models/lda")).tta == "none"
     Path("params.yaml").write_text(demo.replace("tta: none", "tta: flip"))
-    assert predict._how(Path("models/lda")).tta == "flip"
+    assert predict._test_time_augmentation(Path("models/lda")).tta == "flip"
     Path("params.yaml").write_text("not: [our file")
-    assert predict._how(Path("models/champion")).tta == "none"
+    assert predict._test_time_augmentation(Path("models/champion")).tta == "none"

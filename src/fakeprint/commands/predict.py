@@ -1,11 +1,12 @@
-"""`python -m fakeprint predict`: which class do these image files belong to?"""
+"""`fakeprint predict`: classes and probabilities of image files."""
 
 import argparse
+import csv
 import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from fakeprint.data.containers.members import hidden
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.files import read_json
+from fakeprint.files import read_json, written
 from fakeprint.params import near
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
-COLUMNS = 6  # classes the table shows one by one; of more it shows the likeliest two beside the answer
+COLUMNS = 6  # with more classes than this the table shows the three most probable ones only
+
+Prediction = dict[str, Any]  # image, class, name, probabilities (class → number)
+Writer = Callable[[list[Prediction]], None]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,41 +39,59 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a folder of models/, or a model that comes with Fakeprint; the champion if not given",
+        help="a folder in models/, or a model that comes with Fakeprint; default: the champion",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write a CSV file instead of a table: image, class, name, p_CLASS…"
+    )
+    parser.add_argument(
+        "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
+    )
     parser.add_argument("--models-folder", type=Path, default=Path("models"), metavar="FOLDER", help="default: models")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the answers as they come; exit with code 1 if any file could not be read, after answering for the others.
+    """Print or write the predictions as they come. Exits with code 1 after the last if any file could not be read.
 
-    Raises InputError for a path that does not exist, no images at all, an unknown model, no champion.
+    Raises:
+        InputError: a path does not exist, there are no images, the model is unknown, there is no champion, or no such
+            device.
     """
-    found = image_files(args.images)
+    files = image_files(args.images)
     folder, data = _model_folder(args.model, args.models_folder)
 
-    from fakeprint.predict import answer_files, load_model  # scikit-learn: not needed to refuse a wrong path
+    from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
 
-    model = load_model(folder, how=_how(folder))
-    unread = 0
-    with (_json_printer if args.json else _table_printer)(model.name, data, model.dataset) as show:
-        for some in answer_files(model, found):
-            rows = zip(some.paths, some.probabilities, strict=True)
-            show([_answer(path, row, model.dataset) for path, row in rows])
-            for path, reason in some.set_aside:
+    model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+    unreadable = 0
+    with _writer(args, model.name, data, model.dataset) as write:
+        for group in predict_files(model, files):
+            rows = zip(group.paths, group.probabilities, strict=True)
+            write([_prediction(path, row, model.dataset) for path, row in rows])
+            for path, reason in group.unreadable:
                 print(f"{printable(str(path))}: {reason}", file=sys.stderr)
-            unread += len(some.set_aside)
-    if unread:
+            unreadable += len(group.unreadable)
+    if unreadable:
         sys.exit(1)
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
-    """The files themselves, and of folders every image file below them, in order. Each once, hidden ones not.
+def _writer(args: argparse.Namespace, model: str, data: str | None, dataset: Dataset) -> AbstractContextManager[Writer]:
+    if args.csv:
+        return _csv_writer(args.csv, dataset)
+    return (_json_printer if args.json else _table_printer)(model, data, dataset)
 
-    With each file comes None, or why it is not to be read: it is a folder below that is a link, or cannot be listed.
-    Raises InputError, before the first is asked for, for a path that does not exist and where there are no images.
+
+def image_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
+    """The files that are named, and every image file below the folders that are, in order.
+
+    A file that is found twice is yielded once. Hidden files in folders are left out. With each path comes None, or the
+    reason why it must not be read: it is a link to a folder, or a folder that cannot be listed.
+
+    Raises:
+        InputError: a path does not exist, or there are no images. It is raised by the call, not while iterating.
     """
     paths = list(paths)
     missing = [path for path in paths if not _exists(path)]
@@ -83,21 +105,21 @@ def image_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
 
 
 def _below(paths: list[Path]) -> Iterator[tuple[Path, str | None]]:
-    given: set[Path] = set()
+    done: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            for name, why in walk(path):
+            for name, reason in walk(path):
                 file = path / name
-                if (why or _is_image(file)) and file not in given and given.isdisjoint(file.parents):
-                    yield file, why
-        elif path not in given and not (_is_image(path) and _was_listed(path, given)):
+                if (reason or _is_image(file)) and file not in done and done.isdisjoint(file.parents):
+                    yield file, reason
+        elif path not in done and not (_is_image(path) and _was_listed(path, done)):
             yield path, None
-        given.add(path)
+        done.add(path)
 
 
-def _was_listed(file: Path, given: set[Path]) -> bool:
-    """Did a folder that was given before show this file? Not if it is hidden there."""
-    folders = [folder for folder in file.parents if folder in given]
+def _was_listed(file: Path, done: set[Path]) -> bool:
+    """Whether a folder among `done` has yielded this file. It has not if the file is hidden there."""
+    folders = [folder for folder in file.parents if folder in done]
     return any(not hidden(file.relative_to(folder).as_posix()) for folder in folders)
 
 
@@ -116,7 +138,9 @@ def _is_image(file: Path) -> bool:
 
 
 def _model_folder(name: str | None, models: Path) -> tuple[Path, str | None]:
-    """The model's folder, and the title of the data where champion.json tells it."""
+    """The model's folder, and the title of its training data where champion.json has it."""
+    if name is None and not models.exists():
+        raise InputError(f"there is no folder {models} here: run `dvc repro` in the repository, or add --model unibuc")
     if name is None or name == CHAMPION:
         champion_name(models)
         return models / CHAMPION, _data(models / CHAMPION)
@@ -133,46 +157,60 @@ def _data(folder: Path) -> str:
     return str(read_json(folder / "champion.json")["data"])
 
 
-def _how(folder: Path) -> params.Predict:
-    """params.yaml's test-time augmentation, where there is one; a folder with champion.json names its own."""
+def _test_time_augmentation(folder: Path) -> params.Predict:
+    """The block `predict` of params.yaml, if that exists. A folder with champion.json has its own."""
     file = Path("params.yaml")
-    says_itself = (folder / "champion.json").exists()
-    return params.load(file).predict if file.exists() and not says_itself else params.Predict()
+    has_its_own = (folder / "champion.json").exists()
+    return params.load(file).predict if file.exists() and not has_its_own else params.Predict()
 
 
-def _answer(path: Path, probabilities: np.ndarray, dataset: Dataset) -> dict[str, Any]:
+def _prediction(path: Path, probabilities: np.ndarray, dataset: Dataset) -> Prediction:
     best = int(probabilities.argmax())
     return {
         "image": str(path),
         "class": dataset.classes[best],
         "name": dataset.names[best],
-        "probabilities": {label: float(share) for label, share in zip(dataset.classes, probabilities, strict=True)},
+        "probabilities": {label: float(value) for label, value in zip(dataset.classes, probabilities, strict=True)},
     }
 
 
 @contextmanager
-def _json_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Print one JSON object, its images as they come. It is closed whatever happens between."""
+def _csv_writer(file: Path, dataset: Dataset) -> Iterator[Writer]:
+    """Write one line per image. The file appears when all are written. Names that are not UTF-8 keep their bytes."""
+    with written(file) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        lines = csv.writer(stream, lineterminator="\n")
+        lines.writerow(["image", "class", "name", *(f"p_{label}" for label in dataset.classes)])
+
+        def write(predictions: list[Prediction]) -> None:
+            for each in predictions:
+                lines.writerow([each["image"], each["class"], each["name"], *each["probabilities"].values()])
+
+        yield write
+
+
+@contextmanager
+def _json_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Writer]:
+    """Print one JSON object, its images as they come. It is valid JSON even if an error ends the loop."""
     separators = itertools.chain(["\n    "], itertools.repeat(",\n    "))
     printed = 0
 
-    def show(answers: list[dict[str, Any]]) -> None:
+    def write(predictions: list[Prediction]) -> None:
         nonlocal printed
-        for answer in answers:
-            print(next(separators), _json(answer).replace("\n", "\n    "), sep="", end="")
-        printed += len(answers)
+        for each in predictions:
+            print(next(separators), _json(each).replace("\n", "\n    "), sep="", end="")
+        printed += len(predictions)
         sys.stdout.flush()
 
     print(_json({"model": model, "data": data}).removesuffix("\n}"), ',\n  "images": [', sep="", end="")
     try:
-        yield show
+        yield write
     finally:
         print("\n  ]\n}" if printed else "]\n}")
 
 
 def _json(content: dict[str, Any]) -> str:
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    # A file name may hold bytes that are no UTF-8; no terminal or file takes them as they are.
+    # A file name may hold bytes that are not UTF-8, which no terminal takes; JSON's escapes can hold them.
     return text if _is_utf8(text) else json.dumps(content, indent=2)
 
 
@@ -185,39 +223,43 @@ def _is_utf8(text: str) -> bool:
 
 
 @contextmanager
-def _table_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Print a table each time that answers come, the title above the first."""
+def _table_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Writer]:
+    """Print a table per group of predictions, with a title above the first."""
     titles = itertools.chain([f"{model}, trained on: {data}" if data else model], itertools.repeat(None))
 
-    def show(answers: list[dict[str, Any]]) -> None:
-        if answers:
-            Console().print(_table(answers, dataset, next(titles)))
+    def write(predictions: list[Prediction]) -> None:
+        if predictions:
+            Console().print(_table(predictions, dataset, next(titles)))
 
-    yield show
+    yield write
 
 
-def _table(answers: list[dict[str, Any]], dataset: Dataset, title: str | None) -> Table:
+def _table(predictions: list[Prediction], dataset: Dataset, title: str | None) -> Table:
     table = Table(title=None if title is None else Text(title))
     table.add_column("image", overflow="fold")
     table.add_column("class")
     few = len(dataset.classes) <= COLUMNS
     for heading in [f"p({name})" for name in dataset.names] if few else ["p", "then"]:
         table.add_column(heading, justify="right" if few or heading == "p" else "left")
-    for answer in answers:
-        shares = answer["probabilities"]
-        cells = [_share(share) for share in shares.values()] if few else _likeliest(list(shares.values()), dataset)
-        # As Text: brackets in a name are no mark-up.
-        table.add_row(*(Text(printable(cell)) for cell in (answer["image"], answer["name"], *cells)))
+    for each in predictions:
+        probabilities = each["probabilities"]
+        cells = (
+            [_percent(value) for value in probabilities.values()]
+            if few
+            else _top_three(list(probabilities.values()), dataset)
+        )
+        # As Text, since brackets in a name are not markup.
+        table.add_row(*(Text(printable(cell)) for cell in (each["image"], each["name"], *cells)))
     return table
 
 
-def _likeliest(shares: list[float], dataset: Dataset) -> list[str]:
-    order = np.argsort(-np.array(shares), kind="stable")[:3]
+def _top_three(probabilities: list[float], dataset: Dataset) -> list[str]:
+    order = np.argsort(-np.array(probabilities), kind="stable")[:3]
     return [
-        _share(shares[order[0]]),
-        ", ".join(f"{dataset.names[index]} {_share(shares[index])}" for index in order[1:]),
+        _percent(probabilities[order[0]]),
+        ", ".join(f"{dataset.names[index]} {_percent(probabilities[index])}" for index in order[1:]),
     ]
 
 
-def _share(probability: float) -> str:
+def _percent(probability: float) -> str:
     return f"{100 * probability:.1f} %"

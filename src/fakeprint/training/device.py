@@ -20,6 +20,7 @@ from torch.utils._triton import has_triton
 
 from fakeprint.errors import InputError
 
+DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
 # What the allocators of CUDA, MPS and CPU say
 _LACKS_MEMORY = re.compile("out of memory|can't allocate memory")
 # glibc's mallopt parameters (malloc.h)
@@ -28,17 +29,22 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 @dataclass(frozen=True)
 class Execution:
-    """A device ("cpu", "cuda", "mps") and whether convolutions and products run in bfloat16 there."""
+    """A device ("cpu", "cuda", "cuda:1", "mps") and whether convolutions and products run in bfloat16 there."""
 
     device: str
     bf16: bool
+
+    @property
+    def kind(self) -> str:
+        """The kind of device: "cpu", "cuda" or "mps"."""
+        return self.device.partition(":")[0]
 
     def autocast(self) -> AbstractContextManager[None]:
         """A context in which the forward pass computes in this precision, the layer that sees the image in float32.
 
         Weights stay float32.
         """
-        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(self.kind, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
         """The network on the device, channels last."""
@@ -46,23 +52,39 @@ class Execution:
 
     def __str__(self) -> str:
         """`cuda (NVIDIA …), bf16`."""
-        name = f" ({torch.cuda.get_device_name()})" if self.device == "cuda" else ""
+        name = f" ({torch.cuda.get_device_name(self.device)})" if self.kind == "cuda" else ""
         return f"{self.device}{name}, {'bf16' if self.bf16 else 'fp32'}"
 
 
-def choose(device: str, precision: str) -> Execution:
-    """Resolve `train.device` and `train.precision`. Raises InputError where the device asked for is not there."""
+def choose(device: str, precision: str, key: str = "train.device") -> Execution:
+    """Resolve a device and a precision.
+
+    Args:
+        device: auto, cpu, cuda, cuda:N (the GPU with number N) or mps. auto is the first of cuda, mps, cpu that exists.
+        precision: auto, bf16 or fp32.
+        key: parameter or option that named the device; messages name it.
+
+    Raises:
+        InputError: the device is unknown, or torch does not find it.
+    """
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "auto":
         device = next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present[device]:
-        raise InputError(f"train.device: torch finds no {device} device on this machine; set it to auto or cpu")
+    if not DEVICE.fullmatch(device):
+        raise InputError(f"{key}: '{device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    kind, _, number = device.partition(":")
+    if not present[kind]:
+        raise InputError(f"{key}: torch finds no {kind} device on this machine; set it to auto or cpu")
+    if number and int(number) >= torch.cuda.device_count():
+        raise InputError(
+            f"{key}: there is no {device}; torch finds {torch.cuda.device_count()} GPU(s), numbered from 0"
+        )
     return Execution(device, _fast_at_bf16(device) if precision == "auto" else precision == "bf16")
 
 
 def _fast_at_bf16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.get_device_capability()[0] >= 8
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8
     if device == "cpu":
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, probe, bool)() for probe in probes)
@@ -86,7 +108,7 @@ def reproducible(execution: Execution, asked: bool) -> None:
 
     (https://docs.pytorch.org/docs/stable/notes/randomness.html)
     """
-    if execution.device != "cuda":
+    if execution.kind != "cuda":
         return
     if asked:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
@@ -142,7 +164,7 @@ def with_repeatable_pools(network: torch.nn.Module) -> torch.nn.Module:
 
 def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
     """The network compiled by `torch.compile`, or itself, with one line, where nothing can compile for this device."""
-    if execution.device == "cuda":
+    if execution.kind == "cuda":
         able, missing = has_triton(), "Triton"
     else:
         compilers = (os.environ.get("CXX", ""), "g++", "clang++")
