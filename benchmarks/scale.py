@@ -1,13 +1,15 @@
 """How the seconds, peak memory and files of each stage grow with the number of images.
 
-The demo's generators draw images of 32×32 into a temporary folder: four fifths train, a tenth validation, a tenth test.
+The demo's generators draw square images into a temporary folder: four fifths train, a tenth validation, a tenth test.
 The classifiers lda, svm_rbf and boosting use the features hsv_joint, residual and spectrum; svm_rbf is approximated at
 every size, so that sizes are comparable. Stages run one after the other as plain modules. Peak memory is the largest
 sum of private memory of a stage's processes (resident less shared pages: those of a mapped file can be dropped), polled
 twenty times per second. The exponent is the slope of log seconds over log images.
 
-`python -m benchmarks.scale [--images 10000 30000 120000] [--json FILE]`
-`python -m benchmarks.scale --million FILE.json` computes from such a file what a million images of 256×256 take.
+`python -m benchmarks.scale [--images 10000 30000 120000] [--side 32] [--json FILE]`
+`python -m benchmarks.scale --million SMALL.json LARGE.json` computes from two such files what a million images of
+256×256 take: SMALL from many images, for the stages whose time depends on rows alone, LARGE from `--side 256` and two
+numbers of images, for the stages that read pixels.
 """
 
 import argparse
@@ -27,22 +29,26 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-SIDE, SIZES = 32, (10_000, 30_000, 120_000)
+SIZES = (10_000, 30_000, 120_000)
 FEATURES, CLASSIFIERS = ("hsv_joint", "residual", "spectrum"), ("lda", "svm_rbf", "boosting")
 POLL = 0.05  # seconds between two measurements of memory
 MILLION, LARGE = 1_000_000, 256
 CORES = (2, 16, 64)
-# Stages whose time grows with the pixels and is divided among cores, and stages whose time grows with the rows.
-BY_PIXELS = ("validate", "prepare", "augment", "features", "predict", "robustness")
+CLUSTER, MACHINE = 8, 16  # machines of the cluster, and the cores of each
+NETWORK = 1.25e9  # bytes per second that the cluster's network carries: 10 Gbit/s
+# Stages that read pixels, in processes that share nothing, and how many images each sends over a cluster's network per
+# image of the source: `validate` and `prepare` read shared files, `predict` and `robustness` have no train images.
+BY_PIXELS = {"validate": 0.0, "prepare": 1.0, "augment": 1.6, "features": 1.0, "predict": 0.2, "robustness": 0.1}
 BY_ROWS = ("fit",)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One stage at one size: wall-clock seconds, peak memory in bytes, number of files written, and their bytes."""
+    """One stage with `images` of side × side: wall-clock seconds, peak memory, files written, their bytes."""
 
     stage: str
     images: int
+    side: int
     seconds: float
     memory: int
     files: int
@@ -57,14 +63,14 @@ def stages() -> list[tuple[str, list[str]]]:
     return [*each, ("robustness", []), ("compare", [])]
 
 
-def repository(folder: Path, images: int) -> None:
+def repository(folder: Path, images: int, side: int) -> None:
     """Write a copy of the pipeline with parameters for this benchmark, and draw the images."""
     for name in ("src", "stages"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["data"].update(path="data/demo/images", title=f"{images} drawn images")
-    params["prepare"]["image_size"] = SIDE
+    params["prepare"]["image_size"] = side
     params["augment"]["copies"] = 0
     params["features"]["spectrum"]["bins"] = 16
     params["run"].update(features=list(FEATURES), classifiers=list(CLASSIFIERS), networks=[], ensembles=[])
@@ -76,7 +82,7 @@ def repository(folder: Path, images: int) -> None:
         yaml.dump(params, file)
     demo = yaml.load((ROOT / "data/demo/params.yaml").read_text())
     tenth = images // 10
-    demo["draw"].update(size=SIDE, train=images - 2 * tenth, validation=tenth, test=tenth)
+    demo["draw"].update(size=side, train=images - 2 * tenth, validation=tenth, test=tenth)
     (folder / "data/demo").mkdir(parents=True)
     with (folder / "data/demo/params.yaml").open("w") as file:
         yaml.dump(demo, file)
@@ -120,18 +126,18 @@ def contents(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_size for place in places for path in place.rglob("*") if path.is_file()}
 
 
-def measure(images: int) -> list[Measured]:
+def measure(images: int, side: int) -> list[Measured]:
     """Run and measure every stage at this size."""
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        repository(folder, images)
+        repository(folder, images, side)
         before = contents(folder)
         for stage, arguments in stages():
             seconds, memory = run([f"stages.{stage}", *arguments], folder, folder / "src")
             after = contents(folder)
             new = [size for path, size in after.items() if path not in before]
-            rows.append(Measured("@".join([stage, *arguments]), images, seconds, memory, len(new), sum(new)))
+            rows.append(Measured("@".join([stage, *arguments]), images, side, seconds, memory, len(new), sum(new)))
             print(f"{images:,} images, {rows[-1].stage}: {seconds:.1f} s", file=sys.stderr, flush=True)
             before = after
     return rows
@@ -150,7 +156,9 @@ def report(rows: list[Measured]) -> None:
     """Print one table: a row per stage, a group of columns per size."""
     sizes = sorted({row.images for row in rows})
     slopes = exponents(rows)
-    table = Table("stage", title=f"Images of {SIDE}×{SIDE}, {os.cpu_count()} cores", title_justify="left")
+    table = Table(
+        "stage", title=f"Images of {rows[0].side}×{rows[0].side}, {os.cpu_count()} cores", title_justify="left"
+    )
     for size in sizes:
         for heading in (f"{size:,}: s", "GB", "files", "MB"):
             table.add_column(heading, justify="right")
@@ -171,38 +179,68 @@ def report(rows: list[Measured]) -> None:
     Console().print(table)
 
 
-def million(rows: list[Measured]) -> list[tuple[str, float, float, dict[int, float]]]:
-    """Stage, disk in GB, memory in GB and hours on each of `CORES`, for a million images of 256×256.
+@dataclass(frozen=True)
+class Million:
+    """What a stage takes for a million images of 256×256: disk in GB, memory in GB, hours on cores or a cluster."""
 
-    Computed from the largest measured size, assumed to have run on two cores. The time of stages that read pixels grows
-    with the pixels, that of others with the rows. Stages that run in several processes are divided by the cores; a fit
-    is divided by their square root (an assumption, since memory limits its passes); the rest is not divided. Memory is
-    as measured: it does not grow with the rows, only by a batch of larger images per process.
+    stage: str
+    disk: float
+    memory: float
+    hours: dict[str, float]
+
+
+COLUMNS = (*(f"{cores} cores" for cores in CORES), f"{CLUSTER} machines of {MACHINE} cores")
+
+
+def million(small: list[Measured], large: list[Measured]) -> list[Million]:
+    """The table for a million images of 256×256, a line per stage.
+
+    Stages that read pixels take what an image more takes in `large` (the difference between two numbers of images, so
+    that starting up does not count), divided by the cores; a cluster, no less than its network needs. Other stages take
+    as many times longer than the largest of `small` as there are more images, on one machine; a fit is divided by the
+    square root of the cores, an assumption, since memory limits its passes. Both files are taken to be of two cores.
     """
-    largest = max(row.images for row in rows)
-    more, pixels = MILLION / largest, (LARGE / SIDE) ** 2
+    largest = max(row.images for row in small)
     table = []
-    for row in (each for each in rows if each.images == largest):
+    for row in (each for each in small if each.images == largest):
         stage = row.stage.split("@")[0]
-        by_pixels = stage in BY_PIXELS
-        hours = row.seconds * more * (pixels if by_pixels else 1) / 3600
-        share = {n: (n / 2 if by_pixels else (n / 2) ** 0.5 if stage in BY_ROWS else 1) for n in CORES}
-        disk = row.bytes * more * (pixels if stage in ("prepare", "augment") else 1)
-        table.append((row.stage, disk / 1e9, row.memory / 1e9, {n: hours / share[n] for n in CORES}))
+        if stage in BY_PIXELS:
+            first, last = (each(rows_of(large, row.stage), key=lambda one: one.images) for each in (min, max))
+            share = MILLION / (last.images - first.images)
+            hours = share * (last.seconds - first.seconds) / 3600
+            sent = BY_PIXELS[stage] * MILLION * 3 * LARGE**2 / NETWORK / 3600
+            each_on = [hours * 2 / cores for cores in (*CORES, CLUSTER * MACHINE)]
+            each_on[-1] = max(each_on[-1], sent)
+            disk, memory = share * (last.bytes - first.bytes), last.memory
+        else:
+            hours = row.seconds * MILLION / largest / 3600
+            each_on = [hours / ((cores / 2) ** 0.5 if stage in BY_ROWS else 1) for cores in (*CORES, MACHINE)]
+            disk, memory = row.bytes * MILLION / largest, row.memory
+        table.append(Million(row.stage, disk / 1e9, memory / 1e9, dict(zip(COLUMNS, each_on, strict=True))))
     return table
 
 
-def report_million(rows: list[Measured]) -> None:
+def rows_of(rows: list[Measured], stage: str) -> list[Measured]:
+    """The rows of one stage; two numbers of images at least."""
+    found = [row for row in rows if row.stage == stage and row.side == LARGE]
+    if len({row.images for row in found}) < 2:
+        raise SystemExit(f"{stage}: LARGE.json needs two numbers of images: --side {LARGE} --images 1000 3000")
+    return found
+
+
+def report_million(table: list[Million]) -> None:
     """Print the table as Markdown."""
-    print("| stage | disk, GB | memory as measured, GB | " + " | ".join(f"hours on {n} cores" for n in CORES) + " |")
-    print("|---|" + "---|" * (2 + len(CORES)))
-    lines = million(rows)
-    for stage, disk, memory, hours in lines:
-        print(f"| {stage} | {disk:.1f} | {memory:.1f} | " + " | ".join(f"{hours[n]:.2f}" for n in CORES) + " |")
-    totals = {n: sum(line[3][n] for line in lines) for n in CORES}
-    most = max(line[2] for line in lines)
-    print(f"| all | {sum(line[1] for line in lines):.0f} | {most:.1f} | ", end="")
-    print(" | ".join(f"{totals[n]:.1f}" for n in CORES) + " |")
+    print("| stage | disk, GB | memory, GB | " + " | ".join(f"hours, {column}" for column in COLUMNS) + " |")
+    print("|---|" + "---|" * (2 + len(COLUMNS)))
+    for line in table:
+        hours = " | ".join(f"{line.hours[column]:.2f}" for column in COLUMNS)
+        print(f"| {line.stage} | {line.disk:.1f} | {line.memory:.1f} | {hours} |")
+    totals = " | ".join(f"{sum(line.hours[column] for line in table):.1f}" for column in COLUMNS)
+    print(f"| all | {sum(line.disk for line in table):.0f} | {max(line.memory for line in table):.1f} | {totals} |")
+
+
+def _read(path: str) -> list[Measured]:
+    return [Measured(**row) for row in json.loads(Path(path).read_text(encoding="utf-8"))]
 
 
 def main() -> None:
@@ -211,12 +249,13 @@ def main() -> None:
         "--images", type=int, nargs="+", default=SIZES, metavar="N", help="numbers of images, each 500 or more"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
-    parser.add_argument("--million", type=Path, metavar="FILE", help="measure nothing, compute from the rows in FILE")
+    parser.add_argument("--side", type=int, default=32, metavar="PIXELS")
+    parser.add_argument("--million", nargs=2, metavar=("SMALL", "LARGE"), help="compute from two files of rows")
     options = parser.parse_args()
     if options.million:
-        report_million([Measured(**row) for row in json.loads(options.million.read_text(encoding="utf-8"))])
+        report_million(million(*map(_read, options.million)))
         return
-    rows = [row for size in sorted(options.images) for row in measure(size)]
+    rows = [row for size in sorted(options.images) for row in measure(size, options.side)]
     report(rows)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
