@@ -1,4 +1,4 @@
-"""`python -m fakeprint`: predict, models, use, leaderboard."""
+"""`python -m fakeprint`: the commands."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ COMMANDS = {
     "models": "every network, classifier and feature set that params.yaml can name",
     "search": "the best values of parameters, by trials on folds of the train images",
     "leaderboard": "how the models stand, and where the submission lies",
+    "schema": "the JSON schema of params.yaml, for editors",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
 
