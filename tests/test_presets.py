@@ -186,18 +186,6 @@ def test_the_named_studies_change_what_they_name(preset: str, tmp_path: Path) ->
         assert len(seen) > 1 or seen != {params.parse(base).model_dump_json()} or words[5].endswith(BASES)
 
 
-@pytest.mark.parametrize("name", ["demo", *PRESETS])
-def test_dvc_can_change_params_yaml(name: str, tmp_path: Path) -> None:
-    """DVC writes the file anew, without the quotes that it finds unnecessary: it must still be what it was."""
-    from dvc.utils import hydra
-
-    file = tmp_path / "params.yaml"
-    file.write_text(overlaid(ROOT / f"presets/{name}.yaml", None, []), encoding="utf-8")
-    before = params.load(file)
-    hydra.apply_overrides(file, [f"seed={before.seed + 1}"])
-    assert params.load(file) == before.model_copy(update={"seed": before.seed + 1})
-
-
 def test_published_values() -> None:
     """A few of each system's, against what its publication says."""
     a, b, c, d, e = (params.parse(_overlaid(f"system-{letter}")) for letter in "abcde")

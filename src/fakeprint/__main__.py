@@ -14,6 +14,7 @@ COMMANDS = {
     "models": "every network, classifier and feature set that params.yaml can name",
     "search": "the best values of parameters, by trials on folds of the train images",
     "leaderboard": "how the models compare, and where the submission is",
+    "schema": "the JSON schema of params.yaml, for editors",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
 IN_THE_REPOSITORY = ("search", "leaderboard", "use")  # read or write its files; the others run in any folder

@@ -72,6 +72,50 @@ def test_the_demo_comes_back_byte_for_byte(clone: Path, monkeypatch: pytest.Monk
     assert (clone / "params.yaml").read_bytes() == demo
 
 
+def test_a_dry_run_shows_what_would_change_and_writes_nothing(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited = (clone / "params.yaml").read_text().replace("seed: 7", "seed: 8")
+    (clone / "params.yaml").write_text(edited)
+    use(monkeypatch, "demo", "-S", "train.epochs=3", "--dry-run")
+    assert capsys.readouterr().out.splitlines() == [
+        "seed: 8 → 7",
+        "train.epochs: 24 → 3",
+        "params.yaml had edits (seed), which would be kept in params.edited.yaml",
+        "params.yaml: 2 keys would be changed",
+    ]
+    assert (clone / "params.yaml").read_text() == edited
+    assert sorted(path.name for path in clone.iterdir()) == ["params.yaml", "presets"]
+
+
+def test_edits_are_kept_beside_the_new_file(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What somebody wrote, and only that: what `use` wrote itself it can write again."""
+    use(monkeypatch, "demo", "-S", "seed=9")
+    assert "edits" not in capsys.readouterr().out
+    edited = (clone / "params.yaml").read_text().replace("epochs: 24", "epochs: 3")
+    (clone / "params.yaml").write_text(edited)
+    use(monkeypatch, "demo")
+    assert "params.yaml had edits (train.epochs), which are kept in params.edited.yaml" in capsys.readouterr().out
+    assert (clone / "params.edited.yaml").read_text() == edited
+
+    (clone / "params.yaml").write_text("# a note\n" + edited)
+    use(monkeypatch, "demo")
+    assert "had edits (seed, train.epochs), which are kept in params.edited-2.yaml" in capsys.readouterr().out
+    (clone / "params.yaml").write_text("# a note\n" + (clone / "params.yaml").read_text())
+    use(monkeypatch, "demo")
+    assert "params.yaml had edits (comments), which are kept in params.edited-3.yaml" in capsys.readouterr().out
+    assert (clone / "params.edited.yaml").read_text() == edited
+
+    use(monkeypatch, "params.edited.yaml")  # and they come back
+    assert (clone / "params.yaml").read_text() == edited
+
+
+def test_git_ignores_kept_edits() -> None:
+    subprocess.run(["git", "check-ignore", "-q", "params.edited.yaml", "params.edited-2.yaml"], cwd=ROOT, check=True)
+
+
 def test_single_changes_are_those_of_dvc(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Added, changed, added or changed, taken out: `dvc exp run -S` makes the same of params.yaml."""
     from dvc.utils import hydra

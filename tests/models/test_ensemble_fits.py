@@ -8,7 +8,7 @@ from fakeprint.models.ensembles import WeightedAverage, tempered
 
 MEMBERS = ["a", "b"]
 AVERAGE = params.Average(method="average", members=MEMBERS, calibrate=True, folds=3)
-GREEDY = params.Greedy(method="greedy", members=MEMBERS, rounds=5, folds=3)
+GREEDY = params.Greedy(method="greedy", members=MEMBERS, rounds=5, folds=3, calibrate=False)
 STACKING = params.Stacking(method="stacking", members=MEMBERS, C=1.0, folds=3)
 LEARNED = params.Learned(method="learned", members=MEMBERS, epochs=3, lr=0.01, batch_size=8, folds=3)
 

@@ -1,24 +1,29 @@
-"""`python -m fakeprint use`: params.yaml becomes the demo's, overlaid with a preset.
+"""`fakeprint use`: params.yaml becomes the demo's, overlaid with a preset.
 
 Every preset is an overlay of presets/demo.yaml, never of the file as it stands: the outcome depends on the command
 alone, whatever was in use before. presets/demo.yaml is params.yaml as the repository comes, so `use demo` gives that
-back byte for byte, comments included. `-S` reads as `dvc exp run -S` does, by Hydra's grammar: KEY=VALUE changes a key,
-+KEY=VALUE adds one, ++KEY=VALUE does either, ~KEY takes one out.
+back byte for byte, comments included. Edits that the new file replaces are kept beside it, as params.edited.yaml.
+`-S` reads as `dvc exp run -S` does, by Hydra's grammar: KEY=VALUE changes a key, +KEY=VALUE adds one, ++KEY=VALUE does
+either, ~KEY removes one.
+
+The file is written as DVC writes it, so that `dvc exp run -S` later changes its own lines and no other: null is an
+empty value, lists and blocks take a line per item, and only short mappings stand on one line. A comment stands on the
+line of its key or below the key of its block: above a key, it would belong to the item before it, and go with it.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.representer import RoundTripRepresenter
 
 from fakeprint import params
-from fakeprint.errors import InputError
+from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
 if TYPE_CHECKING:
@@ -27,8 +32,9 @@ if TYPE_CHECKING:
 PARAMS = Path("params.yaml")
 PRESETS = Path("presets")
 DEMO = PRESETS / "demo.yaml"
+LAST = Path(".fakeprint/params.yaml")  # what `use` last wrote: where params.yaml differs from it, somebody edited it
 ABSENT = "(not set)"
-WIDTH = 140  # characters; a longer line of one block is broken into lines of one key each
+WIDTH = 80  # characters at which DVC breaks a mapping on one line
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,8 +50,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="[+|++|~]KEY[=VALUE]",
-        help="change, add or take out one key after the preset, as in `dvc exp run -S`; may be repeated",
+        help="change, add or remove one key after the preset, as in `dvc exp run -S`; may be repeated",
     )
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
     parser.set_defaults(run=run)
 
 
@@ -61,13 +68,46 @@ def run(args: argparse.Namespace) -> None:
     params.require_stated(params.parse(new, name), name)
     if new["data"]["path"] != _read(DEMO)["data"]["path"] and not Path(new["data"]["path"]).exists():
         raise InputError(f"{preset}: data.path: {new['data']['path']} does not exist; say where with --data PATH")
+    before = PARAMS.read_text(encoding="utf-8")
     changes = list(differences(_read(PARAMS), new))
-    if text != PARAMS.read_text(encoding="utf-8"):
-        with written(PARAMS) as partial:
-            partial.write_text(text, encoding="utf-8")
-    for key, before, after in changes:
-        print(f"{key}: {before} → {after}")
-    print(f"{PARAMS}: {len(changes)} keys changed" if changes else f"{PARAMS} says this already")
+    edits = _edits(before) if before != text else []
+    backup = _backup(before)
+    if not args.dry_run:
+        if edits:
+            _write(backup, before)
+        if before != text:
+            _write(PARAMS, text)
+        _write(LAST, text)
+    for key, old, value in changes:
+        print(f"{key}: {old} → {value}")
+    would = "would be " * args.dry_run
+    if edits:
+        print(f"{PARAMS} had edits ({first_few(edits)}), which {would or 'are '}kept in {backup}")
+    print(f"{PARAMS}: {len(changes)} keys {would}changed" if changes else f"{PARAMS} says this already")
+
+
+def _edits(text: str) -> list[str]:
+    """What somebody changed in params.yaml: keys that differ from what `use` last wrote, or from the demo's."""
+    last = LAST if LAST.exists() else DEMO
+    if text in (last.read_text(encoding="utf-8"), DEMO.read_text(encoding="utf-8")):
+        return []
+    keys = [key for key, _, _ in differences(_read(last), _read(PARAMS))]
+    return keys or ["comments"]
+
+
+def _backup(text: str) -> Path:
+    """params.edited.yaml, or with a number after it: the first that is not there, or holds this text already."""
+    for number in itertools.count(1):
+        path = PARAMS.with_name(f"params.edited{'' if number == 1 else f'-{number}'}.yaml")
+        if not path.exists() or path.read_text(encoding="utf-8") == text:
+            return path
+    raise AssertionError
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with written(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def find_preset(name: str) -> Path:
@@ -97,14 +137,13 @@ def overlaid(preset: Path, data: str | None, changes: list[str]) -> str:
     if not overlays and not changes:
         return demo
     yaml = YAML()
-    yaml.Representer = _Representer
-    yaml.preserve_quotes = True
-    yaml.width = 4096
+    yaml.default_flow_style = False
     content = yaml.load(demo)
     for overlay in overlays:
         _merge(content, overlay)
     for change in changes:
         _change(content, change)
+    _open_wide_mappings(content)
     text = StringIO()
     yaml.dump(content, text)
     return text.getvalue()
@@ -178,37 +217,39 @@ def _merge(base: CommentedMap, overlay: dict[str, Any]) -> None:
     for key, value in overlay.items():
         known = base.get(key)
         if isinstance(known, CommentedMap) and isinstance(value, dict) and not _another_method(known, value):
-            before = _shown(known)
             _merge(known, value)
-            if known.fa.flow_style() and _shown(known) != before and len(f"  {key}: {_shown(known)}") > WIDTH:
-                known.fa.set_block_style()
         elif key not in base or known != value:
-            base[key] = _in_one_line(value)
+            base[key] = _on_one_line(value) if isinstance(value, dict) else value
+            comments = base.ca.items.get(key)
+            if value == [] and comments and comments[3] == []:
+                comments[3] = None  # else ruamel writes `[]` away from its key
+
+
+def _on_one_line(value: dict[str, Any]) -> CommentedMap:
+    block = CommentedMap(
+        {key: _on_one_line(inner) if isinstance(inner, dict) else inner for key, inner in value.items()}
+    )
+    block.fa.set_flow_style()
+    return block
+
+
+def _open_wide_mappings(block: CommentedMap, indent: int = 0) -> None:
+    """Give each mapping that one line cannot hold a line per key, and its lists a line per item."""
+    for key, value in block.items():
+        if not isinstance(value, CommentedMap):
+            continue
+        if value.fa.flow_style() and indent + len(f"{key}: {_shown(value)}") > WIDTH:
+            value.fa.set_block_style()
+            for name, inner in value.items():
+                if isinstance(inner, list) and inner:
+                    value[name] = list(inner)
+        if not value.fa.flow_style():
+            _open_wide_mappings(value, indent + 2)
 
 
 def _another_method(known: dict[str, Any], value: dict[str, Any]) -> bool:
     """Whether a classifier's block names another method, whose keys are not the old one's."""
     return known.get("method") != value.get("method", known.get("method"))
-
-
-def _in_one_line(value: Any) -> Any:
-    """Lists and mappings as YAML's `[…]` and `{…}`."""
-    if isinstance(value, dict):
-        value = CommentedMap({key: _in_one_line(inner) for key, inner in value.items()})
-        value.fa.set_flow_style()
-    elif isinstance(value, list):
-        value = CommentedSeq([_in_one_line(inner) for inner in value])
-        value.fa.set_flow_style()
-    return value
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes null as `null`, not as nothing."""
-
-
-_Representer.add_representer(
-    type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-)
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self, get_args, get_origin
 
 from annotated_types import Interval
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from fakeprint.params.block import Block, Fraction
 
@@ -24,8 +24,8 @@ Fill = Literal["reflect", "edge", "black"]
 class Transform(Block):
     """One transform's switch, its probability per image, and (in subclasses) the range its strength is drawn from."""
 
-    enabled: bool
-    p: Fraction
+    enabled: bool = Field(description="whether it is used")
+    p: Fraction = Field(description="0–1; probability per image")
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
@@ -37,60 +37,63 @@ class Transform(Block):
 
 
 class Rotation(Transform):
-    degrees: tuple[Degrees, Degrees]
+    degrees: tuple[Degrees, Degrees] = Field(description="lowest and highest, -180 to 180")
 
 
 class Shift(Transform):
-    fraction: tuple[Share, Share]
+    fraction: tuple[Share, Share] = Field(description="lowest and highest, of the side, in each direction")
 
 
 class Scaling(Transform):
-    factor: tuple[Factor, Factor]
+    factor: tuple[Factor, Factor] = Field(description="lowest and highest factor, 0.05–10")
 
 
 class Crop(Transform):
-    fraction: tuple[SideKept, SideKept]
+    fraction: tuple[SideKept, SideKept] = Field(description="smallest and largest part of the side that is kept, 0.1–1")
 
 
 class Hue(Transform):
-    degrees: tuple[Degrees, Degrees]
+    degrees: tuple[Degrees, Degrees] = Field(description="lowest and highest, of 360")
 
 
 class Jpeg(Transform):
-    quality: tuple[Quality, Quality]
+    quality: tuple[Quality, Quality] = Field(description="lowest and highest quality, 1–100")
 
 
 class Spread(Transform):
-    sigma: tuple[Sigma, Sigma]
+    sigma: tuple[Sigma, Sigma] = Field(description="lowest and highest standard deviation, 0–128")
 
 
 class Rescale(Transform):
-    factor: tuple[Shrinking, Shrinking]
+    factor: tuple[Shrinking, Shrinking] = Field(description="lowest and highest factor, 0.05–1, down and up again")
 
 
 class Erasing(Transform):
-    fraction: tuple[Area, Area]
-    fill: Literal["random", "mean"]
+    fraction: tuple[Area, Area] = Field(description="smallest and largest part of the area")
+    fill: Literal["random", "mean"] = Field(description="random (values) | mean (colour)")
 
 
 class Transforms(Block):
     """Each transform's switch and range, in the order in which they are applied."""
 
-    flip: Transform
-    rotation: Rotation
-    shift: Shift
-    zoom: Scaling
-    crop: Crop
-    brightness: Scaling
-    contrast: Scaling
-    saturation: Scaling
-    hue: Hue
-    jpeg: Jpeg
-    blur: Spread
-    noise: Spread
-    rescale: Rescale
-    webp: Jpeg = Jpeg(enabled=False, p=0.25, quality=(50, 96))
-    erasing: Erasing = Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random")
+    flip: Transform = Field(description="left-right")
+    rotation: Rotation = Field(description="degrees")
+    shift: Shift = Field(description="of the side, in each direction")
+    zoom: Scaling = Field(description="of the size")
+    crop: Crop = Field(description="of the side kept, scaled back")
+    brightness: Scaling = Field(description="of every value")
+    contrast: Scaling = Field(description="of the distance from mean grey")
+    saturation: Scaling = Field(description="of the distance from the grey image")
+    hue: Hue = Field(description="degrees of 360")
+    jpeg: Jpeg = Field(description="quality, 1–100")
+    blur: Spread = Field(description="standard deviation in pixels")
+    noise: Spread = Field(description="standard deviation in grey levels of 255")
+    rescale: Rescale = Field(description="factor, down and up again")
+    webp: Jpeg = Field(Jpeg(enabled=False, p=0.25, quality=(50, 96)), description="quality, 1–100")
+    erasing: Erasing = Field(
+        Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random"),
+        description="of the area; fill: random (values) | mean (colour)",
+    )
 
 
 def strengths() -> dict[str, tuple[float, float]]:
@@ -110,8 +113,20 @@ def strengths() -> dict[str, tuple[float, float]]:
 
 
 class Augment(Block):
-    copies: Annotated[int, Interval(ge=0, le=20)]
-    one_degradation: bool = True
-    interpolation: Interpolation = "bicubic"
-    fill: Fill = "reflect"
-    transforms: Transforms
+    copies: Annotated[int, Interval(ge=0, le=20)] = Field(description="0–20 copies of each train image")
+    one_degradation: bool = Field(
+        True,
+        description="at most one of jpeg, blur, noise, rescale, webp per image, drawn among those enabled; "
+        "false = each on its own",
+    )
+    interpolation: Interpolation = Field(
+        "bicubic", description="bicubic | bilinear | nearest; of rotation, zoom and crop, which are one warp"
+    )
+    fill: Fill = Field(
+        "reflect",
+        description="reflect (the mirror image) | edge (the border's pixel) | black; what rotation, shift and "
+        "zoom bring in from outside",
+    )
+    transforms: Transforms = Field(
+        description="enabled; p: probability per image, 0–1; the range that the strength is drawn from, uniformly"
+    )

@@ -11,53 +11,71 @@ from fakeprint.params.block import Block, Distinct, Fraction
 class Classifier(Block):
     """What every classical classifier has: its features, concatenated, and what is done to them before fitting."""
 
-    features: Distinct[str] = Field(min_length=1)
-    scale: Literal["none", "sqrt", "standard", "sqrt_standard"]
-    augmented: bool
+    features: Distinct[str] = Field(min_length=1, description="feature sets, concatenated")
+    scale: Literal["none", "sqrt", "standard", "sqrt_standard"] = Field(
+        description="none | sqrt | standard | sqrt_standard; fitted on train"
+    )
+    augmented: bool = Field(description="fit on the offline copies, too")
 
 
 class KNN(Classifier):
-    method: Literal["knn"]
-    k: Distinct[PositiveInt] = Field(min_length=1)
-    metrics: Distinct[Literal["l1", "l2"]] = Field(min_length=1)
+    method: Literal["knn"] = Field(description="k nearest neighbours")
+    k: Distinct[PositiveInt] = Field(min_length=1, description="numbers of neighbours to try")
+    metrics: Distinct[Literal["l1", "l2"]] = Field(min_length=1, description="distances to try: l1, l2")
 
 
 class Logistic(Classifier):
-    method: Literal["logistic"]
-    C: PositiveFloat
+    method: Literal["logistic"] = Field(description="logistic regression")
+    C: PositiveFloat = Field(description="inverse strength of regularisation")
 
 
 class LinearSVM(Classifier):
-    method: Literal["svm_linear"]
-    C: PositiveFloat
-    loss: Literal["squared_hinge", "hinge"] = "squared_hinge"
+    method: Literal["svm_linear"] = Field(description="linear support vector machine")
+    C: PositiveFloat = Field(description="inverse strength of regularisation")
+    loss: Literal["squared_hinge", "hinge"] = Field(
+        "squared_hinge", description="squared_hinge | hinge (holds all rows in memory)"
+    )
 
 
 class RBFSVM(Classifier):
-    method: Literal["svm_rbf"]
-    C: PositiveFloat
-    gamma: Literal["scale"] | PositiveFloat
-    approximation: Literal["auto", "exact", "nystroem"] = "auto"
-    components: Annotated[int, Interval(ge=2, le=10_000)] = 2000
+    method: Literal["svm_rbf"] = Field(description="support vector machine with an RBF kernel")
+    C: PositiveFloat = Field(description="inverse strength of regularisation")
+    gamma: Literal["scale"] | PositiveFloat = Field(
+        description="of the kernel: scale (1 / (number of features × their variance)) | a number above 0"
+    )
+    approximation: Literal["auto", "exact", "nystroem"] = Field(
+        "auto",
+        description="exact (at most 32,000 rows) | nystroem (the kernel by `components` rows) | auto (exact "
+        "up to 20,000)",
+    )
+    components: Annotated[int, Interval(ge=2, le=10_000)] = Field(
+        2000, description="nystroem: rows that stand for the others"
+    )
 
 
 class LDA(Classifier):
-    method: Literal["lda"]
-    shrinkage: Literal["auto"] | Fraction
+    method: Literal["lda"] = Field(description="linear discriminant analysis")
+    shrinkage: Literal["auto"] | Fraction = Field(
+        description="of the covariance towards a multiple of the identity: auto (Ledoit-Wolf) | 0–1"
+    )
 
 
 class Boosting(Classifier):
-    method: Literal["boosting"]
-    iterations: PositiveInt
-    lr: Annotated[float, Interval(gt=0, le=1)]
-    leaves: Annotated[int, Interval(ge=2)]
-    rows: PositiveInt | None = None
+    method: Literal["boosting"] = Field(description="gradient boosting on histograms")
+    iterations: PositiveInt = Field(description="trees per class")
+    lr: Annotated[float, Interval(gt=0, le=1)] = Field(description="0–1; learning rate")
+    leaves: Annotated[int, Interval(ge=2)] = Field(description="most leaves per tree")
+    rows: PositiveInt | None = Field(
+        None, description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold"
+    )
 
 
 class Forest(Classifier):
-    method: Literal["forest"]
-    trees: PositiveInt
-    rows: PositiveInt | None = None
+    method: Literal["forest"] = Field(description="random forest")
+    trees: PositiveInt = Field(description="number of trees")
+    rows: PositiveInt | None = Field(
+        None, description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold"
+    )
 
 
 AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest, Field(discriminator="method")]

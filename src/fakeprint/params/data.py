@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval
-from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from fakeprint.params.block import Block, Folds, Fraction
 from fakeprint.params.names import near
@@ -12,19 +12,47 @@ SPLITS = ("train", "validation", "test")
 
 
 class Data(Block):
-    title: str
-    path: str
-    layout: Literal["csv", "folders"]
-    image_column: str = "image_id"
-    label_column: str = "label"
-    group_column: str | None = None
-    generator_column: str | None = None
-    class_names: dict[str | int, str] = {}
-    real_classes: list[str | int] | None = None
-    validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = 0.1
-    test_fraction: Annotated[float, Interval(ge=0, lt=0.5)] = 0.1
-    per_class: PositiveInt | dict[str, PositiveInt] | None = None
-    max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = 50_000_000  # Pillow itself opens none larger
+    title: str = Field(description="shown on every report and plot")
+    path: str = Field(
+        description="a folder, or a .zip, .tar, .tar.gz read in place; relative to the repository, or absolute"
+    )
+    layout: Literal["csv", "folders"] = Field(
+        description="csv (train.csv, validation.csv, test.csv, images) | folders (<split>/<class>/, <class>/ "
+        "or <generator>/<split>/<class>/)"
+    )
+    image_column: str = Field("image_id", description="csv: the file's name, with or without its extension")
+    label_column: str = Field("label", description="csv: any strings or integers")
+    group_column: str | None = Field(
+        None,
+        description="csv: images with one value (a video, a prompt, a source photograph) stay in one split, "
+        "as near duplicates do",
+    )
+    generator_column: str | None = Field(
+        None, description="csv: what made each image, beside a label such as real or fake"
+    )
+    class_names: dict[str | int, str] = Field(
+        {},
+        description="label: name shown in reports, for example {0: StyleGAN}; a label not named here is shown as it is",
+    )
+    real_classes: list[str | int] | None = Field(
+        None,
+        description="labels of real images, all others are fake: adds a detector's metrics; null = classes "
+        "named real or nature; [] = none",
+    )
+    validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = Field(
+        0.1, description="of the train images, where the source has no validation split; stratified"
+    )
+    test_fraction: Annotated[float, Interval(ge=0, lt=0.5)] = Field(
+        0.1, description="of the train images, where the source has no test split; stratified; 0 = none"
+    )
+    per_class: PositiveInt | dict[str, PositiveInt] | None = Field(
+        None,
+        description="images kept per class, drawn by seed; {train: 1000} = of that split; null = all",
+    )
+    # Pillow itself opens none larger
+    max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = Field(
+        50_000_000, description="pixels, at most 178956970; a larger image is set aside undecoded (decompression bomb)"
+    )
 
     @model_validator(mode="after")
     def _columns_of_a_csv(self) -> Self:
@@ -47,20 +75,46 @@ class Data(Block):
 
 
 class Validate(Block):
-    max_bad_fraction: Fraction
-    near_duplicate_bits: Annotated[int, Interval(ge=0, le=16)]
-    max_shortcut_excess: Fraction
-    on_shortcut: Literal["warn", "stop"]
-    on_trace: Literal["tell", "warn", "stop"] = "tell"
-    on_leak: Literal["warn", "stop", "drop"] = "warn"
-    sample_images: PositiveInt
+    max_bad_fraction: Fraction = Field(
+        description="0–1; more missing, corrupt or too large files than this stop the run"
+    )
+    near_duplicate_bits: Annotated[int, Interval(ge=0, le=16)] = Field(
+        description="0–16; perceptual hashes (64 bits) that differ in at most this many bits are near duplicates"
+    )
+    max_shortcut_excess: Fraction = Field(
+        description="0–1; how far container facts may lift balanced accuracy from chance (0) to 1; 0.25 = 0.4 "
+        "of five classes"
+    )
+    on_shortcut: Literal["warn", "stop"] = Field(description="warn | stop; what to do above max_shortcut_excess")
+    on_trace: Literal["tell", "warn", "stop"] = Field(
+        "tell",
+        description="tell | warn | stop; what to do where traces of compression or scaling in the pixels lift "
+        "it so far",
+    )
+    on_leak: Literal["warn", "stop", "drop"] = Field(
+        "warn",
+        description="warn | stop | drop (the training side); what to do with groups that lie across the "
+        "source's own splits",
+    )
+    sample_images: PositiveInt = Field(description="images per class in the sample picture")
 
 
 class Prepare(Block):
-    image_size: Annotated[int, Interval(ge=16, le=1024)]
-    resize: Literal["squash", "crop"]
-    fold: NonNegativeInt | None = None
-    folds: Folds = 5
+    image_size: Annotated[int, Interval(ge=16, le=1024)] = Field(description="side of the arrays in pixels")
+    resize: Literal["squash", "crop"] = Field(
+        description="squash (sides scaled apart) | crop (shorter side scaled, middle kept); no effect at the "
+        "images' own size"
+    )
+    fold: NonNegativeInt | None = Field(
+        None,
+        description="0 to folds − 1: that fold of the train images is the validation split, the source's own "
+        "is left out; null = off",
+    )
+    folds: Folds = Field(
+        5,
+        description="2–100 folds of the train images, stratified by class, groups whole; for `fold` and "
+        "`fakeprint search`",
+    )
 
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal, Self
 
 from annotated_types import Interval
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from fakeprint.params.augment import strengths
 from fakeprint.params.block import Block, Distinct, Inside
@@ -12,13 +12,21 @@ from fakeprint.params.names import near
 
 
 class Predict(Block):
-    tta: Literal["none", "flip", "flip_shift"] = "none"
-    shift: Annotated[int, Interval(ge=1, le=32)] = 2
+    tta: Literal["none", "flip", "flip_shift"] = Field(
+        "none",
+        description="test-time augmentation, probabilities averaged over: none | flip (image, mirror) | "
+        "flip_shift (and four shifts)",
+    )
+    shift: Annotated[int, Interval(ge=1, le=32)] = Field(2, description="flip_shift: pixels in each direction")
 
 
 class Robustness(Block):
-    models: Distinct[str] = []
-    grid: dict[str, dict[str, float]] = {}
+    models: Distinct[str] = Field([], description="names; [] = all that run")
+    grid: dict[str, dict[str, float]] = Field(
+        {"jpeg_50": {"jpeg": 50}, "noise_2": {"noise": 2}, "resize_0.8": {"rescale": 0.8}, "blur_0.7": {"blur": 0.7}},
+        description="name: {transform: strength, …}, applied in that order; {} = clean images only; the "
+        "demo's grid is small",
+    )
 
     @model_validator(mode="after")
     def _degradations_exist(self) -> Self:
@@ -41,13 +49,13 @@ class Robustness(Block):
 
 
 class Evaluate(Block):
-    calibration_bins: PositiveInt
-    mistakes: NonNegativeInt
+    calibration_bins: PositiveInt = Field(description="of the expected calibration error and the reliability plot")
+    mistakes: NonNegativeInt = Field(description="most confident mistakes shown")
 
 
 class Compare(Block):
-    confidence: Inside
+    confidence: Inside = Field(description="0–1; of every interval, those of `evaluate` and `robustness` too")
 
 
 class Submit(Block):
-    model: str
+    model: str = Field(description="champion (best validation accuracy), or any model that runs")

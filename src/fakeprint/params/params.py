@@ -36,24 +36,33 @@ class NetworkSettings(Block):
 class Params(Block):
     """The whole of params.yaml."""
 
-    seed: Annotated[int, Interval(ge=0, lt=2**32)]
-    run: Run
-    data: Data
-    validate_: Validate = Field(alias="validate")
-    prepare: Prepare
-    augment: Augment
-    features: Features
-    classifiers: dict[str, AnyClassifier]
-    model: Model
-    models: Models
-    train: Train
-    predict: Predict = Predict()
-    ensembles: dict[str, AnyEnsemble]
-    robustness: Robustness = Robustness()
-    evaluate: Evaluate
-    compare: Compare
-    submit: Submit
-    tracking: Tracking
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = Field(description="of every random choice, split by purpose")
+    run: Run = Field(description="what runs; `-S 'run.networks=[hist_cnn]'` narrows it")
+    data: Data = Field(description="the source of the images")
+    validate_: Validate = Field(alias="validate", description="checks of the source")
+    prepare: Prepare = Field(description="the arrays that all models read")
+    augment: Augment = Field(
+        description="offline copies of train images, stored before training; validation and test are never augmented"
+    )
+    features: Features = Field(description="one block per feature set; the classifiers choose among them")
+    classifiers: dict[str, AnyClassifier] = Field(description="one block per classifier")
+    model: Model = Field(description="what every network shares; `models` overrides it for one")
+    models: Models = Field(
+        description="one block per network; each may override any key of `model` (`-S "
+        "+models.hist_cnn.norm=group`), null = what `model` says"
+    )
+    train: Train = Field(description="of the networks")
+    predict: Predict = Field(Predict(), description="networks only: a change predicts again and retrains nothing")
+    ensembles: dict[str, AnyEnsemble] = Field(
+        description="one block per ensemble; members are networks and classifiers, those that do not run are left out"
+    )
+    robustness: Robustness = Field(
+        Robustness(), description="every model on degraded validation images; retrains nothing"
+    )
+    evaluate: Evaluate = Field(description="each model's metrics and pictures")
+    compare: Compare = Field(description="the leaderboard")
+    submit: Submit = Field(description="the submission file")
+    tracking: Tracking = Field(description="MLflow")
 
     @model_validator(mode="after")
     def _every_model_has_a_name_of_its_own(self) -> Self:

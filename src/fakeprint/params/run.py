@@ -8,13 +8,22 @@ from fakeprint.params.block import Block, Distinct
 
 
 class Run(Block):
-    features: Distinct[str]
-    classifiers: Distinct[str]
-    networks: Distinct[str]
-    ensembles: Distinct[str]
-    workers: PositiveInt | None = None
-    backend: Literal["processes", "dask", "ray"] = "processes"
-    scheduler: str | None = None
+    features: Distinct[str] = Field(description="feature sets, see `fakeprint models`")
+    classifiers: Distinct[str] = Field(description="each has a block under `classifiers`")
+    networks: Distinct[str] = Field(description="each has a block under `models`")
+    ensembles: Distinct[str] = Field(description="each has a block under `ensembles`")
+    workers: PositiveInt | None = Field(
+        None, description="processes for decoding, augmentation and features; null = one per core; changes no result"
+    )
+    backend: Literal["processes", "dask", "ray"] = Field(
+        "processes",
+        description="processes (this machine) | dask | ray (several machines, docs/scaling.md); changes no result",
+    )
+    scheduler: str | None = Field(
+        None,
+        description="address of dask's scheduler (tcp://HOST:8786) or ray's head (HOST:6379); null = start "
+        "one on this machine",
+    )
 
     @model_validator(mode="after")
     def _scheduler_of_a_backend(self) -> Self:
@@ -29,5 +38,5 @@ class Run(Block):
 
 
 class Tracking(Block):
-    enabled: bool
-    experiment: str = Field(min_length=1)
+    enabled: bool = Field(description="false needs no MLflow at all")
+    experiment: str = Field(min_length=1, description="MLflow experiment; its runs are named after the models")

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from fakeprint.errors import InputError
 from fakeprint.params.augment import Fill, Interpolation, Transforms
@@ -15,49 +15,116 @@ RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "de
 
 
 class Train(Block):
-    epochs: PositiveInt
-    batch_size: Annotated[int, Interval(ge=2)]
-    accumulate: PositiveInt = 1
-    optimiser: Literal["adam", "adamw", "sgd"]
-    lr: PositiveFloat
-    weight_decay: NonNegativeFloat
-    decay_norms: bool = True
-    momentum: BelowOne
-    nesterov: bool = True
-    eps: Annotated[float, Interval(gt=0, le=1)] = 1e-8
-    clip: NonNegativeFloat = 0.0
-    schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"]
-    warmup: NonNegativeFloat = 0.0
-    patience: NonNegativeInt
-    plateau_on: Literal["accuracy", "loss"] = "accuracy"
-    factor: Inside
-    step_epochs: PositiveInt = 10
-    min_lr: NonNegativeFloat = 0.0
-    early_stopping: NonNegativeInt
-    keep: Literal["best", "last"] = "best"
-    loss: Literal["cross_entropy", "focal", "hinge"] = "cross_entropy"
-    gamma: Annotated[float, Interval(ge=0, le=10)] = 2.0
-    label_smoothing: BelowOne
-    class_weights: Literal["none", "balanced"] | dict[str | int, NonNegativeFloat] = "none"
-    mixup: NonNegativeFloat = 0.0
-    cutmix: NonNegativeFloat = 0.0
-    mix_p: Fraction = 1.0
-    ema: BelowOne = 0.0
-    swa: BelowOne = 0.0
-    freeze: NonNegativeInt = 0
-    sampling: Literal["shuffled", "balanced"] = "shuffled"
-    phases: list[dict[str, Any]] = []
-    compile: bool = False
-    deterministic: bool = False
-    devices: PositiveInt = 1
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    precision: Literal["auto", "fp32", "bf16"]
-    augment_on: Literal["auto", "cpu", "device"] = "auto"
-    augmented: bool
-    one_degradation: bool = True
-    interpolation: Interpolation = "bicubic"
-    fill: Fill = "reflect"
-    transforms: Transforms
+    epochs: PositiveInt = Field(description="passes over the train images, at most")
+    batch_size: Annotated[int, Interval(ge=2)] = Field(description="images per batch")
+    accumulate: PositiveInt = Field(1, description="batches whose gradients are averaged for one step of the optimiser")
+    optimiser: Literal["adam", "adamw", "sgd"] = Field(description="adam | adamw | sgd")
+    lr: PositiveFloat = Field(description="learning rate: at the start, or at the peak of a schedule that rises first")
+    weight_decay: NonNegativeFloat = Field(description="adamw: decoupled from the gradient; adam, sgd: L2")
+    decay_norms: bool = Field(True, description="false = no weight decay on biases and the scales of norms")
+    momentum: BelowOne = Field(description="of sgd")
+    nesterov: bool = Field(True, description="sgd only: Nesterov's momentum; no effect with momentum: 0")
+    eps: Annotated[float, Interval(gt=0, le=1)] = Field(
+        1e-8, description="adam, adamw: added to the denominator of a step"
+    )
+    clip: NonNegativeFloat = Field(
+        0.0,
+        description="largest L2 norm of the gradient over all parameters; larger ones are scaled down; 0 = no limit",
+    )
+    schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"] = Field(
+        description="plateau (lr × factor when validation stalls) | cosine (to min_lr) | one_cycle (up, then "
+        "to 0) | step | none"
+    )
+    warmup: NonNegativeFloat = Field(
+        0.0,
+        description="epochs, fractions too, in which lr rises to its value; one_cycle: its rise, 0 = 30 % of the steps",
+    )
+    patience: NonNegativeInt = Field(
+        description="plateau: lr is lowered after more than this many epochs without improvement"
+    )
+    plateau_on: Literal["accuracy", "loss"] = Field(
+        "accuracy", description="plateau: accuracy (the higher the better) | loss (the lower the better), of validation"
+    )
+    factor: Inside = Field(description="plateau, step: lr is multiplied by it")
+    step_epochs: PositiveInt = Field(10, description="step: epochs between two steps")
+    min_lr: NonNegativeFloat = Field(0.0, description="cosine: lr at the end; plateau: the lowest lr")
+    early_stopping: NonNegativeInt = Field(
+        description="epochs without a better validation accuracy before training ends; 0 = never"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="which epoch's weights are written: best (highest validation accuracy, the first of equals) | last",
+    )
+    loss: Literal["cross_entropy", "focal", "hinge"] = Field(
+        "cross_entropy",
+        description="cross_entropy | focal (× (1 − p)^gamma, p the probability of the label) | hinge (needs "
+        "label_smoothing: 0)",
+    )
+    gamma: Annotated[float, Interval(ge=0, le=10)] = Field(2.0, description="focal only; 0 = cross_entropy")
+    label_smoothing: BelowOne = Field(description="0–1; share of each label that is spread over all classes")
+    class_weights: Literal["none", "balanced"] | dict[str | int, NonNegativeFloat] = Field(
+        "none",
+        description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, 1 where not named",
+    )
+    mixup: NonNegativeFloat = Field(
+        0.0, description="alpha: images and labels are mixed by a share from Beta(alpha, alpha); 0 = off"
+    )
+    cutmix: NonNegativeFloat = Field(
+        0.0,
+        description="alpha: the same, but a box is pasted; 0 = off; with mixup too, each batch takes one of the two",
+    )
+    mix_p: Fraction = Field(1.0, description="0–1; share of the batches that are mixed, where mixup or cutmix is on")
+    ema: BelowOne = Field(
+        0.0,
+        description="0–1; decay per step of the weights' moving average, which is then validated and written "
+        "(0.999); 0 = off",
+    )
+    swa: BelowOne = Field(
+        0.0,
+        description="0–1; share of the epochs, the last ones, whose weights are averaged and written; needs "
+        "early_stopping: 0; 0 = off",
+    )
+    freeze: NonNegativeInt = Field(
+        0, description="first epochs in which the network's head alone is trained; as many as epochs = always"
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled",
+        description="shuffled (each image once per epoch) | balanced (all classes equally often: rare images repeat)",
+    )
+    phases: list[dict[str, Any]] = Field(
+        [],
+        description="one training after the other, each with what it changes: [{epochs: 30}, {lr: 0.001}]; "
+        "docs/models.md; [] = one",
+    )
+    compile: bool = Field(
+        False, description="torch.compile: faster steps after the first minute; on a CPU it needs a C++ compiler"
+    )
+    deterministic: bool = Field(
+        False, description="true = a GPU computes the same bits in every run, but slower; a CPU always does"
+    )
+    devices: PositiveInt = Field(
+        1,
+        description="of this machine, one process each, which share every batch; for several machines see "
+        "docs/scaling.md",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto | cpu | cuda | mps")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="auto (bf16 where the device is fast at it) | fp32 | bf16"
+    )
+    augment_on: Literal["auto", "cpu", "device"] = Field(
+        "auto",
+        description="auto (on the device if it is no CPU, its memory holds the images and it knows the "
+        "transforms) | cpu | device",
+    )
+    augmented: bool = Field(description="train on the offline copies, too")
+    one_degradation: bool = Field(
+        True, description="as in `augment`; with the probabilities below, 40 % of the images are degraded"
+    )
+    interpolation: Interpolation = Field("bicubic", description="as in `augment`")
+    fill: Fill = Field("reflect", description="as in `augment`")
+    transforms: Transforms = Field(
+        description="in training, drawn anew for each image and epoch; the same transforms as in `augment`"
+    )
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

@@ -1,6 +1,6 @@
 """params.yaml's messages: one line that names the key and the near one."""
 
-import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.errors import InputError
 
-DEMO = Path(__file__).parents[1] / "presets/demo.yaml"
+DEMO = Path(__file__).parents[2] / "presets/demo.yaml"
 
 
 def demo() -> dict[str, Any]:
@@ -233,20 +233,6 @@ def test_a_network_s_own_settings_win_and_are_named() -> None:
     assert network.pinned == ["model.dropout", "train.lr"]
 
 
-def test_every_key_is_commented() -> None:
-    """A key has a comment on its line, or on that of the block that it is in: lists of like blocks share one."""
-    commented: dict[int, bool] = {}
-    for line in DEMO.read_text(encoding="utf-8").splitlines():
-        match = re.match(r"( *)([\w]+):", line)
-        if match:
-            depth = len(match[1])
-            commented = {above: said for above, said in commented.items() if above < depth}
-            has = "#" in line
-            obvious = match[2] in ("data", "validate", "prepare", "evaluate", "compare", "submit", "tracking", "train")
-            assert has or any(commented.values()) or (depth == 0 and obvious), f"no comment: {line.strip()}"
-            commented[depth] = has and line.rstrip().split("#")[0].strip().endswith(":")
-
-
 def test_types_are_taken_as_they_are_written() -> None:
     """A whole number is a number too; YAML 1.2 reads 1e-3 as one, and `yes` as a text."""
     text = (
@@ -270,6 +256,24 @@ def test_params_yaml_states_every_key() -> None:
     """A default in the code would change results and rerun nothing: DVC sees params.yaml alone."""
     assert list(params.unstated(params.parse(demo()))) == []
     params.require_stated(params.parse(demo()))
+
+
+def test_the_demo_s_values_are_the_defaults() -> None:
+    """Where a default exists; what one network overrides of `model` is not a default."""
+    different = [key for key, default, value in _with_defaults(params.parse(demo())) if default != value]
+    assert different == []
+
+
+def _with_defaults(block: params.Block, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    inherited = params.Model.model_fields if isinstance(block, params.Network) else {}
+    for name, field in type(block).model_fields.items():
+        value = getattr(block, name)
+        left_out = isinstance(value, params.Block) and field.default is None  # a block that need not be there
+        if not field.is_required() and not left_out and name not in inherited:
+            yield prefix + name, field.get_default(), value
+        for key, inner in value.items() if isinstance(value, dict) else [("", value)]:
+            if isinstance(inner, params.Block):
+                yield from _with_defaults(inner, f"{prefix}{name}.{key}.".replace("..", "."))
 
 
 @pytest.mark.parametrize(
