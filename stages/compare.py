@@ -1,4 +1,4 @@
-"""compare: the leaderboard, its pictures, and the champion copied out with everything that it needs."""
+"""compare: the leaderboard, its pictures, the plots of all models, and the champion with everything that it needs."""
 
 from rich.console import Console
 
@@ -6,43 +6,36 @@ from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, one_line_errors
-from fakeprint.evaluation import champion, leaderboard, metrics, plots
-from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+from fakeprint.evaluation import champion, curves, leaderboard, plots
+from fakeprint.evaluation.predictions import PREDICTED, load_predictions
 from fakeprint.evaluation.robustness import load_robustness
-from fakeprint.files import write_json, written, written_folder
+from fakeprint.files import write_csv, write_figure, write_json, written, written_folder
 
 
 @one_line_errors
 def main() -> None:
     settings = params.load()
-    dataset = load_dataset()
-    title = settings.title
-    if not settings.run.models:
+    dataset, names, title = load_dataset(), settings.run.models, settings.title
+    if not names:
         raise InputError(
             "nothing to compare: run.classifiers, run.networks and run.ensembles in params.yaml are all empty"
         )
-    models, test = (
-        {
-            name: load_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, split)
-            for name in settings.run.models
-        }
-        for split in ("validation", "test")
-    )
+    models, test = ({name: load_predictions(name, dataset.classes, split) for name in names} for split in PREDICTED)
     confidence, degraded = settings.compare.confidence, load_robustness()
     real = real_classes(settings.data.real_classes, dataset.classes, dataset.names)
     board = leaderboard.compare(models, dataset.names, confidence, degraded, test, settings.seed, real)
-    champion.copy_out(board.champion.name, title, how=settings.predict)
+    champion.copy_out(board.champion.name, title, settings.predict)
 
     write_json("metrics/leaderboard.json", board.as_json())
     with written("metrics/leaderboard.md") as partial:
         partial.write_text(board.as_markdown(title), encoding="utf-8")
-    best = models[board.champion.name]
-    counts = metrics.confusion(best.labels, best.predicted, len(dataset.names))
+    write_csv("metrics/roc.csv", curves.roc_table(models))
+    write_csv("metrics/reliability.csv", curves.reliability_table(models, settings.evaluate.calibration_bins))
+    write_csv("metrics/confusion.csv", curves.confusion_table(models, dataset.names))
     with written_folder("reports/leaderboard") as partial:
-        plots.save(plots.leaderboard_picture(board, title), partial / "leaderboard.png")
-        plots.save(plots.recall_picture(board, title), partial / "recall.png")
-        plots.save(plots.summary_picture(board, counts, title), partial / "summary.png")
-    tracking.record(settings, settings.run.models)
+        for name, figure in plots.leaderboard_pictures(board, models[board.champion.name], title).items():
+            write_figure(partial / f"{name}.png", figure)
+    tracking.record(settings, names)
     Console().print(board.as_table(title))
 
 

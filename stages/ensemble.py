@@ -4,13 +4,15 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, load_predictions, save_predictions
+from fakeprint.evaluation.predictions import MEMBERS, PREDICTED, load_predictions, save_predictions
 from fakeprint.files import written_folder
 from fakeprint.models.ensemble_fits import cross_fit, fit
-from fakeprint.models.ensembles import members_that_run, save_ensemble, side_by_side, without_idle
+from fakeprint.models.ensembles import members_that_run, save_ensemble, without_idle
 
 
 @one_line_errors
@@ -28,10 +30,12 @@ def main() -> None:
 
     with tracking.model_run(settings, name, "ensemble", described, files) as run:
         loaded = {
-            split: [load_predictions(file, dataset.classes, split) for file in files]
-            for split in ("validation", "test")
+            split: [load_predictions(member, dataset.classes, split, MEMBERS) for member in members.names]
+            for split in PREDICTED
         }
-        of_members = {split: side_by_side([each.probabilities for each in every]) for split, every in loaded.items()}
+        of_members = {
+            split: np.stack([each.probabilities for each in every], axis=1) for split, every in loaded.items()
+        }
         validation, test = loaded["validation"][0], loaded["test"][0]
         on_validation = (
             *(name, ensemble, members.weights),
@@ -46,7 +50,7 @@ def main() -> None:
         about = {"name": name, "method": ensemble.method, "members": kept, "dataset": asdict(dataset)}
         with written_folder(model_folder) as partial:
             save_ensemble(partial, about, stored)
-        save_predictions(PREDICTIONS / f"{name}.parquet", dataset.classes, predictions)
+        save_predictions(name, dataset.classes, predictions)
         run.finish(model_folder)
 
 

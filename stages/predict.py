@@ -1,4 +1,4 @@
-"""predict NAME: a model's probabilities of every validation and test image, by the path that serves strange images."""
+"""predict NAME: a model's probabilities of every validation and test image, by the code that serves new images."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from fakeprint import parallel, params
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import MEMBERS, PREDICTIONS, Predictions, save_predictions
+from fakeprint.evaluation.predictions import MEMBERS, PREDICTED, PREDICTIONS, Predictions, save_predictions
 from fakeprint.predict import load_model
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     model = load_model(Path("models") / name, settings.run.workers, settings.predict)
     predictions = {}
     with parallel.backend(settings.run):
-        for split in ("validation", "test"):
+        for split in PREDICTED:
             arrays = load_split(split)
             predictions[split] = Predictions(
                 arrays.image_ids,
@@ -28,7 +28,7 @@ def main() -> None:
                 arrays.generators,
             )
     for folder in (PREDICTIONS, MEMBERS):
-        save_predictions(folder / f"{name}.parquet", dataset.classes, predictions)
+        save_predictions(name, dataset.classes, predictions, folder)
 
 
 if __name__ == "__main__":

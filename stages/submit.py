@@ -10,8 +10,8 @@ from fakeprint.data.manifest import FORM
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation import submission
 from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
-from fakeprint.files import written
+from fakeprint.evaluation.predictions import load_predictions
+from fakeprint.files import write_csv
 
 SUBMISSION = Path("data/submission/submission.csv")
 SET_ASIDE = Path("reports/validate/set_aside.csv")
@@ -23,15 +23,14 @@ def main() -> None:
     data = settings.data
     name = champion_name() if settings.submit.model == CHAMPION else settings.submit.model
     classes = load_dataset().classes
-    predictions = load_predictions(PREDICTIONS / f"{name}.parquet", classes, "test")
+    predictions = load_predictions(name, classes, "test")
     labels = {
         str(image): classes[index] for image, index in zip(predictions.image_ids, predictions.predicted, strict=True)
     }
 
     form = pd.read_csv(FORM, dtype=str, keep_default_na=False)
     filled = submission.filled(form, data.image_column, data.label_column, labels, set_aside_tests())
-    with written(SUBMISSION) as partial:
-        filled.to_csv(partial, index=False)
+    write_csv(SUBMISSION, filled)
     if labels:
         print(f"{SUBMISSION}: {len(filled)} test images, labelled by {name}")
     else:

@@ -19,6 +19,7 @@ NEUTRAL = (
     "errors.py",
     "files.py",
     "models/__init__.py",
+    "models/description.py",
     "parallel.py",
     "params",
     "progress.py",

@@ -70,7 +70,7 @@ def models(tmp_path_factory):
     ensemble = {"name": "average", "method": "average", "dataset": asdict(DATASET)}
     ensemble |= {"members": ["lda", "knn", "three_cnn"]}
     save_ensemble(root / "average", ensemble, WeightedAverage([0.5, 0.25, 0.25], [1.0, 1.0, 2.0]))
-    copy_out("average", "test pictures", root)
+    copy_out("average", "test pictures", params.Predict(), root)
     return root
 
 
@@ -311,16 +311,17 @@ result = [len(group.paths) for group in predict_files(model, files)]
 
 
 def test_a_missing_model_says_what_to_run(tmp_path):
-    with pytest.raises(
-        InputError, match=r"gone/model\.json is missing: run `dvc repro` or `dvc checkout .*gone` first"
-    ):
+    with pytest.raises(InputError, match=r"gone/model\.json is missing: run `dvc repro` or `dvc checkout .*gone`$"):
         load_model(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"kind": "oracle"}', r"model\.json describes no network, classifier or ensemble: run `dvc repro`"),
+        (
+            '{"kind": "oracle"}',
+            r"model\.json does not describe a network or a classifier or an ensemble: run `dvc repro`",
+        ),
         ("{", r"model\.json is not valid JSON: run `dvc checkout --force .*"),
     ],
 )

@@ -101,7 +101,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+    from fakeprint.evaluation.predictions import load_predictions
     from fakeprint.models import networks
     from fakeprint.training.checkpoints import Checkpoint
     from stages import augment, ensemble, features, fit, predict, prepare, train, validate
@@ -135,7 +135,7 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
     classes = load_dataset().classes
     assert len(classes) == (5 if layout == "csv" else 2)
     for each in settings.run.models:
-        said = load_predictions(PREDICTIONS / f"{each}.parquet", classes, "test")
+        said = load_predictions(each, classes, "test")
         assert len(said.probabilities) == (4 if layout == "csv" else 6)
         assert np.allclose(said.probabilities.sum(axis=1), 1)
     for each in too_large:

@@ -13,8 +13,7 @@ from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import Members, WeightedAverage
 from fakeprint.predict import load_model
-from fakeprint.robustness import Combined, answers, degraded, load_models
-from stages import robustness as stage
+from fakeprint.robustness import Combined, degraded, load_models, predict_degraded
 from tests.samples import predictions
 
 SIZE = 24
@@ -88,7 +87,7 @@ def test_noise_goes_by_seed_cell_and_image():
 
 
 @pytest.mark.parametrize("how", [params.Predict(), params.Predict(tta="flip")], ids=["plain", "flip"])
-def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkeypatch, how):
+def test_every_model_predict_degraded_the_degraded_images_as_predict_would(folder, monkeypatch, how):
     images, _ = pictures(10, seed=3)
     monkeypatch.setattr(robustness, "BATCH", 4)
     monkeypatch.setattr(robustness, "AT_ONCE", 8)
@@ -102,7 +101,7 @@ def test_every_model_answers_the_degraded_images_as_predict_would(folder, monkey
     combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
     ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
     models = load_models(["lda", "knn", "three_cnn"], how, folder)
-    said = answers(models, ensembles, images, GRID, 7, workers=1)
+    said = predict_degraded(models, ensembles, images, GRID, 7, workers=1)
     assert list(said) == list(GRID)
     for cell, steps in GRID.items():
         seen = degraded(images, cell, steps, 7)
@@ -121,17 +120,17 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     models = load_models(["lda"], params.Predict(), folder)
-    at_once = answers(models, {}, mapped, GRID, 7, workers=1)
+    at_once = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
     seen = []
     prepared = robustness._prepared
     monkeypatch.setattr(robustness, "_prepared", lambda pixels, *more: seen.append(pixels) or prepared(pixels, *more))
     monkeypatch.setattr(robustness, "BATCH", 8)
-    in_batches = answers(models, {}, mapped, GRID, 7, workers=1)
+    in_batches = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
     assert [len(pixels) for pixels in seen] == [8] * 10
     assert not any(isinstance(pixels, np.memmap) for pixels in seen)
     monkeypatch.undo()
     monkeypatch.setattr(robustness, "BATCH", 8)
-    by_two = answers(models, {}, mapped, GRID, 7, workers=2)
+    by_two = predict_degraded(models, {}, mapped, GRID, 7, workers=2)
     for cell in GRID:
         np.testing.assert_allclose(in_batches[cell]["lda"], at_once[cell]["lda"], atol=1e-12)
         np.testing.assert_array_equal(by_two[cell]["lda"], in_batches[cell]["lda"])
@@ -142,7 +141,7 @@ def test_classifiers_alone_need_no_network(folder, monkeypatch):
     models = load_models(["knn"], params.Predict(), folder)
     assert models.feature_sets == [("rgb_hist", '{"bins": 3}')]
     images, _ = pictures(4)
-    assert answers(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)["blur_1"]["knn"].shape == (4, 3)
+    assert predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)["blur_1"]["knn"].shape == (4, 3)
 
 
 def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):
@@ -152,7 +151,7 @@ def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):
     labels, groups = np.arange(60) % 2, rng.integers(0, 15, 60)
     for name in ("one", "two"):
         stored = replace(predictions(labels, rng.dirichlet([1, 1], 60)), groups=groups)
-        save_predictions(MEMBERS / f"{name}.parquet", ["a", "b"], {"validation": stored})
-    combined = stage._combined(settings, "stacking", Members(["one", "two"], [0.5, 0.5], []), ["a", "b"])
+        save_predictions(name, ["a", "b"], {"validation": stored}, MEMBERS)
+    combined = robustness.combined("stacking", Members(["one", "two"], [0.5, 0.5], []), settings, ["a", "b"])
     fold = combined.combination.fold
     assert all(len(set(fold[groups == group])) == 1 for group in set(groups))

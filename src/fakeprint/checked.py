@@ -5,11 +5,10 @@ that several stages write into and others depend on as a whole. A model that `ru
 count, and a lock made beside it would be out of date in a fresh clone.
 """
 
-import hashlib
 from pathlib import Path
 
 from fakeprint.errors import InputError
-from fakeprint.files import remove, remove_abandoned, write_json, written_folder
+from fakeprint.files import remove, remove_abandoned, sha256, write_json, written_folder
 from fakeprint.params import NAME, Features, Params, Run
 
 CHECKED = Path("data/checked")
@@ -44,8 +43,7 @@ def weights_digest(weights: str | None, key: str) -> str:
     if weights in (None, "default", "lite0"):
         return NOTHING
     try:
-        with Path(weights).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(Path(weights))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise InputError(f"{key}: {weights} is missing or no file; copy it there, or say default or null") from None
     except OSError as error:

@@ -4,6 +4,7 @@ A process that is killed leaves its temporary file or folder behind; the next ou
 name says who writes, `.TARGET.PID-START@HOST.partial`, so that nothing is taken from a process that lives.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -13,7 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
 UNTOLD = 0  # no process that writes here starts with the kernel
@@ -111,3 +116,21 @@ def write_json(path: str | Path, content: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def write_csv(path: str | Path, table: "pd.DataFrame", index: bool = False) -> None:
+    """Write a table as CSV, with line feeds on every system. index: with its index as the first column."""
+    with written(path) as partial:
+        table.to_csv(partial, index=index, lineterminator="\n")
+
+
+def write_figure(path: str | Path, figure: "Figure", dpi: int = 120, tight: bool = True) -> None:
+    """Write a PNG without anything that differs from run to run. tight: cut off the empty border."""
+    with written(path) as partial:
+        figure.savefig(partial, dpi=dpi, bbox_inches="tight" if tight else None, metadata={"Software": None})
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,6 @@
 """Image in, probabilities out: the one path that the predict stage and `fakeprint predict` share."""
 
 import itertools
-import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +14,10 @@ import numpy as np
 from fakeprint.data.arrays import Dataset, resized
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
-from fakeprint.errors import InputError
 from fakeprint.features import extract_blocks
 from fakeprint.files import read_json
-from fakeprint.models.ensembles import load_ensemble, side_by_side
+from fakeprint.models.description import read_description
+from fakeprint.models.ensembles import load_ensemble
 from fakeprint.params import Predict
 from fakeprint.progress import quiet, track
 
@@ -70,23 +69,10 @@ def load_model(
     if (folder / "champion.json").exists():
         champion = read_json(folder / "champion.json")
         folder, tta = folder / champion["model"], Predict(**champion.get("predict", {}))
-    description = _description(folder)
+    description = read_description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
-    if description.get("kind") not in loaders:
-        raise InputError(f"{folder / 'model.json'} describes no network, classifier or ensemble: run `dvc repro`")
     probabilities = loaders[description["kind"]](folder, _Options(workers, tta, device))
     return LoadedModel(description["name"], Dataset(**description["dataset"]), probabilities)
-
-
-def _description(folder: Path) -> dict[str, Any]:
-    path = folder / "model.json"
-    try:
-        description: dict[str, Any] = read_json(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: run `dvc repro` or `dvc checkout {folder}` first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise InputError(f"{path} is not valid JSON: run `dvc checkout --force {folder}`") from None
-    return description
 
 
 def _network(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
@@ -160,7 +146,7 @@ def _ensemble(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndar
     members = [load_model(folder.parent / name, options.workers, options.tta, options.device) for name in names]
 
     def probabilities(images: np.ndarray) -> np.ndarray:
-        return combination(side_by_side([member.probabilities(images) for member in members]))
+        return combination(np.stack([member.probabilities(images) for member in members], axis=1))
 
     return probabilities
 

@@ -19,11 +19,13 @@ from joblib import delayed
 from fakeprint import seeds
 from fakeprint.augment.transforms import Plan, apply
 from fakeprint.blocks import remapped
+from fakeprint.evaluation.predictions import MEMBERS, load_predictions
 from fakeprint.features import extract
-from fakeprint.files import read_json
-from fakeprint.models.ensembles import side_by_side
+from fakeprint.models.description import read_description
+from fakeprint.models.ensemble_fits import cross_fit
+from fakeprint.models.ensembles import Members, members_that_run
 from fakeprint.parallel import in_order
-from fakeprint.params import Predict
+from fakeprint.params import Params, Predict
 from fakeprint.predict import BATCH, LoadedModel, load_model
 from fakeprint.progress import track
 
@@ -68,13 +70,31 @@ def load_models(names: Iterable[str], how: Predict, folder: Path) -> Models:
     networks: dict[str, LoadedModel] = {}
     classifiers: dict[str, FittedClassifier] = {}
     for name in names:
-        if (folder / name / "model.json").exists() and read_json(folder / name / "model.json")["kind"] == "classifier":
+        if read_description(folder / name)["kind"] == "classifier":
             from fakeprint.models.classifiers import load_classifier
 
             classifiers[name] = load_classifier(folder / name)
         else:
             networks[name] = load_model(folder / name, tta=how)
     return Models(networks, classifiers)
+
+
+def load_ensembles(names: Iterable[str], settings: Params, classes: list[str]) -> dict[str, Combined]:
+    """The ensembles among `names`, cross-fitted on their members' predictions of the clean validation images."""
+    return {
+        name: combined(name, members_that_run(name, settings.ensembles[name], settings.run), settings, classes)
+        for name in names
+        if name in settings.run.ensembles
+    }
+
+
+def combined(name: str, members: Members, settings: Params, classes: list[str]) -> Combined:
+    """Fit one ensemble's cross-fitted combination, by its members' predictions of the clean validation images."""
+    predictions = [load_predictions(member, classes, "validation", MEMBERS) for member in members.names]
+    probabilities = np.stack([each.probabilities for each in predictions], axis=1)
+    labels, groups = predictions[0].labels, predictions[0].groups
+    fitted = cross_fit(name, settings.ensembles[name], members.weights, probabilities, labels, groups, settings.seed)
+    return Combined(members.names, fitted)
 
 
 def degraded(images: np.ndarray, cell: str, steps: Mapping[str, float], seed: int) -> np.ndarray:
@@ -100,7 +120,7 @@ def _degraded(images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarra
     return out
 
 
-def answers(
+def predict_degraded(
     models: Models,
     ensembles: Mapping[str, Combined],
     images: np.ndarray,
@@ -120,7 +140,7 @@ def answers(
     for cell in grid:
         probabilities[cell] = _answer(models, itertools.islice(batches, len(starts)))
         for name, ensemble in ensembles.items():
-            members = side_by_side([probabilities[cell][member] for member in ensemble.members])
+            members = np.stack([probabilities[cell][member] for member in ensemble.members], axis=1)
             probabilities[cell][name] = ensemble.combination(members)
     return probabilities
 

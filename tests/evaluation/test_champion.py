@@ -4,6 +4,7 @@ import pytest
 
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import champion_name, copy_out
+from fakeprint.params import Predict
 
 
 def make_model(models, name, **description):
@@ -14,7 +15,7 @@ def make_model(models, name, **description):
 
 def test_a_single_model_is_copied_and_named(tmp_path):
     make_model(tmp_path, "lda", kind="classifier")
-    copy_out("lda", "demo, simulated generators", tmp_path)
+    copy_out("lda", "demo, simulated generators", Predict(), tmp_path)
     champion = tmp_path / "champion"
     assert json.loads((champion / "champion.json").read_text()) == {
         "model": "lda",
@@ -29,8 +30,8 @@ def test_an_ensemble_takes_its_members_along_and_the_last_champion_goes(tmp_path
     make_model(tmp_path, "lda", kind="classifier")
     make_model(tmp_path, "cnn", kind="network")
     make_model(tmp_path, "average", kind="ensemble", members=["cnn", "lda"], weights=[0.5, 0.5])
-    copy_out("lda", "demo", tmp_path)
-    copy_out("average", "demo", tmp_path)
+    copy_out("lda", "demo", Predict(), tmp_path)
+    copy_out("average", "demo", Predict(), tmp_path)
     assert sorted(path.name for path in (tmp_path / "champion").iterdir()) == [
         "average",
         "champion.json",
@@ -42,12 +43,10 @@ def test_an_ensemble_takes_its_members_along_and_the_last_champion_goes(tmp_path
 
 def test_a_missing_member_leaves_the_last_champion_whole(tmp_path):
     make_model(tmp_path, "lda", kind="classifier")
-    copy_out("lda", "demo", tmp_path)
+    copy_out("lda", "demo", Predict(), tmp_path)
     make_model(tmp_path, "average", kind="ensemble", members=["gone"], weights=[1.0])
-    with pytest.raises(
-        InputError, match=r"gone is missing or holds no model\.json: run `dvc repro` or `dvc checkout .*gone`"
-    ):
-        copy_out("average", "demo", tmp_path)
+    with pytest.raises(InputError, match=r"gone/model\.json is missing: run `dvc repro` or `dvc checkout .*gone`$"):
+        copy_out("average", "demo", Predict(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["average", "champion", "lda"]
     assert champion_name(tmp_path) == "lda"
 

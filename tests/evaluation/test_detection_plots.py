@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeprint.evaluation import detection, detection_plots, plots
+from fakeprint.evaluation import detection, detection_plots
+from fakeprint.files import write_figure
 from tests.evaluation.test_detection import drawn, images
 
 
@@ -46,7 +47,7 @@ def test_pictures_are_drawn_and_the_same_twice(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         for kind, figure in pictures(with_generators(3)).items():
-            plots.save(figure, tmp_path / name / f"{kind}.png")
+            write_figure(tmp_path / name / f"{kind}.png", figure)
     for kind in ("roc", "det"):
         assert (tmp_path / "one" / f"{kind}.png").read_bytes() == (tmp_path / "two" / f"{kind}.png").read_bytes()
         with Image.open(tmp_path / "one" / f"{kind}.png") as picture:
@@ -56,5 +57,5 @@ def test_pictures_are_drawn_and_the_same_twice(tmp_path):
 @pytest.mark.parametrize("scores", [[0.1, 0.2, 0.8, 0.9], [0.5] * 4], ids=["perfect", "constant"])
 def test_pictures_of_a_perfect_and_of_a_blind_detector(tmp_path, scores):
     for kind, figure in pictures(images([0, 0, 1, 1], scores)).items():
-        plots.save(figure, tmp_path / f"{kind}.png")
+        write_figure(tmp_path / f"{kind}.png", figure)
         assert (tmp_path / f"{kind}.png").stat().st_size > 10_000

@@ -4,6 +4,7 @@ from PIL import Image
 
 from fakeprint.evaluation import leaderboard, metrics, plots
 from fakeprint.evaluation.robustness import Robustness, robustness
+from fakeprint.files import write_figure
 from tests.samples import predictions
 
 
@@ -97,7 +98,7 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
             "summary": plots.summary_picture(board, counts, "t"),
         }
         for name, figure in figures.items():
-            plots.save(figure, folder / f"{name}.png")
+            write_figure(folder / f"{name}.png", figure)
         return sorted(folder.iterdir())
 
     for one, two in zip(draw(tmp_path / "one"), draw(tmp_path / "two"), strict=True):

@@ -19,7 +19,7 @@ NO_TEST = predictions(np.array([], dtype=np.int64), np.empty((0, 2)))
 
 
 def test_columns_rows_and_labels(tmp_path):
-    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION, "test": TEST})
+    save_predictions("m", CLASSES, {"validation": VALIDATION, "test": TEST}, tmp_path)
     frame = pd.read_parquet(tmp_path / "m.parquet")
     assert list(frame.columns) == ["image_id", "split", "label", "generator", "group", "p_0", "p_1"]
     assert frame["image_id"].tolist() == ["a", "b", "c"]
@@ -30,9 +30,9 @@ def test_columns_rows_and_labels(tmp_path):
 
 @pytest.mark.parametrize("test", [TEST, NO_TEST])
 def test_comes_back_as_it_went(tmp_path, test):
-    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION, "test": test})
+    save_predictions("m", CLASSES, {"validation": VALIDATION, "test": test}, tmp_path)
     for name, wanted in (("validation", VALIDATION), ("test", test)):
-        read = load_predictions(tmp_path / "m.parquet", CLASSES, name)
+        read = load_predictions("m", CLASSES, name, tmp_path)
         assert read.image_ids.tolist() == wanted.image_ids.tolist()
         assert read.labels.tolist() == wanted.labels.tolist()
         assert read.groups.tolist() == wanted.groups.tolist()
@@ -48,10 +48,10 @@ def test_same_bytes_each_time(tmp_path):
 
 def test_missing_file_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match=r"m\.parquet is missing: run `dvc repro` first"):
-        load_predictions(tmp_path / "m.parquet", CLASSES, "test")
+        load_predictions("m", CLASSES, "test", tmp_path)
 
 
 def test_other_classes_are_refused(tmp_path):
-    save_predictions(tmp_path / "m.parquet", CLASSES, {"validation": VALIDATION})
+    save_predictions("m", CLASSES, {"validation": VALIDATION}, tmp_path)
     with pytest.raises(InputError, match=r"m\.parquet was made for other classes \(p_0, p_1\): run `dvc repro`"):
-        load_predictions(tmp_path / "m.parquet", ["real", "fake"], "validation")
+        load_predictions("m", ["real", "fake"], "validation", tmp_path)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
-from fakeprint.evaluation.predictions import PREDICTIONS, save_predictions
+from fakeprint.evaluation.predictions import save_predictions
 from fakeprint.evaluation.robustness import FIGURES, robustness
 from fakeprint.files import read_json, write_json
 from stages import compare, evaluate
@@ -47,7 +47,7 @@ def labelled(request, tmp_path, monkeypatch):
         of_splits = {part: split(SIZES[part], count) for part, count in zip(SIZES, wrong, strict=True)}
         if not known:
             of_splits["test"].labels[:] = -1
-        save_predictions(PREDICTIONS / f"{name}.parquet", CLASSES, of_splits)
+        save_predictions(name, CLASSES, of_splits)
         write_json(f"models/{name}/model.json", {"kind": "classifier"})
     write_json(FIGURES, robustness({"clean": {}}, np.zeros(0), np.zeros(0), CLASSES, 10, 0.95, 7).as_json())
     return known

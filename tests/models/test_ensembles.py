@@ -11,7 +11,6 @@ from fakeprint.models.ensembles import (
     load_ensemble,
     members_that_run,
     save_ensemble,
-    side_by_side,
     tempered,
     without_idle,
 )
@@ -41,23 +40,23 @@ def learned(members=2, classes=3):
 def test_equal_weights_are_the_mean():
     a, b = np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([[0.6, 0.4], [0.0, 1.0]])
     mean = WeightedAverage([0.5, 0.5], [1.0, 1.0])
-    assert mean(side_by_side([a, b])) == pytest.approx(np.array([[0.7, 0.3], [0.2, 0.8]]))
+    assert mean(np.stack([a, b], axis=1)) == pytest.approx(np.array([[0.7, 0.3], [0.2, 0.8]]))
 
 
 def test_weights_by_hand():
     a, b = np.array([[0.8, 0.2]]), np.array([[0.4, 0.6]])
-    assert WeightedAverage([0.75, 0.25], [1, 1])(side_by_side([a, b])) == pytest.approx(np.array([[0.7, 0.3]]))
+    assert WeightedAverage([0.75, 0.25], [1, 1])(np.stack([a, b], axis=1)) == pytest.approx(np.array([[0.7, 0.3]]))
 
 
 def test_a_temperature_of_two_takes_square_roots():
     assert tempered(np.array([[0.8, 0.2]]), 2) == pytest.approx(np.array([[2 / 3, 1 / 3]]))  # √0.8 : √0.2 = 2 : 1
     assert tempered(np.array([[1.0, 0.0]]), 1).tolist() == [[1.0, 0.0]]
-    said = side_by_side([np.array([[0.8, 0.2]]), np.array([[0.5, 0.5]])])
+    said = np.stack([np.array([[0.8, 0.2]]), np.array([[0.5, 0.5]])], axis=1)
     assert WeightedAverage([0.5, 0.5], [2, 1])(said) == pytest.approx(np.array([[7 / 12, 5 / 12]]))
 
 
 def test_stacking_is_a_logistic_regression_of_log_probabilities():
-    said = side_by_side([np.array([[0.8, 0.2]]), np.array([[0.6, 0.4]])])
+    said = np.stack([np.array([[0.8, 0.2]]), np.array([[0.6, 0.4]])], axis=1)
     odds = (0.8 / 0.2) * (0.6 / 0.4) ** 2 * np.exp(0.5)
     assert stacked_by_hand()(said) == pytest.approx(np.array([[odds / (1 + odds), 1 / (1 + odds)]]))
 
@@ -97,10 +96,12 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     head.unlink()
     with pytest.raises(InputError, match=r"head\.safetensors is missing: run `dvc repro`"):
         load_ensemble(tmp_path)
-    (tmp_path / "model.json").write_text('{"method": "average", "members": ["lda"], "weights": [1]}')
+    (tmp_path / "model.json").write_text(
+        '{"kind": "ensemble", "method": "average", "members": ["lda"], "weights": [1]}'
+    )
     with pytest.raises(InputError, match=r"model\.json has no 'temperatures', it was written by another version: run"):
         load_ensemble(tmp_path)
-    (tmp_path / "model.json").write_text('{"method": "oracle", "members": []}')
+    (tmp_path / "model.json").write_text('{"kind": "ensemble", "method": "oracle", "members": []}')
     with pytest.raises(InputError, match=r"model\.json: the ensemble method 'oracle' is unknown: run `dvc repro`"):
         load_ensemble(tmp_path)
 

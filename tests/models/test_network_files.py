@@ -58,7 +58,7 @@ def test_missing_files(saved: tuple[Path, torch.nn.Module]) -> None:
     (folder / "weights.safetensors").unlink()
     assert "weights.safetensors is missing: train it again" in message(folder)
     (folder / "model.json").unlink()
-    assert "model.json is missing: train it again" in message(folder)
+    assert "model.json is missing: run `dvc repro` or `dvc checkout " in message(folder)
 
 
 def test_one_flipped_bit(saved: tuple[Path, torch.nn.Module]) -> None:

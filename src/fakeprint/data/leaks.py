@@ -22,7 +22,7 @@ def leaks(rows: pd.DataFrame, group_column: str | None) -> pd.DataFrame:
         `COLUMNS`, with the index of `rows`. held_out: the other split, test where there are both. reason: "exact
         duplicate", else "same GROUP_COLUMN", else "near duplicate", also over images in between.
     """
-    rank = rows["split"].map({split: number for number, split in enumerate(SPLITS)}).astype(np.int64)
+    rank = rows["split"].map(SPLITS.index).astype(np.int64)
     highest = _highest(rank, rows["group"])
     found = rows[highest > rank]
     reason = np.where(

@@ -1,22 +1,69 @@
-"""The pictures of `validate`: class counts, sample images, channel means, sizes, file lengths and audits."""
+"""The report of `validate`: class counts, sample images, channel means, sizes, audits, and tables of what it found."""
 
+import itertools
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fakeprint.data.validation import Validation, channel_figures
+from fakeprint import seeds
+from fakeprint.data.arrays import SPLITS
+from fakeprint.data.duplicates import duplicates_table
+from fakeprint.data.scan import each_file, thumbnail
+from fakeprint.data.sources import Source, class_names
+from fakeprint.data.validation import Checked, Validation, channel_figures
+from fakeprint.files import write_csv, write_figure, written_folder
+from fakeprint.params import Data, Validate
 
-SPLITS = ("train", "validation", "test")
 CHANNELS = {"red": "#c8382e", "green": "#2e8b57", "blue": "#3465a4"}
 SPLIT_COLOURS = {"train": "#3465a4", "validation": "#e08a1e", "test": "#777777"}
+DPI = 110
+SAMPLE_SIDE = 200  # pixels, at most, of a sample image
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG that is the same from run to run."""
-    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+def write(found: Validation, source: Source, data: Data, limits: Validate, seed: int, folder: Path) -> None:
+    """Write all pictures as PNG, and set_aside.csv, duplicates.csv and leaks.csv."""
+    names = class_names(data, found.classes)
+    drawn = sample_images(found, source, data.max_pixels, limits.sample_images, seed)
+    pictures = {
+        "class_counts": class_counts(found.manifest, found.classes, names),
+        "samples": samples(drawn, names),
+        "channels": channels(found, names),
+        "sizes": sizes(found, names),
+        "audits": audits(found, limits.max_shortcut_excess),
+    }
+    with written_folder(folder) as partial_folder:
+        for name, figure in pictures.items():
+            write_figure(partial_folder / f"{name}.png", figure, DPI)
+        write_csv(partial_folder / "set_aside.csv", found.set_aside)
+        write_csv(partial_folder / "duplicates.csv", duplicates_table(found.pairs, found.compared))
+        write_csv(partial_folder / "leaks.csv", found.leaked)
+
+
+def write_set_aside(checked: Checked, folder: Path) -> None:
+    """Write a report of set_aside.csv alone, for a source with too many bad files."""
+    with written_folder(folder) as partial_folder:
+        write_csv(partial_folder / "set_aside.csv", checked.set_aside)
+
+
+def sample_images(
+    found: Validation, source: Source, max_pixels: int, per_class: int, seed: int
+) -> list[list[np.ndarray]]:
+    """Up to `per_class` train images of each class, drawn at random, uint8 (H, W, 3), shrunk to `SAMPLE_SIDE`."""
+    train = found.manifest[found.manifest["split"] == "train"]
+    drawn = []
+    for label in found.classes:
+        of_class = train.loc[train["label"] == label, "path"].to_numpy(dtype=object)
+        rng = seeds.generator(seed, f"validate/samples/{label}")
+        drawn.append(sorted(rng.permutation(of_class)[:per_class]))
+    paths = [path for chosen in drawn for path in chosen]
+    use = partial(thumbnail, max_pixels=max_pixels, side=SAMPLE_SIDE)
+    results = iter(each_file(source.container, paths, max_pixels, use, 1, "sample pictures"))
+    pictures = [list(itertools.islice(results, len(chosen))) for chosen in drawn]
+    return [[picture for picture in row if not isinstance(picture, str)] for row in pictures]
 
 
 def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str]) -> Figure:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from fakeprint.data.arrays import SPLITS
 from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.data.generators import generator_names, generator_splits
@@ -103,7 +104,7 @@ def _csv_source(container: Container, data: Data) -> Source:
     prefix = f"{prefix}/" if prefix else ""
     images = [name for name in _images(container.names) if name.startswith(prefix)]
     tables = {}
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         if split in files:
             table = _read_ids(container, files[split], data, labelled=split != "test")
             table["path"] = _found(table["image_id"], split, images, prefix, _shown(container, files[split]))
@@ -259,9 +260,8 @@ def _folder_source(container: Container) -> Source:
         columns=COLUMNS,
         dtype=object,
     )
-    order = {"train": 0, "validation": 1, "test": 2}
-    table = table.sort_values("split", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    splits = [split for split in order if (table["split"] == split).any()]
+    table = table.sort_values("split", key=lambda split: split.map(SPLITS.index), kind="stable", ignore_index=True)
+    splits = [split for split in SPLITS if (table["split"] == split).any()]
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
     not_taken = NotTaken(beside, 0, _other_files(container.names, set()))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakeprint.data.arrays import SPLITS
 from fakeprint.data.duplicates import Pairs, duplicate_figures, find_duplicates, grouped
 from fakeprint.data.leaks import leak_figures, leak_line, leaks
 from fakeprint.data.manifest import COLUMNS
@@ -178,7 +179,7 @@ def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any
     train = manifest.loc[manifest["split"] == "train", "label"].value_counts()
     reasons = found.set_aside["reason"].value_counts().sort_index()
     return {
-        "images": {split: int((manifest["split"] == split).sum()) for split in ("train", "validation", "test")},
+        "images": {split: int((manifest["split"] == split).sum()) for split in SPLITS},
         "classes": len(found.classes),
         "smallest_class": int(train.min()),
         "largest_class": int(train.max()),
@@ -210,8 +211,25 @@ def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any
     }
 
 
+def require_allowed(found: Validation, settings: Validate) -> None:
+    """Raises InputError for a leak or an audit that params.yaml says to stop at."""
+    if settings.on_leak == "stop" and len(found.leaked):
+        raise InputError(leak_line(found.leaked, settings.on_leak))
+    for line in _audit_lines(found, settings, "stop"):
+        raise InputError(line)
+
+
+def notes(found: Validation, settings: Validate) -> list[str]:
+    """Audits that params.yaml says to mention, one line each."""
+    return [f"note: {line}" for line in _audit_lines(found, settings, "tell")]
+
+
+def _audit_lines(found: Validation, settings: Validate, wanted: str) -> list[str]:
+    return [line for action, line in audit_lines(found.shortcut, found.trace, settings) if action == wanted]
+
+
 def warnings(found: Validation, settings: Validate) -> list[str]:
-    """What a person should know before training, a line each."""
+    """What to know before training, one line each."""
     lines = [f"the source has no {split} split: one was split off train" for split in found.requested]
     lines += split_off_lines(found)
     if len(found.set_aside):
@@ -225,8 +243,7 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
             lines.append(f"{count} pair(s) of {kind} duplicates with two labels, see reports/validate/duplicates.csv")
     if not found.pairs.complete:
         lines.append("more pictures share a hash than the search for near duplicates compares: some may be missing")
-    audited = audit_lines(found.shortcut, found.trace, settings)
-    return lines + [line for action, line in audited if action == "warn"]
+    return [f"warning: {line}" for line in lines + _audit_lines(found, settings, "warn")]
 
 
 def not_taken_lines(not_taken: NotTaken) -> list[str]:

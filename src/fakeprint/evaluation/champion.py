@@ -5,31 +5,28 @@ from pathlib import Path
 
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written_folder
+from fakeprint.models.description import read_description
 from fakeprint.params import Predict
 
 MODELS = Path("models")
 CHAMPION = "champion"  # the folder's name beside the models
 
 
-def copy_out(name: str, title: str, models: Path = MODELS, how: Predict | None = None) -> None:
+def copy_out(name: str, title: str, predict: Predict, models: Path = MODELS) -> None:
     """Copy models/NAME and its members into models/champion and write champion.json there.
 
-    It names the model and the title of the data, and holds the block `predict` (default: as images are) with which the
-    model became champion. Raises InputError where a folder is missing.
+    It names the model and the title of the data, and holds the block `predict`
+    with which the model became champion. Raises InputError where a folder is missing.
     """
     with written_folder(models / CHAMPION) as partial:
         for folder in _with_members(name, models):
             shutil.copytree(folder, partial / folder.name)
-        write_json(
-            partial / "champion.json", {"model": name, "data": title, "predict": (how or Predict()).model_dump()}
-        )
+        write_json(partial / "champion.json", {"model": name, "data": title, "predict": predict.model_dump()})
 
 
 def _with_members(name: str, models: Path) -> list[Path]:
     folder = models / name
-    if not (folder / "model.json").exists():
-        raise InputError(f"{folder} is missing or holds no model.json: run `dvc repro` or `dvc checkout {folder}`")
-    members = read_json(folder / "model.json").get("members", [])
+    members = read_description(folder).get("members", [])
     return [folder, *(below for member in members for below in _with_members(member, models))]
 
 

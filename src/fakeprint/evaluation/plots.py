@@ -1,31 +1,24 @@
-"""The pictures of an evaluation. Each function returns a matplotlib Figure; `save` writes it as PNG."""
+"""The pictures of an evaluation. Each function returns a matplotlib Figure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from fakeprint.evaluation.intervals import Interval
 from fakeprint.evaluation.leaderboard import Leaderboard
-from fakeprint.evaluation.metrics import row_shares
+from fakeprint.evaluation.metrics import confusion, row_shares
+from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9641c", "#8a8a8a"
 LONGEST = 22  # letters of a class or model name on an axis
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG at 120 dots an inch, without anything that differs from run to run."""
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=120, bbox_inches="tight", metadata={"Software": None})
 
 
 def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalised: bool) -> Figure:
@@ -159,6 +152,16 @@ def mistakes_picture(
         grid[0, 0].text(0.5, 0.5, "no mistakes to show", ha="center", va="center", transform=grid[0, 0].transAxes)
     figure.suptitle(title, fontsize=13)
     return figure
+
+
+def leaderboard_pictures(board: Leaderboard, champion: Predictions, title: str) -> dict[str, Figure]:
+    """The pictures of `compare` by name. champion: its predictions of validation. title: of the data."""
+    counts = confusion(champion.labels, champion.predicted, len(board.names))
+    return {
+        "leaderboard": leaderboard_picture(board, title),
+        "recall": recall_picture(board, title),
+        "summary": summary_picture(board, counts, title),
+    }
 
 
 def leaderboard_picture(board: Leaderboard, title: str) -> Figure:

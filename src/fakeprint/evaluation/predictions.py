@@ -11,6 +11,7 @@ from fakeprint.files import written
 
 PREDICTIONS = Path("data/predictions")
 MEMBERS = Path("data/members")
+PREDICTED = ("validation", "test")  # the splits that a file of predictions holds
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Predictions:
         return self.predicted == self.labels
 
 
-def save_predictions(path: Path, classes: list[str], splits: dict[str, Predictions]) -> None:
-    """Write one row per image: image_id, split, label, generator (None where unknown), group and p_<class> in order."""
+def save_predictions(name: str, classes: list[str], splits: dict[str, Predictions], folder: Path = PREDICTIONS) -> None:
+    """Write a model's file, one row per image.
+
+    Columns: image_id, split, label and generator (None where unknown), group, and p_<class> in the order of `classes`.
+    """
     labelled = np.array([*classes, None], dtype=object)
     frames = [
         pd.DataFrame(
@@ -64,12 +68,13 @@ def save_predictions(path: Path, classes: list[str], splits: dict[str, Predictio
         )
         for name, split in splits.items()
     ]
-    with written(path) as partial:
+    with written(folder / f"{name}.parquet") as partial:
         pd.concat(frames, ignore_index=True).to_parquet(partial)
 
 
-def load_predictions(path: Path, classes: list[str], split: str) -> Predictions:
-    """Read one split of a prediction file. Raises InputError if it is missing or was made for other classes."""
+def load_predictions(name: str, classes: list[str], split: str, folder: Path = PREDICTIONS) -> Predictions:
+    """Read one split of a model's file. Raises InputError if it is missing or was made for other classes."""
+    path = folder / f"{name}.parquet"
     if not path.exists():
         raise InputError(f"{path} is missing: run `dvc repro` first")
     frame = pd.read_parquet(path)

@@ -11,8 +11,8 @@ from sklearn.pipeline import Pipeline
 from fakeprint import params
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError, first_few
-from fakeprint.files import read_json, write_json
 from fakeprint.folds import group_folds, groups_of_class
+from fakeprint.models.description import read_description, write_description
 from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, drawn
 from fakeprint.models.linear import LinearMachine
 from fakeprint.models.neighbours import (
@@ -203,16 +203,12 @@ def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
         save_neighbours(folder, fitted.model)
     else:
         save_pipeline(folder / "classifier.skops", fitted.model)
-    write_json(folder / "model.json", fitted.description)
+    write_description(folder, "classifier", fitted.description)
 
 
 def load_classifier(folder: Path) -> FittedClassifier:
     """Read what `save_classifier` wrote. Raises InputError for missing, damaged or foreign content."""
-    if not (folder / "model.json").exists():
-        raise InputError(f"{folder / 'model.json'} is missing: run `dvc repro` or `dvc checkout` first")
-    description = read_json(folder / "model.json")
-    if description.get("kind") != "classifier":
-        raise InputError(f"{folder / 'model.json'} describes a {description.get('kind')}, not a classifier")
+    description = read_description(folder, "classifier")
     if description["settings"]["method"] == "knn":
         chosen = description["chosen"]
         return FittedClassifier(load_neighbours(folder, chosen["metric"], chosen["k"]), description)
@@ -228,7 +224,6 @@ def describe(
 ) -> dict[str, Any]:
     """The content of model.json. features: set name → options; dataset: the fields of `data.arrays.Dataset`."""
     description = {
-        "kind": "classifier",
         "name": name,
         "settings": settings.model_dump(),
         "features": features,

@@ -4,16 +4,16 @@ An ensemble is stored as model.json, which names the members and holds what was 
 in head.safetensors beside it. Members' probabilities are float (N, M, C): images, members, classes; rows sum to 1.
 """
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from scipy.special import softmax
 
 from fakeprint.errors import InputError, first_few
-from fakeprint.files import read_json, write_json
+from fakeprint.files import sha256
+from fakeprint.models.description import read_description, write_description
 from fakeprint.params import Ensemble, Run
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
     return Members([member for member, _ in kept], [weight / total for _, weight in kept], left_out)
 
 
-def side_by_side(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """One (N, C) a member, at least one, as (N, M, C)."""
-    return np.stack(probabilities, axis=1)
-
-
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
     """Natural logarithms, of at least `LEAST`."""
     return np.log(np.clip(probabilities, LEAST, 1.0))
@@ -67,13 +62,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks": logits divided by T, for logarithms are logits.
     """
-    return probabilities if temperature == 1 else softmax(log_probabilities(probabilities) / temperature)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return probabilities if temperature == 1 else softmax(log_probabilities(probabilities) / temperature, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -106,7 +95,7 @@ class Stacked:
         numbers = log_probabilities(probabilities).reshape(
             len(probabilities), probabilities.shape[1] * probabilities.shape[2]
         )
-        return softmax(numbers @ np.array(self.coefficients).T + np.array(self.intercepts))
+        return softmax(numbers @ np.array(self.coefficients).T + np.array(self.intercepts), axis=-1)
 
 
 @dataclass(frozen=True)
@@ -142,16 +131,15 @@ def save_ensemble(folder: Path, description: dict[str, Any], combination: Combin
         from safetensors.torch import save_file
 
         save_file(combination.head.state_dict(), folder / HEAD)
-        fitted: dict[str, Any] = {"head_sha256": _digest(folder / HEAD)}
+        fitted: dict[str, Any] = {"head_sha256": sha256(folder / HEAD)}
     else:
         fitted = dict(vars(combination))
-    write_json(folder / "model.json", {"kind": "ensemble", **description, **fitted})
+    write_description(folder, "ensemble", {**description, **fitted})
 
 
 def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
     """The members' names and how to combine them. Raises InputError for missing, damaged or foreign content."""
-    path = folder / "model.json"
-    description = read_json(path)
+    path, description = folder / "model.json", read_description(folder, "ensemble")
     try:
         method, members = description["method"], description["members"]
         if method in Learned.methods:
@@ -173,13 +161,8 @@ def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
     path = folder / HEAD
     if not path.exists():
         raise InputError(f"{path} is missing: {AGAIN}")
-    if _digest(path) != description["head_sha256"]:
+    if sha256(path) != description["head_sha256"]:
         raise InputError(f"{path} is not the file that model.json beside it was written with: {AGAIN}")
     head = EnsembleHead(len(description["members"]), len(description["dataset"]["classes"]))
     head.load_state_dict(load_file(path))
     return head.eval()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

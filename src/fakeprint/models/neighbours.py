@@ -10,7 +10,7 @@ import pandas as pd
 
 from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
-from fakeprint.files import written
+from fakeprint.files import write_csv, write_figure, written
 from fakeprint.models.scaling import fitted_scaler
 
 BLOCK = 2048  # rows searched at once: they stay in the cache for all queries
@@ -131,8 +131,7 @@ def save_neighbours(folder: Path, fitted: Neighbours) -> None:
     for name, array in (("labels", fitted.labels), ("scaling", np.stack([fitted.mean, fitted.scale]))):
         with written(folder / f"{name}.npy") as partial:
             np.save(partial, array)
-    with written(folder / "k_sweep.csv") as partial:
-        fitted.sweep.to_csv(partial, index=False)
+    write_csv(folder / "k_sweep.csv", fitted.sweep)
 
 
 def load_neighbours(folder: Path, metric: str, k: int) -> Neighbours:
@@ -162,4 +161,4 @@ def plot_sweep(sweep: pd.DataFrame, path: Path, title: str) -> None:
     axes.set_xticks(sorted(sweep["k"].unique()))
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    write_figure(path, figure, dpi=110, tight=False)

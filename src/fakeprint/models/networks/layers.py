@@ -5,9 +5,7 @@ from torch import Tensor, nn
 
 from fakeprint.errors import InputError
 from fakeprint.models.networks import Design
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from fakeprint.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Input(nn.Module):

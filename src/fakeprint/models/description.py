@@ -1,0 +1,37 @@
+"""model.json, which every model's folder has: what kind of model it is and all that is needed to load it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from fakeprint.errors import InputError
+from fakeprint.files import read_json, write_json
+
+Kind = Literal["network", "classifier", "ensemble"]
+KINDS: dict[Kind, str] = {"network": "a network", "classifier": "a classifier", "ensemble": "an ensemble"}
+
+
+def write_description(folder: Path, kind: Kind, description: Mapping[str, Any]) -> None:
+    """Write model.json into a model's folder. description: at least `name` and `dataset` (a `Dataset` as a dict)."""
+    write_json(folder / "model.json", {"kind": kind, **description})
+
+
+def read_description(folder: Path, kind: Kind | None = None) -> dict[str, Any]:
+    """Read a model's model.json.
+
+    Raises InputError where the file is missing or no JSON, or describes a model of another kind than `kind` (None: of
+    no known kind).
+    """
+    path = folder / "model.json"
+    try:
+        description = read_json(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: run `dvc repro` or `dvc checkout {folder}`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path} is not valid JSON: run `dvc checkout --force {folder}`") from None
+    expected = [kind] if kind else list(KINDS)
+    if not isinstance(description, dict) or description.get("kind") not in expected:
+        wanted = " or ".join(KINDS[each] for each in expected)
+        raise InputError(f"{path} does not describe {wanted}: run `dvc repro`, or `dvc checkout --force {folder}`")
+    return description
