@@ -89,9 +89,9 @@ class Transforms(Block):
     blur: Spread = Field(description="standard deviation in pixels")
     noise: Spread = Field(description="standard deviation in grey levels of 255")
     rescale: Rescale = Field(description="factor, down and up again")
-    webp: Jpeg = Field(Jpeg(enabled=False, p=0.25, quality=(50, 96)), description="quality, 1–100")
+    webp: Jpeg = Field(default=Jpeg(enabled=False, p=0.25, quality=(50, 96)), description="quality, 1–100")
     erasing: Erasing = Field(
-        Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random"),
+        default=Erasing(enabled=False, p=0.25, fraction=(0.02, 0.2), fill="random"),
         description="of the area; fill: random (values) | mean (colour)",
     )
 
@@ -115,15 +115,15 @@ def strengths() -> dict[str, tuple[float, float]]:
 class Augment(Block):
     copies: Annotated[int, Interval(ge=0, le=20)] = Field(description="0–20 copies of each train image")
     one_degradation: bool = Field(
-        True,
+        default=True,
         description="at most one of jpeg, blur, noise, rescale, webp per image, drawn among those enabled; "
         "false = each on its own",
     )
     interpolation: Interpolation = Field(
-        "bicubic", description="bicubic | bilinear | nearest; of rotation, zoom and crop, which are one warp"
+        default="bicubic", description="bicubic | bilinear | nearest; of rotation, zoom and crop, which are one warp"
     )
     fill: Fill = Field(
-        "reflect",
+        default="reflect",
         description="reflect (the mirror image) | edge (the border's pixel) | black; what rotation, shift and "
         "zoom bring in from outside",
     )

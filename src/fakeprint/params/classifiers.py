@@ -33,7 +33,7 @@ class LinearSVM(Classifier):
     method: Literal["svm_linear"] = Field(description="linear support vector machine")
     C: PositiveFloat = Field(description="inverse strength of regularisation")
     loss: Literal["squared_hinge", "hinge"] = Field(
-        "squared_hinge", description="squared_hinge | hinge (holds all rows in memory)"
+        default="squared_hinge", description="squared_hinge | hinge (holds all rows in memory)"
     )
 
 
@@ -44,12 +44,12 @@ class RBFSVM(Classifier):
         description="of the kernel: scale (1 / (number of features × their variance)) | a number above 0"
     )
     approximation: Literal["auto", "exact", "nystroem"] = Field(
-        "auto",
+        default="auto",
         description="exact (at most 32,000 rows) | nystroem (the kernel by `components` rows) | auto (exact "
         "up to 20,000)",
     )
     components: Annotated[int, Interval(ge=2, le=10_000)] = Field(
-        2000, description="nystroem: rows that stand for the others"
+        default=2000, description="nystroem: rows that stand for the others"
     )
 
 
@@ -66,7 +66,8 @@ class Boosting(Classifier):
     lr: Annotated[float, Interval(gt=0, le=1)] = Field(description="0–1; learning rate")
     leaves: Annotated[int, Interval(ge=2)] = Field(description="most leaves per tree")
     rows: PositiveInt | None = Field(
-        None, description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold"
+        default=None,
+        description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold",
     )
 
 
@@ -74,7 +75,8 @@ class Forest(Classifier):
     method: Literal["forest"] = Field(description="random forest")
     trees: PositiveInt = Field(description="number of trees")
     rows: PositiveInt | None = Field(
-        None, description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold"
+        default=None,
+        description="number of train rows that trees are grown on, drawn by class; null = as many as 3 GB hold",
     )
 
 

@@ -20,38 +20,39 @@ class Data(Block):
         description="csv (train.csv, validation.csv, test.csv, images) | folders (<split>/<class>/, <class>/ "
         "or <generator>/<split>/<class>/)"
     )
-    image_column: str = Field("image_id", description="csv: the file's name, with or without its extension")
-    label_column: str = Field("label", description="csv: any strings or integers")
+    image_column: str = Field(default="image_id", description="csv: the file's name, with or without its extension")
+    label_column: str = Field(default="label", description="csv: any strings or integers")
     group_column: str | None = Field(
-        None,
+        default=None,
         description="csv: images with one value (a video, a prompt, a source photograph) stay in one split, "
         "as near duplicates do",
     )
     generator_column: str | None = Field(
-        None, description="csv: what made each image, beside a label such as real or fake"
+        default=None, description="csv: what made each image, beside a label such as real or fake"
     )
     class_names: dict[str | int, str] = Field(
-        {},
+        default={},
         description="label: name shown in reports, for example {0: StyleGAN}; a label not named here is shown as it is",
     )
     real_classes: list[str | int] | None = Field(
-        None,
+        default=None,
         description="labels of real images, all others are fake: adds a detector's metrics; null = classes "
         "named real or nature; [] = none",
     )
     validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = Field(
-        0.1, description="of the train images, where the source has no validation split; stratified"
+        default=0.1, description="of the train images, where the source has no validation split; stratified"
     )
     test_fraction: Annotated[float, Interval(ge=0, lt=0.5)] = Field(
-        0.1, description="of the train images, where the source has no test split; stratified; 0 = none"
+        default=0.1, description="of the train images, where the source has no test split; stratified; 0 = none"
     )
     per_class: PositiveInt | dict[str, PositiveInt] | None = Field(
-        None,
+        default=None,
         description="images kept per class, drawn by seed; {train: 1000} = of that split; null = all",
     )
     # Pillow itself opens none larger
     max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = Field(
-        50_000_000, description="pixels, at most 178956970; a larger image is set aside undecoded (decompression bomb)"
+        default=50_000_000,
+        description="pixels, at most 178956970; a larger image is set aside undecoded (decompression bomb)",
     )
 
     @model_validator(mode="after")
@@ -87,12 +88,12 @@ class Validate(Block):
     )
     on_shortcut: Literal["warn", "stop"] = Field(description="warn | stop; what to do above max_shortcut_excess")
     on_trace: Literal["tell", "warn", "stop"] = Field(
-        "tell",
+        default="tell",
         description="tell | warn | stop; what to do where traces of compression or scaling in the pixels lift "
         "it so far",
     )
     on_leak: Literal["warn", "stop", "drop"] = Field(
-        "warn",
+        default="warn",
         description="warn | stop | drop (the training side); what to do with groups that lie across the "
         "source's own splits",
     )
@@ -106,12 +107,12 @@ class Prepare(Block):
         "images' own size"
     )
     fold: NonNegativeInt | None = Field(
-        None,
+        default=None,
         description="0 to folds − 1: that fold of the train images is the validation split, the source's own "
         "is left out; null = off",
     )
     folds: Folds = Field(
-        5,
+        default=5,
         description="2–100 folds of the train images, stratified by class, groups whole; for `fold` and "
         "`fakeprint search`",
     )

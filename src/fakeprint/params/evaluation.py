@@ -13,17 +13,22 @@ from fakeprint.params.names import near
 
 class Predict(Block):
     tta: Literal["none", "flip", "flip_shift"] = Field(
-        "none",
+        default="none",
         description="test-time augmentation, probabilities averaged over: none | flip (image, mirror) | "
         "flip_shift (and four shifts)",
     )
-    shift: Annotated[int, Interval(ge=1, le=32)] = Field(2, description="flip_shift: pixels in each direction")
+    shift: Annotated[int, Interval(ge=1, le=32)] = Field(default=2, description="flip_shift: pixels in each direction")
 
 
 class Robustness(Block):
-    models: Distinct[str] = Field([], description="names; [] = all that run")
+    models: Distinct[str] = Field(default=[], description="names; [] = all that run")
     grid: dict[str, dict[str, float]] = Field(
-        {"jpeg_50": {"jpeg": 50}, "noise_2": {"noise": 2}, "resize_0.8": {"rescale": 0.8}, "blur_0.7": {"blur": 0.7}},
+        default={
+            "jpeg_50": {"jpeg": 50},
+            "noise_2": {"noise": 2},
+            "resize_0.8": {"rescale": 0.8},
+            "blur_0.7": {"blur": 0.7},
+        },
         description="name: {transform: strength, …}, applied in that order; {} = clean images only; the "
         "demo's grid is small",
     )

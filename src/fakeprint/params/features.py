@@ -42,19 +42,28 @@ class BackboneFeatures(Block):
         "data/weights/FILE"
     )
     input_size: Annotated[int, Interval(ge=16, le=1024)] | None = Field(
-        224, description="side in pixels that images are scaled to; null = not scaled"
+        default=224, description="side in pixels that images are scaled to; null = not scaled"
     )
 
 
 class Features(Block):
     """One block per feature set; its name is the name of the set in `fakeprint.features`."""
 
-    rgb_hist: Histogram | None = Field(None, description="bins per channel of the joint histogram: 8 → 512 numbers")
-    hsv_hist: Histogram | None = Field(None, description="bins per channel: 16 → 48 numbers")
-    hsv_joint: Histogram | None = Field(None, description="bins per channel of the joint histogram: 8 → 512 numbers")
-    pixels: Pixels | None = Field(None, description="side in pixels that the image is shrunk to: 32 → 3,072 numbers")
-    residual: Residual | None = Field(None, description="co-occurrences of pixel differences")
-    spectrum: Spectrum | None = Field(
-        None, description="radial bins of the log power spectrum, per channel, of the image and of its median residual"
+    rgb_hist: Histogram | None = Field(
+        default=None, description="bins per channel of the joint histogram: 8 → 512 numbers"
     )
-    backbone: BackboneFeatures | None = Field(None, description="pooled features of a pretrained network, as they are")
+    hsv_hist: Histogram | None = Field(default=None, description="bins per channel: 16 → 48 numbers")
+    hsv_joint: Histogram | None = Field(
+        default=None, description="bins per channel of the joint histogram: 8 → 512 numbers"
+    )
+    pixels: Pixels | None = Field(
+        default=None, description="side in pixels that the image is shrunk to: 32 → 3,072 numbers"
+    )
+    residual: Residual | None = Field(default=None, description="co-occurrences of pixel differences")
+    spectrum: Spectrum | None = Field(
+        default=None,
+        description="radial bins of the log power spectrum, per channel, of the image and of its median residual",
+    )
+    backbone: BackboneFeatures | None = Field(
+        default=None, description="pooled features of a pretrained network, as they are"
+    )

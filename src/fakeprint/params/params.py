@@ -52,12 +52,14 @@ class Params(Block):
         "+models.hist_cnn.norm=group`), null = what `model` says"
     )
     train: Train = Field(description="of the networks")
-    predict: Predict = Field(Predict(), description="networks only: a change predicts again and retrains nothing")
+    predict: Predict = Field(
+        default=Predict(), description="networks only: a change predicts again and retrains nothing"
+    )
     ensembles: dict[str, AnyEnsemble] = Field(
         description="one block per ensemble; members are networks and classifiers, those that do not run are left out"
     )
     robustness: Robustness = Field(
-        Robustness(), description="every model on degraded validation images; retrains nothing"
+        default=Robustness(), description="every model on degraded validation images; retrains nothing"
     )
     evaluate: Evaluate = Field(description="each model's metrics and pictures")
     compare: Compare = Field(description="the leaderboard")

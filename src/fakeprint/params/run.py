@@ -13,14 +13,15 @@ class Run(Block):
     networks: Distinct[str] = Field(description="each has a block under `models`")
     ensembles: Distinct[str] = Field(description="each has a block under `ensembles`")
     workers: PositiveInt | None = Field(
-        None, description="processes for decoding, augmentation and features; null = one per core; changes no result"
+        default=None,
+        description="processes for decoding, augmentation and features; null = one per core; changes no result",
     )
     backend: Literal["processes", "dask", "ray"] = Field(
-        "processes",
+        default="processes",
         description="processes (this machine) | dask | ray (several machines, docs/scaling.md); changes no result",
     )
     scheduler: str | None = Field(
-        None,
+        default=None,
         description="address of dask's scheduler (tcp://HOST:8786) or ray's head (HOST:6379); null = start "
         "one on this machine",
     )

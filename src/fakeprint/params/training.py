@@ -17,18 +17,20 @@ RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "de
 class Train(Block):
     epochs: PositiveInt = Field(description="passes over the train images, at most")
     batch_size: Annotated[int, Interval(ge=2)] = Field(description="images per batch")
-    accumulate: PositiveInt = Field(1, description="batches whose gradients are averaged for one step of the optimiser")
+    accumulate: PositiveInt = Field(
+        default=1, description="batches whose gradients are averaged for one step of the optimiser"
+    )
     optimiser: Literal["adam", "adamw", "sgd"] = Field(description="adam | adamw | sgd")
     lr: PositiveFloat = Field(description="learning rate: at the start, or at the peak of a schedule that rises first")
     weight_decay: NonNegativeFloat = Field(description="adamw: decoupled from the gradient; adam, sgd: L2")
-    decay_norms: bool = Field(True, description="false = no weight decay on biases and the scales of norms")
+    decay_norms: bool = Field(default=True, description="false = no weight decay on biases and the scales of norms")
     momentum: BelowOne = Field(description="of sgd")
-    nesterov: bool = Field(True, description="sgd only: Nesterov's momentum; no effect with momentum: 0")
+    nesterov: bool = Field(default=True, description="sgd only: Nesterov's momentum; no effect with momentum: 0")
     eps: Annotated[float, Interval(gt=0, le=1)] = Field(
-        1e-8, description="adam, adamw: added to the denominator of a step"
+        default=1e-8, description="adam, adamw: added to the denominator of a step"
     )
     clip: NonNegativeFloat = Field(
-        0.0,
+        default=0.0,
         description="largest L2 norm of the gradient over all parameters; larger ones are scaled down; 0 = no limit",
     )
     schedule: Literal["plateau", "cosine", "one_cycle", "step", "none"] = Field(
@@ -36,74 +38,78 @@ class Train(Block):
         "to 0) | step | none"
     )
     warmup: NonNegativeFloat = Field(
-        0.0,
+        default=0.0,
         description="epochs, fractions too, in which lr rises to its value; one_cycle: its rise, 0 = 30 % of the steps",
     )
     patience: NonNegativeInt = Field(
         description="plateau: lr is lowered after more than this many epochs without improvement"
     )
     plateau_on: Literal["accuracy", "loss"] = Field(
-        "accuracy", description="plateau: accuracy (the higher the better) | loss (the lower the better), of validation"
+        default="accuracy",
+        description="plateau: accuracy (the higher the better) | loss (the lower the better), of validation",
     )
     factor: Inside = Field(description="plateau, step: lr is multiplied by it")
-    step_epochs: PositiveInt = Field(10, description="step: epochs between two steps")
-    min_lr: NonNegativeFloat = Field(0.0, description="cosine: lr at the end; plateau: the lowest lr")
+    step_epochs: PositiveInt = Field(default=10, description="step: epochs between two steps")
+    min_lr: NonNegativeFloat = Field(default=0.0, description="cosine: lr at the end; plateau: the lowest lr")
     early_stopping: NonNegativeInt = Field(
         description="epochs without a better validation accuracy before training ends; 0 = never"
     )
     keep: Literal["best", "last"] = Field(
-        "best",
+        default="best",
         description="which epoch's weights are written: best (highest validation accuracy, the first of equals) | last",
     )
     loss: Literal["cross_entropy", "focal", "hinge"] = Field(
-        "cross_entropy",
+        default="cross_entropy",
         description="cross_entropy | focal (× (1 − p)^gamma, p the probability of the label) | hinge (needs "
         "label_smoothing: 0)",
     )
-    gamma: Annotated[float, Interval(ge=0, le=10)] = Field(2.0, description="focal only; 0 = cross_entropy")
+    gamma: Annotated[float, Interval(ge=0, le=10)] = Field(default=2.0, description="focal only; 0 = cross_entropy")
     label_smoothing: BelowOne = Field(description="0–1; share of each label that is spread over all classes")
     class_weights: Literal["none", "balanced"] | dict[str | int, NonNegativeFloat] = Field(
-        "none",
+        default="none",
         description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, 1 where not named",
     )
     mixup: NonNegativeFloat = Field(
-        0.0, description="alpha: images and labels are mixed by a share from Beta(alpha, alpha); 0 = off"
+        default=0.0, description="alpha: images and labels are mixed by a share from Beta(alpha, alpha); 0 = off"
     )
     cutmix: NonNegativeFloat = Field(
-        0.0,
+        default=0.0,
         description="alpha: the same, but a box is pasted; 0 = off; with mixup too, each batch takes one of the two",
     )
-    mix_p: Fraction = Field(1.0, description="0–1; share of the batches that are mixed, where mixup or cutmix is on")
+    mix_p: Fraction = Field(
+        default=1.0, description="0–1; share of the batches that are mixed, where mixup or cutmix is on"
+    )
     ema: BelowOne = Field(
-        0.0,
+        default=0.0,
         description="0–1; decay per step of the weights' moving average, which is then validated and written "
         "(0.999); 0 = off",
     )
     swa: BelowOne = Field(
-        0.0,
+        default=0.0,
         description="0–1; share of the epochs, the last ones, whose weights are averaged and written; needs "
         "early_stopping: 0; 0 = off",
     )
     freeze: NonNegativeInt = Field(
-        0, description="first epochs in which the network's head alone is trained; as many as epochs = always"
+        default=0, description="first epochs in which the network's head alone is trained; as many as epochs = always"
     )
     sampling: Literal["shuffled", "balanced"] = Field(
-        "shuffled",
+        default="shuffled",
         description="shuffled (each image once per epoch) | balanced (all classes equally often: rare images repeat)",
     )
     phases: list[dict[str, Any]] = Field(
-        [],
+        default=[],
         description="one training after the other, each with what it changes: [{epochs: 30}, {lr: 0.001}]; "
         "docs/models.md; [] = one",
     )
     compile: bool = Field(
-        False, description="torch.compile: faster steps after the first minute; on a CPU it needs a C++ compiler"
+        default=False,
+        description="torch.compile: faster steps after the first minute; on a CPU it needs a C++ compiler",
     )
     deterministic: bool = Field(
-        False, description="true = a GPU computes the same bits in every run, but slower; a CPU always does"
+        default=False, description="true = a GPU computes the same bits in every run, but slower; a CPU always does"
     )
     devices: PositiveInt = Field(
-        1,
+        default=1,
         description="of this machine, one process each, which share every batch; for several machines see "
         "docs/scaling.md",
     )
@@ -112,16 +118,16 @@ class Train(Block):
         description="auto (bf16 where the device is fast at it) | fp32 | bf16"
     )
     augment_on: Literal["auto", "cpu", "device"] = Field(
-        "auto",
+        default="auto",
         description="auto (on the device if it is no CPU, its memory holds the images and it knows the "
         "transforms) | cpu | device",
     )
     augmented: bool = Field(description="train on the offline copies, too")
     one_degradation: bool = Field(
-        True, description="as in `augment`; with the probabilities below, 40 % of the images are degraded"
+        default=True, description="as in `augment`; with the probabilities below, 40 % of the images are degraded"
     )
-    interpolation: Interpolation = Field("bicubic", description="as in `augment`")
-    fill: Fill = Field("reflect", description="as in `augment`")
+    interpolation: Interpolation = Field(default="bicubic", description="as in `augment`")
+    fill: Fill = Field(default="reflect", description="as in `augment`")
     transforms: Transforms = Field(
         description="in training, drawn anew for each image and epoch; the same transforms as in `augment`"
     )
