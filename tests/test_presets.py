@@ -117,7 +117,7 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
     settings = params.load()
     assert settings.data.layout == ("csv" if layout == "csv" else "folders")
 
-    monkeypatch.setattr(validate, "write_report", lambda *_: None)  # pictures, which tests/data looks at
+    monkeypatch.setattr(validate.report, "write", lambda *_: None)  # pictures, which tests/data looks at
     monkeypatch.setattr(Checkpoint, "save", lambda *_: None)
     for stage in (validate.main, prepare.main, augment.main):
         call(stage)
