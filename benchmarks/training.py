@@ -31,8 +31,11 @@ from fakeprint.commands.use import overlaid
 from fakeprint.models.networks.layers import InFloat32
 from fakeprint.params import NetworkSettings
 from fakeprint.training import device
-from fakeprint.training.images import Images, ahead, placed, to_device
-from fakeprint.training.loop import Run, epoch_batches, start, train_epoch
+from fakeprint.training.batches import prefetch, to_device
+from fakeprint.training.images import Images, placed
+from fakeprint.training.recipe import build_recipe
+from fakeprint.training.run import Run, new_run
+from fakeprint.training.steps import train_epoch
 
 CLASSES, REPEATS, SEED = list("abcde"), 5, 7
 DEMO, UNIBUC, UNIBUC_BEST = (Path(f"presets/{name}.yaml") for name in ("demo", "unibuc", "unibuc-best"))
@@ -96,7 +99,7 @@ def step(run: Run, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """One step of the plain loop; the loss, still on the device."""
     with run.execution.autocast():
         logits = run.network(inputs)
-    loss = torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=run.settings.train.label_smoothing)
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=run.phase.criterion.smoothing)
     run.optimiser.zero_grad()
     loss.backward()
     run.optimiser.step()
@@ -110,14 +113,14 @@ def compared(case: Case, execution: device.Execution, folder: Path) -> list[Row]
     settings = settings.model_copy(update={"train": plain})
     images = Images(*_in_one_part(pictures(case.steps * plain.batch_size, case.side)))
     as_files(images, folder)
-    run = start(settings, images, CLASSES, SEED, execution)
-    images, _ = placed(images, images, [plain], execution.device)
+    run = new_run(build_recipe(settings, images, CLASSES, SEED, execution.device), execution)
+    images, _ = placed(images, images, plain.augment_on, [plain.transforms], execution.device)
     one = to_device((images.parts[0][: plain.batch_size], images.labels[: plain.batch_size]), execution.device)
     files = loader(folder, settings, case.side)
 
     def ours() -> None:
         with ThreadPoolExecutor(1) as pool:
-            train_epoch(run, images, SEED, 1, pool, lambda count: None)
+            train_epoch(run, images, 1, pool, lambda count: None)
 
     def network_alone() -> None:
         run.network.train()
@@ -149,15 +152,16 @@ def deterministic(case: Case, execution: device.Execution) -> Row:
     settings = case.settings()
     images = Images(*_in_one_part(pictures(case.steps * settings.train.batch_size, case.side)))
 
-    def epochs_of(asked: bool) -> Callable[[], None]:
-        train = settings.train.model_copy(update={"deterministic": asked})
-        run = start(settings.model_copy(update={"train": train}), images, CLASSES, SEED, execution)
-        there, _ = placed(images, images, [train], execution.device)
+    def epochs_of(deterministic: bool) -> Callable[[], None]:
+        train = settings.train.model_copy(update={"deterministic": deterministic})
+        chosen = settings.model_copy(update={"train": train})
+        run = new_run(build_recipe(chosen, images, CLASSES, SEED, execution.device), execution)
+        placed_images, _ = placed(images, images, train.augment_on, [train.transforms], execution.device)
 
         def epoch() -> None:
-            device.reproducible(execution, asked)
+            device.reproducible(execution, deterministic)
             with ThreadPoolExecutor(1) as pool:
-                train_epoch(run, there, SEED, 1, pool, lambda count: None)
+                train_epoch(run, placed_images, 1, pool, lambda count: None)
 
         return epoch
 
@@ -172,7 +176,8 @@ def image_layer(case: Case, execution: device.Execution) -> Row:
     settings = case.settings()
     batch = settings.train.batch_size
     images = Images(*_in_one_part(pictures(batch, case.side)))
-    runs = [start(settings, images, CLASSES, SEED, execution) for _ in range(2)]
+    recipe = build_recipe(settings, images, CLASSES, SEED, execution.device)
+    runs = [new_run(recipe, execution) for _ in range(2)]
     for layer in runs[1].network.modules():
         if isinstance(layer, InFloat32):
             layer.__class__ = type(layer).__bases__[1]
@@ -196,7 +201,8 @@ def _in_one_part(made: tuple[np.ndarray, np.ndarray]) -> tuple[list[np.ndarray],
 
 def _our_first_batch(run: Run, images: Images) -> None:
     with ThreadPoolExecutor(1) as pool:
-        to_device(next(ahead(epoch_batches(run.settings, images, SEED, 1, 0, 1), pool)), run.execution.device)
+        tasks = run.phase.batching.tasks(images, SEED, run.recipe.purpose, 1)
+        to_device(next(prefetch(tasks, pool)), run.execution.device)
 
 
 def _usual_first_batch(folder: Path, case: Case) -> None:

@@ -104,17 +104,17 @@ def test_a_trial_learns_from_the_other_folds_alone(here: Path, monkeypatch: pyte
     images = np.load("data/arrays/train.npy")
     seen = []
 
-    def watched(run: Any, images: Any, judge: Any, *rest: Any) -> None:
-        seen.append((images, judge, run.settings))
-        run.history += [{"validation_accuracy": 0.25}, {"validation_accuracy": 0.75}]
+    def watched(run: Any, data: Any, *rest: Any) -> None:
+        seen.append((data.images, data.validation, run.recipe))
+        run.history.rows += [{"validation_accuracy": 0.25}, {"validation_accuracy": 0.75}]
 
     monkeypatch.setattr(loop, "train", watched)
     fixed = {"train.epochs": 2, "train.augmented": True}
     ((_, value, values),) = outcome(plan(NETWORK, folds=[3], fixed=fixed), 1)
     assert value == 0.75
-    ((learned, judge, settings),) = seen
-    assert settings.options["dilation"] == values["models.three_cnn.dilation"]
-    assert settings.train.lr == values["train.lr"]
+    ((learned, judge, recipe),) = seen
+    assert recipe.options["dilation"] == values["models.three_cnn.dilation"]
+    assert recipe.phases[0].optimiser.lr == values["train.lr"]
     assert (learned.parts[0] == images[~held_out]).all()
     assert (learned.parts[1] == images[~held_out][:, :, ::-1]).all()
     assert (judge.parts[0] == images[held_out]).all()
@@ -198,13 +198,13 @@ def test_hopeless_trials_are_pruned_and_failing_ones_told(here: Path, monkeypatc
     accuracies = iter([0.9, 0.8, 0.7, 0.9, 0.1])
     epochs = []
 
-    def curve(run: Any, images: Any, judge: Any, seed: Any, kept: Any, log: Any) -> None:
+    def curve(run: Any, data: Any, checkpoint: Any, log: Any) -> None:
         accuracy = next(accuracies, None)
         if accuracy is None:
             raise InputError("three_cnn: the loss is no longer a number in epoch 1")
         for epoch in range(1, 5):
             epochs.append(accuracy)
-            run.history.append({"validation_accuracy": accuracy})
+            run.history.rows.append({"validation_accuracy": accuracy})
             log({"validation_accuracy": accuracy}, epoch)
 
     monkeypatch.setattr(loop, "train", curve)

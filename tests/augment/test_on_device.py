@@ -13,13 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakeprint import params
 from fakeprint.augment import on_device, transforms
-from fakeprint.augment.on_device import apply_batch, together
+from fakeprint.augment.on_device import apply_batch, pack_plans
 from fakeprint.augment.transforms import MEAN, Plan, Warp
 
 COUNT, SIDE = 24, 45  # a side that blocks of 8 and squares of 2 do not fill
 Draw = Callable[[np.random.Generator], tuple[float, ...]]
 
-# How values are drawn, wider than params.yaml's ranges, and how far apart the two may be on average, in grey levels.
+# How values are drawn, wider than params.yaml's ranges, and the largest mean difference, in grey levels.
 CASES: dict[str, tuple[Draw, float]] = {
     "flip": (lambda rng: (), 0.0),
     "shift": (lambda rng: tuple(rng.uniform(-1, 1, 2)), 0.0),
@@ -47,26 +47,26 @@ def pictures(count: int = COUNT, side: int = SIDE) -> np.ndarray:
 PICTURES = pictures()
 
 
-def there(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
-    return apply_batch(torch.from_numpy(images), together(plans, *images.shape[1:3])).numpy()
+def on_device_batch(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
+    return apply_batch(torch.from_numpy(images), pack_plans(plans, *images.shape[1:3])).numpy()
 
 
-def here(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
+def on_cpu(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
     return np.stack([transforms.apply(image, plan) for image, plan in zip(images, plans, strict=True)])
 
 
-def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.abs(first.astype(int) - second)
 
 
 def drawn(name: str, draw: Draw) -> list[Plan]:
-    """A plan a picture, of this transform alone."""
+    """One plan per picture, of this transform alone."""
     rng = np.random.default_rng(1)
     return [Plan(((name, tuple(float(value) for value in draw(rng))),)) for _ in PICTURES]
 
 
 def everything(webp: bool = False) -> params.Transforms:
-    """All transforms that a device knows, each for half of the images."""
+    """All transforms that a device supports, each for half of the images."""
     blocks = params.load().train.transforms.model_dump()
     return params.Transforms.model_validate(
         {name: {**block, "enabled": webp or name != "webp", "p": 0.5} for name, block in blocks.items()}
@@ -76,10 +76,10 @@ def everything(webp: bool = False) -> params.Transforms:
 @pytest.mark.parametrize("name", CASES)
 def test_each_transform_is_that_of_the_cpu(name: str) -> None:
     plans, far = drawn(name, CASES[name][0]), CASES[name][1]
-    expected = here(PICTURES, plans)
-    distance = apart(there(PICTURES, plans), expected)
+    expected = on_cpu(PICTURES, plans)
+    distance = differences(on_device_batch(PICTURES, plans), expected)
     assert distance.mean() <= far and distance.max() <= (1 if far else 0)
-    assert apart(expected, PICTURES).mean() > 1, "the case must do something"
+    assert differences(expected, PICTURES).mean() > 1, "the case must do something"
 
 
 @pytest.mark.parametrize("fill", ["reflect", "edge", "black"])
@@ -90,13 +90,13 @@ def test_each_way_to_warp_and_to_fill_is_that_of_the_cpu(interpolation: str, fil
     zoomed = [Plan(plan.steps, warp) for plan in drawn("zoom", CASES["zoom"][0])]
     by_pixels = [Plan((("flip", ()), *plan.steps), warp) for plan in drawn("shift", CASES["shift"][0])]
     for plans in (turned, zoomed):
-        distance = apart(there(PICTURES, plans), here(PICTURES, plans))
-        # A place half between two pixels may fall to either.
+        distance = differences(on_device_batch(PICTURES, plans), on_cpu(PICTURES, plans))
+        # A place halfway between two pixels may go to either.
         assert distance.mean() < 0.005 and (distance > 1).mean() < 0.001
-    np.testing.assert_array_equal(there(PICTURES, by_pixels), here(PICTURES, by_pixels))
+    np.testing.assert_array_equal(on_device_batch(PICTURES, by_pixels), on_cpu(PICTURES, by_pixels))
     mixed = [*turned[:8], *(Plan(plan.steps) for plan in turned[8:16]), *by_pixels[16:]]
-    np.testing.assert_array_equal(there(PICTURES, mixed)[:8], there(PICTURES[:8], turned[:8]))
-    np.testing.assert_array_equal(there(PICTURES, mixed)[16:], there(PICTURES[16:], by_pixels[16:]))
+    np.testing.assert_array_equal(on_device_batch(PICTURES, mixed)[:8], on_device_batch(PICTURES[:8], turned[:8]))
+    np.testing.assert_array_equal(on_device_batch(PICTURES, mixed)[16:], on_device_batch(PICTURES[16:], by_pixels[16:]))
 
 
 @pytest.mark.parametrize("side", [16, 31, 64, 100])
@@ -105,49 +105,51 @@ def test_jpeg_is_the_cpus_bit_by_bit(side: int, quality: int) -> None:
     sharp = np.random.default_rng(2).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     images = np.concatenate([pictures(2, side), sharp, np.where(sharp > 127, 255, 0).astype(np.uint8)])
     plans = [Plan((("jpeg", (float(quality),)),))] * len(images)
-    np.testing.assert_array_equal(there(images, plans), here(images, plans))
+    np.testing.assert_array_equal(on_device_batch(images, plans), on_cpu(images, plans))
 
 
 @pytest.mark.parametrize("factor", [0.05, 0.25, 0.5, 0.75, 0.99, 1.0])
 def test_rescaling_by_factors_that_round(factor: float) -> None:
     images = pictures(4, 64)
     plans = [Plan((("rescale", (factor,)),))] * len(images)
-    distance = apart(there(images, plans), here(images, plans))
+    distance = differences(on_device_batch(images, plans), on_cpu(images, plans))
     assert distance.max() <= 1 and distance.mean() <= (0.03 if factor < 1 else 0)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.05, 0.3, 1.0, 40.0])
 def test_blurs_narrower_than_a_pixel_and_wider_than_the_image(sigma: float) -> None:
     plans = [Plan((("blur", (sigma,)),)), Plan((("blur", (1.5,)),))]
-    np.testing.assert_array_equal(there(PICTURES[:2], plans), here(PICTURES[:2], plans))
+    np.testing.assert_array_equal(on_device_batch(PICTURES[:2], plans), on_cpu(PICTURES[:2], plans))
 
 
 def test_no_turn_of_hue_leaves_the_image() -> None:
     plans = [Plan((("hue", (0.0,)),)), Plan((("hue", (30.0,)),))]
-    done = there(PICTURES[:2], plans)
+    done = on_device_batch(PICTURES[:2], plans)
     assert np.array_equal(done[0], PICTURES[0]) and not np.array_equal(done[1], PICTURES[1])
 
 
-def test_moves_become_one_warp_here_too() -> None:
+def test_moves_become_one_warp_on_a_device_too() -> None:
     moves = (("flip", ()), ("rotation", (7.0,)), ("shift", (0.1, -0.2)), ("zoom", (1.1,)), ("crop", (0.8, 0.3, 0.9)))
     back = (("zoom", (2.0,)), ("zoom", (0.5,)))
     plans = [Plan(moves), Plan(moves[:1] + moves[2:3]), Plan(back), Plan(())]
-    done = there(PICTURES[:4], plans)
-    assert apart(done, here(PICTURES[:4], plans)).mean() < 0.001
-    np.testing.assert_array_equal(done[1:], here(PICTURES[1:4], plans[1:]))
+    done = on_device_batch(PICTURES[:4], plans)
+    assert differences(done, on_cpu(PICTURES[:4], plans)).mean() < 0.001
+    np.testing.assert_array_equal(done[1:], on_cpu(PICTURES[1:4], plans[1:]))
 
 
-def test_what_comes_in_from_further_away_than_a_side_is_mirrored_again() -> None:
-    # OpenCV 5 mirrors once; an image that has been mirrored all around before says what should come in.
+def test_a_fill_wider_than_the_image_is_mirrored_again() -> None:
+    # OpenCV 5 mirrors once; an image that is mirrored on all sides first shows what is expected.
     plan = Plan((("zoom", (0.25,)),))
     around = np.pad(PICTURES[0], [(90, 90), (90, 90), (0, 0)], mode="reflect")
     expected = transforms.apply(around, plan)[90:-90, 90:-90]
-    assert apart(there(PICTURES[:1], [plan])[0], expected).mean() < 0.001
+    assert differences(on_device_batch(PICTURES[:1], [plan])[0], expected).mean() < 0.001
 
 
 def test_noise_has_its_standard_deviation_and_its_seed() -> None:
     grey = np.full((4, 128, 128, 3), 128, np.uint8)
-    done = there(grey, [Plan((("noise", values),)) for values in ((4.0, 0.25), (4.0, 0.5), (9.0, 0.25), (0.0, 0.25))])
+    done = on_device_batch(
+        grey, [Plan((("noise", values),)) for values in ((4.0, 0.25), (4.0, 0.5), (9.0, 0.25), (0.0, 0.25))]
+    )
     grain = done.astype(float) - 128
     assert grain[0].std() == pytest.approx(4, abs=0.05) and grain[2].std() == pytest.approx(9, abs=0.1)
     assert np.abs(grain.mean((1, 2))).max() < 0.2 and not grain[3].any()
@@ -155,52 +157,52 @@ def test_noise_has_its_standard_deviation_and_its_seed() -> None:
     flat = grain[0].ravel()
     others = [grain[1].ravel(), np.roll(flat, 1), np.roll(flat, 3), np.roll(flat, flat.size // 2)]
     assert max(abs(np.corrcoef(flat, other)[0, 1]) for other in others) < 0.02
-    # A normal distribution: 68.3 % within one standard deviation, 99.7 % within three; its tails are there.
-    assert np.mean(np.abs(grain[2]) <= 9) == pytest.approx(0.709, abs=0.01)  # up to 9.5, for values are rounded
+    # A normal distribution: 68.3 % within one standard deviation, 99.7 % within three; the tails are not cut.
+    assert np.mean(np.abs(grain[2]) <= 9) == pytest.approx(0.709, abs=0.01)  # up to 9.5, because values are rounded
     assert 0.001 < np.mean(np.abs(grain[2]) > 27) < 0.004
 
 
-def test_erasing_with_values_of_its_own_lies_where_the_cpus_does() -> None:
+def test_erasing_with_random_values_is_where_it_is_on_a_cpu() -> None:
     plans = drawn("erasing", lambda rng: (rng.uniform(0.02, 1), *rng.random(4)))
     black = np.zeros_like(PICTURES)
-    inside = here(black, plans).any(3)
-    np.testing.assert_array_equal(there(black, plans).any(3) & ~inside, False)
-    done = there(PICTURES, plans)
+    inside = on_cpu(black, plans).any(3)
+    np.testing.assert_array_equal(on_device_batch(black, plans).any(3) & ~inside, False)
+    done = on_device_batch(PICTURES, plans)
     np.testing.assert_array_equal(done[~inside], PICTURES[~inside])
     assert done[inside].mean() == pytest.approx(127.5, abs=1) and done[inside].std() == pytest.approx(73.9, abs=1)
     (name, values), *_ = plans[0].steps
     other_seed = Plan(((name, (*values[:4], values[4] / 2)),))
-    assert not np.array_equal(done[0], there(PICTURES[:1], [other_seed])[0])
+    assert not np.array_equal(done[0], on_device_batch(PICTURES[:1], [other_seed])[0])
 
 
 @pytest.mark.parametrize("one_degradation", [True, False])
 def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool) -> None:
     plans = transforms.plans(everything(), one_degradation, transforms.uniforms(COUNT, 5, "test"))
-    whole = there(PICTURES, plans)
-    single = [there(PICTURES[row : row + 1], [plan]) for row, plan in enumerate(plans)]
+    whole = on_device_batch(PICTURES, plans)
+    single = [on_device_batch(PICTURES[row : row + 1], [plan]) for row, plan in enumerate(plans)]
     np.testing.assert_array_equal(whole, np.concatenate(single))
-    np.testing.assert_array_equal(whole, there(PICTURES, plans))
+    np.testing.assert_array_equal(whole, on_device_batch(PICTURES, plans))
 
 
-def test_drawn_plans_give_what_the_cpu_gives() -> None:
+def test_drawn_plans_are_as_on_a_cpu() -> None:
     blocks = everything().model_dump()
     blocks["noise"]["enabled"], blocks["erasing"]["fill"] = False, "mean"
     plans = transforms.plans(params.Transforms.model_validate(blocks), True, transforms.uniforms(COUNT, 5, "test"))
     assert {name for plan in plans for name, _ in plan.steps} == {*CASES}
-    assert apart(there(PICTURES, plans), here(PICTURES, plans)).mean() < 0.01
+    assert differences(on_device_batch(PICTURES, plans), on_cpu(PICTURES, plans)).mean() < 0.01
 
 
 def test_plans_in_another_order_than_they_are_drawn_in() -> None:
     steps = (("blur", (1.0,)), ("brightness", (1.3,)), ("blur", (0.7,)), ("jpeg", (60.0,)), ("contrast", (0.8,)))
     plans = [Plan(steps), Plan(steps[::-1])]
-    assert apart(there(PICTURES[:2], plans), here(PICTURES[:2], plans)).mean() < 0.001
+    assert differences(on_device_batch(PICTURES[:2], plans), on_cpu(PICTURES[:2], plans)).mean() < 0.001
 
 
-def test_autocast_does_not_reach_it() -> None:
+def test_autocast_has_no_effect() -> None:
     plans = drawn("jpeg", CASES["jpeg"][0])[:12] + drawn("blur", CASES["blur"][0])[12:]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        done = there(PICTURES, plans)
-    np.testing.assert_array_equal(done, there(PICTURES, plans))
+        done = on_device_batch(PICTURES, plans)
+    np.testing.assert_array_equal(done, on_device_batch(PICTURES, plans))
 
 
 @pytest.mark.parametrize("name", ["jpeg", "blur"])
@@ -210,14 +212,14 @@ def test_products_that_are_rounded_are_refused(name: str, precision: str) -> Non
     torch.set_float32_matmul_precision(precision)
     try:
         with pytest.raises(RuntimeError, match=r"full float32 products, .* in (tf32|bf16): call torch\.set_float32"):
-            there(PICTURES, plans)
+            on_device_batch(PICTURES, plans)
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert there(PICTURES, plans).shape == PICTURES.shape
+    assert on_device_batch(PICTURES, plans).shape == PICTURES.shape
 
 
 class Recorded(TorchDispatchMode):
-    """Remembers which operations ran."""
+    """Records which operations ran."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,9 +231,9 @@ class Recorded(TorchDispatchMode):
 
 
 def test_nothing_is_read_back_from_the_device() -> None:
-    # What makes the host wait: a value, or a size that depends on values, as that of what a mask chooses.
+    # The host waits for a value, or for a size that depends on values, such as that of a masked selection.
     images = torch.from_numpy(PICTURES)
-    plan = together(transforms.plans(everything(), False, transforms.uniforms(COUNT, 5, "test")), SIDE, SIDE)
+    plan = pack_plans(transforms.plans(everything(), False, transforms.uniforms(COUNT, 5, "test")), SIDE, SIDE)
     apply_batch(images, plan)  # constants are on the device from the first batch on
     with Recorded() as recorded:
         apply_batch(images, plan)
@@ -241,11 +243,11 @@ def test_nothing_is_read_back_from_the_device() -> None:
     assert plan.packed.dtype == torch.int32 and plan.packed.nbytes < PICTURES.nbytes / 2
 
 
-def test_what_a_device_does_not_know() -> None:
+def test_what_a_device_does_not_support() -> None:
     assert on_device.unsupported(everything()) == []
     assert on_device.unsupported(everything(webp=True)) == ["webp"]
     with pytest.raises(KeyError, match="webp"):
-        together([Plan((("webp", (80.0,)),))], 16, 16)
+        pack_plans([Plan((("webp", (80.0,)),))], 16, 16)
 
 
 @settings(max_examples=25, deadline=None)
@@ -254,7 +256,7 @@ def test_any_plan_keeps_shape_and_type_and_leaves_its_input(count: int, height: 
     images = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     plans = transforms.plans(everything(), False, np.random.default_rng(seed).random((count, transforms.DRAWS)))
     given_images = torch.from_numpy(images.copy())
-    out = apply_batch(given_images, together(plans, height, width))
+    out = apply_batch(given_images, pack_plans(plans, height, width))
     assert out.shape == images.shape and out.dtype == torch.uint8
     assert np.array_equal(given_images.numpy(), images)
     assert not count or out.data_ptr() != given_images.data_ptr()
@@ -262,8 +264,8 @@ def test_any_plan_keeps_shape_and_type_and_leaves_its_input(count: int, height: 
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.05, 1), st.integers(9, 40), st.integers(0, 2**32 - 1))
-def test_smoothing_brings_in_no_values_from_beyond_the_images_own(factor: float, side: int, seed: int) -> None:
+def test_smoothing_stays_within_the_values_of_the_image(factor: float, side: int, seed: int) -> None:
     images = np.random.default_rng(seed).integers(40, 90, (2, side, side, 3), dtype=np.uint8)
     for name, value in (("rescale", factor), ("blur", 10 * factor), ("shift", factor)):
-        out = there(images, [Plan(((name, (value, -value) if name == "shift" else (value,)),))] * 2)
+        out = on_device_batch(images, [Plan(((name, (value, -value) if name == "shift" else (value,)),))] * 2)
         assert images.min() <= out.min() and out.max() <= images.max()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fakeprint.training.averaging import MovingAverage, add_to_mean, recompute_batch_norm
+from fakeprint.training.averaging import Averaging, EpochMean, MovingAverage, recompute_batch_norm
 
 
 class Counted(torch.nn.Module):
@@ -37,7 +37,7 @@ def test_the_moving_average_of_each_step() -> None:
     assert network.weight.item() == 3.0
 
 
-def test_an_average_goes_on_from_its_state() -> None:
+def test_an_average_continues_from_its_state() -> None:
     networks = Counted(), Counted()
     averages = [MovingAverage(network, 0.5) for network in networks]
     with torch.no_grad():
@@ -50,13 +50,22 @@ def test_an_average_goes_on_from_its_state() -> None:
     assert averages[0].network.weight.item() == averages[1].network.weight.item() != 1.0
 
 
-def test_the_mean_of_states() -> None:
+def test_the_mean_of_epochs() -> None:
     states = [{"weight": torch.tensor([value]), "count": torch.tensor(int(value))} for value in (1.0, 2.0, 6.0)]
-    mean: dict[str, torch.Tensor] = {}
-    for count, state in enumerate(states):
-        mean = add_to_mean(mean, state, count)
-    assert mean["weight"].item() == pytest.approx(3.0)
-    assert mean["count"].item() == 6
+    whole, resumed = EpochMean(), EpochMean()
+    for state in states[:2]:
+        whole.add(state)
+    resumed.load_state_dict(whole.state_dict())
+    for mean in (whole, resumed):
+        mean.add(states[2])
+        assert mean.weights["weight"].item() == pytest.approx(3.0)
+        assert mean.weights["count"].item() == 6
+        assert mean.count == 3
+
+
+@pytest.mark.parametrize(("swa", "epochs"), [(0.0, []), (0.1, [4]), (0.5, [3, 4]), (0.9, [1, 2, 3, 4])])
+def test_which_epochs_are_averaged(swa: float, epochs: list[int]) -> None:
+    assert [epoch for epoch in range(1, 5) if Averaging(swa=swa).includes(epoch, 4)] == epochs
 
 
 def test_batch_norm_gets_the_statistics_of_its_batches() -> None:
@@ -66,7 +75,7 @@ def test_batch_norm_gets_the_statistics_of_its_batches() -> None:
     network(torch.zeros(4, 3, 8, 8))
     recompute_batch_norm(network, batches)
     norm = network[1]
-    together = torch.cat(batches)
-    torch.testing.assert_close(norm.running_mean, together.mean((0, 2, 3)))
-    torch.testing.assert_close(norm.running_var, together.var((0, 2, 3)), rtol=0.02, atol=0)
+    images = torch.cat(batches)
+    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
+    torch.testing.assert_close(norm.running_var, images.var((0, 2, 3)), rtol=0.02, atol=0)
     assert norm.momentum == 0.1

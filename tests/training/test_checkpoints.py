@@ -1,4 +1,4 @@
-"""Checkpoints: whose they are, and that they appear whole."""
+"""Checkpoints: which run each belongs to, and that they appear whole."""
 
 import os
 from importlib import metadata
@@ -56,7 +56,7 @@ def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.M
 def test_what_decides_the_weights_is_among_the_sources() -> None:
     names = {path.relative_to(checkpoints.PACKAGE).as_posix() for path in sources("three_cnn")}
     assert {"training/loop.py", "augment/transforms.py", "models/networks/three_cnn.py", "seeds.py"} <= names
-    assert {"models/networks/library.py", "models/pretrained.py"} <= names
+    assert {"models/networks/library.py", "models/pretrained.py", "augment/on_device/geometry.py"} <= names
     assert "models/networks/hist_cnn.py" not in names
 
 
@@ -83,12 +83,12 @@ def test_leftovers_of_killed_processes_go_in_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [fresh]  # another process may be about to move it into place
 
 
-def test_a_damaged_checkpoint_is_left_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Checkpoint(tmp_path / "x.pt")
     for content in (b"", b"no checkpoint"):
         kept.path.write_bytes(content)
         assert kept.load() is None
-        assert "x.pt can not be read; training starts from the first epoch" in capsys.readouterr().err
+        assert "x.pt cannot be read; training starts from the first epoch" in capsys.readouterr().err
 
 
 def test_loading_runs_no_code(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ import torch
 from torch import distributed as processes
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
-from fakeprint.training.loop import start, train_epoch
-from tests.training.test_loop import CPU, coloured, settings
+from fakeprint.training.steps import train_epoch
+from tests.training.test_loop import coloured, new, settings
 
 
 def train_one_epoch(rank: int, folder: str) -> None:
     """One of two processes: 64 images in batches of 8, four of which make a step."""
     torch.set_num_threads(1)
     processes.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    run = start(settings(batch_size=8, accumulate=4, ema=0.5), coloured(64, 0), ["a", "b"], 7, CPU)
+    run = new(settings(batch_size=8, accumulate=4, ema=0.5))
     shared = 0
 
     def counted(state: Any, bucket: processes.GradBucket) -> torch.futures.Future[torch.Tensor]:
@@ -26,7 +26,7 @@ def train_one_epoch(rank: int, folder: str) -> None:
 
     run.ready().register_comm_hook(None, counted)  # type: ignore[operator]
     with ThreadPoolExecutor(1) as pool:
-        train_epoch(run, coloured(64, 0), 7, 1, pool, lambda count: None)
+        train_epoch(run, coloured(64, 0), 1, pool, lambda count: None)
     assert run.average
     states = {"network": run.network.state_dict(), "average": run.average.network.state_dict()}
     torch.save({"shared": shared, **states}, Path(folder) / f"{rank}.pt")

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fakeprint import params
 from fakeprint.augment import on_device, transforms
+from fakeprint.augment.on_device import batch as device_batches
 from fakeprint.models import networks
 from fakeprint.training import device
 from fakeprint.training.losses import Criterion
@@ -56,11 +57,13 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = transforms.uniforms(len(warps), 7, "gpu", 1)
     plans = [transforms.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
     whole = [transforms.Plan((("flip", ()),), transforms.Warp(fill=fill)) for fill in FILLS]  # the others are warped
-    batch = on_device.together([*plans, *whole], 32, 32)
-    assert {operation for operation, _, _ in batch.groups} == set(on_device._OPERATIONS)
+    batch = on_device.pack_plans([*plans, *whole], 32, 32)
+    assert {operation for operation, _, _ in batch.groups} == set(device_batches.OPERATIONS)
     with FakeTensorMode():
         packed = torch.zeros(batch.packed.shape, dtype=torch.int32, device="cuda")
-        monkeypatch.setattr(on_device, "sent", lambda tensor, to: packed)  # pinning memory needs a driver
+        monkeypatch.setattr(
+            device_batches, "copy_to_device", lambda tensor, to: packed
+        )  # pinning memory needs a driver
         images = torch.zeros(len(plans) + len(whole), 32, 32, 3, dtype=torch.uint8, device="cuda")
         augmented = on_device.apply_batch(images, batch)
     assert (augmented.device.type, augmented.shape, augmented.dtype) == ("cuda", images.shape, torch.uint8)

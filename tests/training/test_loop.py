@@ -1,6 +1,7 @@
 """The loop: what it learns, what it keeps, what it repeats."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,18 @@ import pytest
 import torch
 
 from fakeprint import params
+from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
+from fakeprint.models import networks
 from fakeprint.params import NetworkSettings
-from fakeprint.training import loop
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
-from fakeprint.training.loop import Run, start, train, train_epoch, validate
+from fakeprint.training.inputs import TrainingData
+from fakeprint.training.loop import train
+from fakeprint.training.recipe import Recipe, build_recipe
+from fakeprint.training.run import Run, new_run
+from fakeprint.training.steps import train_epoch, validate
 
 CPU = Execution("cpu", bf16=False)
 Rows = list[tuple[int, dict[str, float]]]
@@ -39,14 +45,27 @@ def settings(**changes: Any) -> NetworkSettings:
     return network.model_copy(update={"model": model, "train": loop})
 
 
+def recipe(chosen: NetworkSettings, seed: int = 7) -> Recipe:
+    return build_recipe(chosen, coloured(64, 0), ["a", "b"], seed)
+
+
+def data(images: Images | None = None, validation: Images | None = None) -> TrainingData:
+    dataset = Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6)
+    return TrainingData(images or coloured(64, 0), validation or coloured(40, 1), dataset)
+
+
+def new(chosen: NetworkSettings) -> Run:
+    """Before the first epoch."""
+    return new_run(recipe(chosen), CPU)
+
+
 def trained(
     tmp_path: Path, chosen: NetworkSettings, seed: int = 7, images: Images | None = None, execution: Execution = CPU
 ) -> tuple[Run, Rows]:
     logged: Rows = []
-    run = start(chosen, images or coloured(64, 0), ["a", "b"], seed, execution)
-    kept = Checkpoint(tmp_path / "checkpoint.pt")
-    log = lambda figures, epoch: logged.append((epoch, figures))  # noqa: E731
-    train(run, images or coloured(64, 0), coloured(40, 1), seed, kept, log)
+    run = new_run(recipe(chosen, seed), execution)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt")
+    train(run, data(images), checkpoint, lambda figures, epoch: logged.append((epoch, figures)))
     return run, logged
 
 
@@ -61,7 +80,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
 @pytest.mark.parametrize("bf16", [False, True])
 def test_learns(tmp_path: Path, bf16: bool) -> None:
     run, logged = trained(tmp_path, settings(epochs=8), execution=Execution("cpu", bf16))
-    assert max(run.accuracies) >= 0.9
+    assert max(run.history.accuracies) >= 0.9
     assert [epoch for epoch, _ in logged] == list(range(1, 9))
     assert set(logged[0][1]) == {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr"}
     assert all(tensor.dtype != torch.bfloat16 for tensor in weights(run).values())
@@ -77,7 +96,7 @@ def test_float32_is_float32_in_training(tmp_path: Path) -> None:
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     runs = [trained(tmp_path / str(place), settings(), seed)[0] for place, seed in enumerate((7, 7, 8))]
     assert same(weights(runs[0]), weights(runs[1]))
-    assert runs[0].history == runs[1].history
+    assert runs[0].history.rows == runs[1].history.rows
     assert not same(weights(runs[0]), weights(runs[2]))
 
 
@@ -92,7 +111,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
         {"augment_on": "device", "swa": 0.5},
     ],
 )
-def test_in_two_goes_as_in_one(
+def test_resumed_it_ends_as_an_unbroken_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], stopped_after: int
 ) -> None:
     chosen = settings(epochs=4, **changes)
@@ -105,34 +124,32 @@ def test_in_two_goes_as_in_one(
         if epoch == stopped_after:
             raise Stopped
 
-    kept = Checkpoint(tmp_path / "parts" / "checkpoint.pt")
     with pytest.raises(Stopped):
-        run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
-        train(run, coloured(64, 0), coloured(40, 1), 7, kept, stop)
+        train(new(chosen), data(), Checkpoint(tmp_path / "parts" / "checkpoint.pt"), stop)
     rest, logged = trained(tmp_path / "parts", chosen)
-    assert f"three_cnn: going on after epoch {stopped_after} of 4" in capsys.readouterr().out
+    assert f"three_cnn: continuing after epoch {stopped_after} of 4" in capsys.readouterr().out
     assert [epoch for epoch, _ in logged] == [1, 2, 3, 4]
     assert same(weights(whole), weights(rest))
-    assert whole.history == rest.history
+    assert whole.history.rows == rest.history.rows
 
 
 @pytest.mark.parametrize(
-    "kind, deterministic, exchanged", [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+    "kind, deterministic, replaced", [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
 )
-def test_pools_are_exchanged_where_a_gpu_has_to_repeat_itself(
-    kind: str, deterministic: bool, exchanged: bool, monkeypatch: pytest.MonkeyPatch
+def test_pools_are_replaced_if_a_gpu_has_to_be_deterministic(
+    kind: str, deterministic: bool, replaced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Execution, "place", lambda self, network: network)  # there may be no GPU
-    run = start(settings(deterministic=deterministic), coloured(64, 0), ["a", "b"], 7, Execution(kind, bf16=False))
-    assert any(isinstance(layer, RepeatablePool) for layer in run.network.modules()) == exchanged
+    run = new_run(recipe(settings(deterministic=deterministic)), Execution(kind, bf16=False))
+    assert any(isinstance(layer, RepeatablePool) for layer in run.network.modules()) == replaced
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = trained(tmp_path, settings(early_stopping=1, epochs=30))
-    assert len(first.history) < 30
+    assert len(first.history.rows) < 30
     capsys.readouterr()
     again, _ = trained(tmp_path, settings(early_stopping=1, epochs=30))
-    assert again.history == first.history
+    assert again.history.rows == first.history.rows
     assert "images/s" not in capsys.readouterr().out
     assert same(weights(first), weights(again))
 
@@ -141,9 +158,9 @@ def test_keeps_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
     noise = coloured(64, 0)
     noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))  # nothing to learn: ups and downs
     run, _ = trained(tmp_path, settings(epochs=8, lr=0.05), images=noise)
-    best = max(run.accuracies)
-    assert run.accuracies[-1] < best, "the case must have a worse last epoch"
-    length = run.accuracies.index(best) + 1
+    best = max(run.history.accuracies)
+    assert run.history.accuracies[-1] < best, "the case must have a worse last epoch"
+    length = run.history.accuracies.index(best) + 1
     shorter, _ = trained(tmp_path / "shorter", settings(epochs=length, lr=0.05), images=noise)
     assert same(weights(run), weights(shorter))
 
@@ -153,9 +170,9 @@ def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
     noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))
     chosen = settings(epochs=8, lr=0.05, keep="last")
     run, _ = trained(tmp_path, chosen, images=noise)
-    assert run.accuracies[-1] < max(run.accuracies), "the case must have a worse last epoch"
-    assert run.kept_epoch == 8
-    assert accuracy_of(run) == pytest.approx(run.accuracies[-1])
+    assert run.history.accuracies[-1] < max(run.history.accuracies), "the case must have a worse last epoch"
+    assert run.history.kept_epoch == 8
+    assert accuracy_of(run) == pytest.approx(run.history.accuracies[-1])
 
 
 def accuracy_of(run: Run) -> float:
@@ -169,7 +186,7 @@ def accuracy_of(run: Run) -> float:
 
 def test_best_weights_are_of_the_accuracy_in_the_history(tmp_path: Path) -> None:
     run, _ = trained(tmp_path, settings(epochs=5, lr=0.02))
-    assert accuracy_of(run) == pytest.approx(max(run.accuracies))
+    assert accuracy_of(run) == pytest.approx(max(run.history.accuracies))
 
 
 def test_with_a_moving_average_it_is_what_is_validated_and_kept(tmp_path: Path) -> None:
@@ -177,13 +194,13 @@ def test_with_a_moving_average_it_is_what_is_validated_and_kept(tmp_path: Path) 
     run, _ = trained(tmp_path / "average", settings(epochs=5, keep="last", ema=0.8))
     assert plain.average is None and run.average is not None
     assert same(weights(run), run.average.network.state_dict())
-    assert accuracy_of(run) == pytest.approx(run.accuracies[-1])
-    assert [row["train_loss"] for row in run.history] == [row["train_loss"] for row in plain.history]
-    assert run.accuracies != plain.accuracies
+    assert accuracy_of(run) == pytest.approx(run.history.accuracies[-1])
+    assert [row["train_loss"] for row in run.history.rows] == [row["train_loss"] for row in plain.history.rows]
+    assert run.history.accuracies != plain.history.accuracies
 
 
 def without_batch_statistics(**changes: Any) -> NetworkSettings:
-    """Settings under which the images of a batch do not touch each other, and plain SGD."""
+    """Settings under which the images of a batch do not influence each other, and plain SGD."""
     chosen = settings(epochs=1, optimiser="sgd", momentum=0.0, **changes)
     return chosen.model_copy(update={"model": chosen.model.model_copy(update={"norm": "none", "dropout": 0.0})})
 
@@ -202,7 +219,7 @@ def test_clipping_bounds_the_step(tmp_path: Path) -> None:
     moves = []
     for clip in (0.0, 0.01):
         chosen = without_batch_statistics(batch_size=64, clip=clip, lr=0.5, weight_decay=0.0)
-        before = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
+        before = new(chosen)
         after, _ = trained(tmp_path / str(clip), chosen)
         pairs = zip(before.network.parameters(), after.network.parameters(), strict=True)
         moves.append(sum(float((new - old).detach().square().sum()) for old, new in pairs) ** 0.5)
@@ -223,16 +240,12 @@ class Fixed(torch.nn.Module):
 
 
 def test_losses_and_accuracies_by_hand() -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     # Probabilities 0.8 and 0.2; three images of four are class 0.
     four = Images([np.zeros((4, 16, 16, 3), np.uint8)], np.array([0, 0, 1, 0]))
     network = Fixed(np.log(0.8), np.log(0.2))
-    chosen = settings(batch_size=2, label_smoothing=0.1)
-    run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
-    run.network, run.trained = network, {"weight"}
+    run = Run(recipe(settings(batch_size=2, label_smoothing=0.1)), network, CPU)
     with ThreadPoolExecutor(1) as pool:
-        loss, accuracy = train_epoch(run, four, 7, 1, pool, lambda count: None)
+        loss, accuracy = train_epoch(run, four, 1, pool, lambda count: None)
         validation_loss, validation_accuracy = validate(network, four, CPU, pool)
     low, high = -np.log(0.8), -np.log(0.2)
     assert (accuracy, validation_accuracy) == (0.75, 0.75)
@@ -252,7 +265,7 @@ def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
     third, fourth = weights_after(3), weights_after(4)
     for name, parameter in run.network.named_parameters():
         torch.testing.assert_close(parameter.detach(), (third[name] + fourth[name]) / 2)
-    assert run.kept_epoch == 4
+    assert run.history.kept_epoch == 4
     # Batch norm's statistics are those of the mean's own layers, not the mean of statistics.
     buffers = {key for key, _ in run.network.named_buffers() if key.endswith("running_var")}
     assert buffers
@@ -262,7 +275,7 @@ def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
 def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
     def moved(freeze: int) -> set[str]:
         chosen = settings(epochs=2, keep="last", freeze=freeze, weight_decay=0.1)
-        before = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU).network.state_dict()
+        before = new(chosen).network.state_dict()
         after = weights(trained(tmp_path / str(freeze), chosen)[0])
         return {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
 
@@ -272,12 +285,12 @@ def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
     assert moved(1) == everything
 
 
-def test_a_network_without_a_head_can_not_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.networks, "build", lambda *given: Fixed(0.0, 1.0))
+def test_a_network_without_a_head_cannot_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "build", lambda *given: Fixed(0.0, 1.0))
     with pytest.raises(
-        InputError, match=r"train\.freeze: three_cnn has no head that could be trained alone; set it to 0"
+        InputError, match=r"^train\.freeze: three_cnn has no head that can be trained alone; set it to 0$"
     ):
-        start(settings(freeze=1), coloured(64, 0), ["a", "b"], 7, CPU)
+        new(settings(freeze=1))
 
 
 PHASES: list[dict[str, Any]] = [
@@ -286,21 +299,22 @@ PHASES: list[dict[str, Any]] = [
 ]
 
 
-def test_phases_go_on_from_the_kept_weights_with_a_fresh_optimiser(tmp_path: Path) -> None:
+def test_phases_continue_from_the_kept_weights_with_a_fresh_optimiser(tmp_path: Path) -> None:
     run, logged = trained(tmp_path / "both", settings(phases=PHASES))
-    first = settings(**PHASES[0] | {"transforms": run.phases[0].train.transforms})
+    transforms = [phase.batching.augmentation.transforms for phase in run.recipe.phases]
+    first = settings(**PHASES[0] | {"transforms": transforms[0]})
     alone, _ = trained(tmp_path / "first", first)
-    assert not run.phases[0].train.transforms.flip.enabled and run.phases[1].train.transforms.flip.enabled
-    assert run.history[:2] == alone.history
-    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5] == [epoch for epoch, _ in logged]
+    assert not transforms[0].flip.enabled and transforms[1].flip.enabled
+    assert run.history.rows[:2] == alone.history.rows
+    assert [row["epoch"] for row in run.history.rows] == [1, 2, 3, 4, 5] == [epoch for epoch, _ in logged]
     # lr of the first step of each epoch: its own for the first phase, a whole cosine for the second.
-    assert [row["lr"] for row in run.history] == pytest.approx([0.02, 0.02, 0.01, 0.0075, 0.0025])
-    assert run.earlier == 2 and run.kept_epoch >= 3
+    assert [row["lr"] for row in run.history.rows] == pytest.approx([0.02, 0.02, 0.01, 0.0075, 0.0025])
+    assert run.history.earlier == 2 and run.history.kept_epoch >= 3
 
-    again = start(settings(phases=PHASES), coloured(64, 0), ["a", "b"], 7, CPU)
-    again.history, again.kept = run.history[:2], alone.kept
+    again = new(settings(phases=PHASES))
+    again.history.rows, again.best_weights = run.history.rows[:2], alone.best_weights
     again.next_phase()
-    assert same(weights(again), alone.kept) and not again.optimiser.state_dict()["state"]
+    assert same(weights(again), alone.best_weights) and not again.optimiser.state_dict()["state"]
 
 
 def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
@@ -308,23 +322,23 @@ def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
     noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))
     phases = [{"epochs": 30, "early_stopping": 2}, {"epochs": 1}]
     run, _ = trained(tmp_path, settings(phases=phases, lr=0.05), images=noise)
-    first = [row["validation_accuracy"] for row in run.history[:-1]]
+    first = [row["validation_accuracy"] for row in run.history.rows[:-1]]
     assert len(first) < 30 and len(first) == 1 + first.index(max(first)) + 2
 
 
 def test_augmented_on_the_device_it_learns_and_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = settings(epochs=8, augment_on="device")
     run, _ = trained(tmp_path / "first", chosen)
-    assert max(run.accuracies) >= 0.9
-    assert "three_cnn: images lie on cpu and are augmented there" in capsys.readouterr().out
+    assert max(run.history.accuracies) >= 0.9
+    assert "three_cnn: images are on cpu and are augmented there" in capsys.readouterr().out
     again, _ = trained(tmp_path / "again", chosen)
-    assert same(weights(run), weights(again)) and run.history == again.history
+    assert same(weights(run), weights(again)) and run.history.rows == again.history.rows
     bf16, _ = trained(tmp_path / "bf16", settings(epochs=8, augment_on="device"), execution=Execution("cpu", True))
-    assert max(bf16.accuracies) >= 0.9
+    assert max(bf16.history.accuracies) >= 0.9
 
 
-def test_it_is_the_same_training_wherever_images_are_augmented(tmp_path: Path) -> None:
-    # With the transforms that are the same to the bit there. `auto` is the CPU's way on a CPU.
+def test_training_is_the_same_on_either_side(tmp_path: Path) -> None:
+    # With the transforms that are the same to the bit on a device. On a CPU `auto` means `cpu`.
     shared = settings().train.transforms
     off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
     same_bits = shared.model_copy(update=off)
@@ -332,13 +346,13 @@ def test_it_is_the_same_training_wherever_images_are_augmented(tmp_path: Path) -
         trained(tmp_path / place, settings(augment_on=place, transforms=same_bits, cutmix=1.0))[0]
         for place in ("cpu", "device", "auto")
     ]
-    assert runs[0].history == runs[1].history == runs[2].history
+    assert runs[0].history.rows == runs[1].history.rows == runs[2].history.rows
     assert same(weights(runs[0]), weights(runs[1])) and same(weights(runs[0]), weights(runs[2]))
     noisy, _ = trained(tmp_path / "noisy", settings(augment_on="device", cutmix=1.0))
     assert not same(weights(runs[0]), weights(noisy))
 
 
-def test_how_images_are_warped_reaches_training(tmp_path: Path) -> None:
+def test_interpolation_and_fill_reach_training(tmp_path: Path) -> None:
     shared = settings().train.transforms
     turned = {"rotation": shared.rotation.model_copy(update={"enabled": True, "p": 1.0})}
     off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
@@ -356,28 +370,25 @@ def test_how_images_are_warped_reaches_training(tmp_path: Path) -> None:
     assert not same(weights(seen["cpu", "reflect"]), weights(seen["cpu", "black"]))
 
 
-def test_a_transform_that_the_device_does_not_know(tmp_path: Path) -> None:
+def test_a_transform_that_a_device_does_not_support(tmp_path: Path) -> None:
     shared = settings().train.transforms
     with_webp = shared.model_copy(update={"webp": shared.webp.model_copy(update={"enabled": True})})
-    with pytest.raises(InputError, match=r"^train\.augment_on: webp is done on a CPU alone; set it to auto or cpu$"):
+    with pytest.raises(InputError, match=r"^train\.augment_on: webp runs on a CPU only; set it to auto or cpu$"):
         trained(tmp_path, settings(augment_on="device", transforms=with_webp))
-    assert len(trained(tmp_path, settings(epochs=1, transforms=with_webp))[0].history) == 1
+    assert len(trained(tmp_path, settings(epochs=1, transforms=with_webp))[0].history.rows) == 1
 
 
 def test_a_batch_larger_than_the_train_split(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train\.batch_size: 65 is more than the 64 training images there are"):
+    with pytest.raises(InputError, match=r"train\.batch_size: 65 is more than the 64 training images"):
         trained(tmp_path, settings(batch_size=65))
     with pytest.raises(InputError, match=r"train\.accumulate: 5 batches of 16 are more than the 64 training images"):
         trained(tmp_path, settings(batch_size=16, accumulate=5))
 
 
 def test_no_validation_images(tmp_path: Path) -> None:
-    chosen = settings()
-    run = start(chosen, coloured(64, 0), ["a", "b"], 7, CPU)
     nothing = Images([np.zeros((0, 16, 16, 3), np.uint8)], np.zeros(0, np.int64))
-    kept = Checkpoint(tmp_path / "x.pt")
-    with pytest.raises(InputError, match="the validation split holds no images"):
-        train(run, coloured(64, 0), nothing, 7, kept, lambda figures, epoch: None)
+    with pytest.raises(InputError, match="the validation split holds no images: training cannot choose its best epoch"):
+        train(new(settings()), data(validation=nothing), Checkpoint(tmp_path / "x.pt"), lambda figures, epoch: None)
 
 
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
@@ -387,7 +398,7 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
 
 
 class Refused(torch.nn.Module):
-    """Calls an operation that can not be done."""
+    """Calls an operation that fails."""
 
     def __init__(self, operation: Callable[[], object]) -> None:
         super().__init__()
@@ -415,14 +426,14 @@ def no_deterministic_form() -> None:
         ),
         (
             no_deterministic_form,
-            "train.deterministic: three_cnn uses max_unpooling2d_forward_out, which torch can not ",
+            "train.deterministic: three_cnn uses max_unpooling2d_forward_out, which torch cannot repeat bit by bit",
         ),
     ],
 )
-def test_what_the_device_refuses_is_said_in_one_line(
+def test_what_the_device_refuses_is_one_line(
     operation: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop.networks, "build", lambda *_: Refused(operation))
+    monkeypatch.setattr(networks, "build", lambda *_: Refused(operation))
     torch.use_deterministic_algorithms(True)
     try:
         with pytest.raises(InputError, match=f"^{message}"):
@@ -432,6 +443,6 @@ def test_what_the_device_refuses_is_said_in_one_line(
 
 
 def test_other_errors_of_torch_are_left_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.networks, "build", lambda *_: Refused(lambda: torch.zeros(2) @ torch.zeros(3)))
+    monkeypatch.setattr(networks, "build", lambda *_: Refused(lambda: torch.zeros(2) @ torch.zeros(3)))
     with pytest.raises(RuntimeError, match="size"):
         trained(tmp_path, settings())

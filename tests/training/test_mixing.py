@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fakeprint import params
-from fakeprint.training.mixing import Mix, mixed, mixes
+from fakeprint.training.mixing import Mix, Mixing, mixed
 
 IMAGES = torch.arange(3.0)[:, None, None, None].expand(3, 3, 8, 8) * 1.0  # image i is filled with i
 LABELS = torch.tensor([0, 1, 2])
 
 
 class Rolled(TorchDispatchMode):
-    """Remembers how many dimensions each tensor had that was rolled."""
+    """Records the number of dimensions of each rolled tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,8 +25,8 @@ class Rolled(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def drawn(batches: int = 400, seed: int = 7, epoch: int = 1, **changes: Any) -> list[Mix | None]:
-    return list(mixes(params.load().train.model_copy(update=changes), batches, seed, "train/x", epoch))
+def drawn(batches: int = 400, seed: int = 7, epoch: int = 1, **options: float) -> list[Mix | None]:
+    return list(Mixing(**options).draw(batches, seed, "train/x", epoch))
 
 
 def test_mixup_takes_its_share_of_each_image_and_the_rest_of_its_neighbour() -> None:
@@ -48,13 +47,13 @@ def test_cutmix_pastes_a_box_and_shares_by_its_area() -> None:
 
 
 @pytest.mark.parametrize("mix", [("mixup", 0.3, 0.5, 0.5), ("cutmix", 0.3, 0.5, 0.5)])
-def test_a_mixed_batch_lies_as_it_lay(mix: Mix) -> None:
-    lasting = torch.rand(4, 5, 6, 3).permute(0, 3, 1, 2)
-    assert lasting.is_contiguous(memory_format=torch.channels_last)
+def test_a_mixed_batch_keeps_its_memory_layout(mix: Mix) -> None:
+    channels_last = torch.rand(4, 5, 6, 3).permute(0, 3, 1, 2)
+    assert channels_last.is_contiguous(memory_format=torch.channels_last)
     with Rolled() as rolled:
-        images, _ = mixed(lasting, LABELS.repeat(2)[:4], mix)
-    assert images.stride() == lasting.stride()
-    assert rolled.dimensions == [1], "of a GPU, torch's roll forgets it: labels alone may pass it"
+        images, _ = mixed(channels_last, LABELS.repeat(2)[:4], mix)
+    assert images.stride() == channels_last.stride()
+    assert rolled.dimensions == [1], "torch's roll changes the layout on a GPU: only labels may be rolled"
 
 
 def test_a_box_over_the_border_is_cut_and_counts_as_what_is_left() -> None:
@@ -63,14 +62,14 @@ def test_a_box_over_the_border_is_cut_and_counts_as_what_is_left() -> None:
     assert targets.share == 1 - 4 / 64
 
 
-def test_nothing_is_mixed_unless_asked() -> None:
-    assert drawn(3, mixup=0.0, cutmix=0.0) == [None] * 3
+def test_nothing_is_mixed_by_default() -> None:
+    assert drawn(3) == [None] * 3
     images, targets = mixed(IMAGES, LABELS, None)
     assert images is IMAGES and targets.others is None
 
 
 def test_share_of_the_batches_and_of_the_kinds() -> None:
-    both = drawn(mixup=0.2, cutmix=1.0, mix_p=0.5)
+    both = drawn(mixup=0.2, cutmix=1.0, p=0.5)
     kinds = [mix[0] for mix in both if mix]
     assert len(kinds) / 400 == pytest.approx(0.5, abs=0.1)
     assert kinds.count("mixup") / len(kinds) == pytest.approx(0.5, abs=0.1)

@@ -1,4 +1,4 @@
-"""The stage itself, as a process: its outputs, its messages, and what it does after it was killed."""
+"""The stage as a process: its outputs, its messages, and that it resumes after it was killed."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "ea
 
 
 def repository(folder: Path, seed: int = 0, model: dict[str, Any] | None = None, **train: Any) -> Path:
-    """A folder with all that the stage reads: 64 images, 64 copies, 32 for validation, 16×16, two classes."""
+    """A folder with everything the stage reads: 64 images, 64 copies, 32 for validation, 16×16, two classes."""
     rng = np.random.default_rng(seed)
     (folder / "data" / "arrays").mkdir(parents=True)
     (folder / "data" / "augmented").mkdir()
@@ -62,7 +62,7 @@ def train(folder: Path, name: str = "three_cnn") -> subprocess.CompletedProcess[
     return subprocess.run(command(name), cwd=folder, env=environment(), capture_output=True, text=True, check=False)
 
 
-def until_epoch_2(folder: Path, how: signal.Signals, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
+def until_epoch_2(folder: Path, number: signal.Signals, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
     """Start the stage and send it a signal when its second epoch is printed."""
     process = subprocess.Popen(
         command(name),
@@ -80,7 +80,7 @@ def until_epoch_2(folder: Path, how: signal.Signals, name: str = "three_cnn") ->
         lines.append(line)
         if "epoch 2/" in line:
             time.sleep(0.01)
-            process.send_signal(how)
+            process.send_signal(number)
             break
     rest, errors = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, "".join(lines) + rest, errors)
@@ -101,7 +101,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     return folder, train(folder)
 
 
-def test_outputs_and_what_it_says(unbroken: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_outputs_and_messages(unbroken: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder, done = unbroken
     assert done.returncode == 0, done.stderr
     written = outputs(folder)
@@ -110,12 +110,12 @@ def test_outputs_and_what_it_says(unbroken: tuple[Path, subprocess.CompletedProc
     history = pd.read_csv(folder / "metrics" / "three_cnn" / "history.csv")
     assert list(history) == ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr"]
     assert history["epoch"].tolist() == list(range(1, 61))
-    assert "three_cnn pins model.dropout = 0.3; `model.dropout` does not reach it" in done.stdout
+    assert "three_cnn pins model.dropout = 0.3; the shared `model.dropout` does not change it" in done.stdout
     assert "three_cnn: 128 training images, 32 for validation, on cpu, fp32" in done.stdout
     assert checkpoints(folder) == []
 
 
-def test_killed_it_goes_on_and_ends_the_same(
+def test_killed_it_resumes_and_ends_the_same(
     tmp_path: Path, unbroken: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     folder = repository(tmp_path / "killed", epochs=60)
@@ -124,16 +124,16 @@ def test_killed_it_goes_on_and_ends_the_same(
     assert outputs(folder) == {}
     assert len(checkpoints(folder)) == 1
 
-    # Other data do not go on from it, nor take it away.
+    # Other data neither resume from it nor remove it.
     other = shutil.copytree(folder, tmp_path / "other")
     images = np.load(other / "data" / "arrays" / "train.npy")
     images[0, 0, 0, 0] ^= 1
     np.save(other / "data" / "arrays" / "train.npy", images)
-    assert "going on" not in until_epoch_2(other, signal.SIGKILL).stdout
+    assert "continuing" not in until_epoch_2(other, signal.SIGKILL).stdout
     assert len(checkpoints(other)) == 2
 
     done = train(folder)
-    assert "three_cnn: going on after epoch" in done.stdout
+    assert "three_cnn: continuing after epoch" in done.stdout
     assert "epoch 1/60" not in done.stdout
     assert outputs(folder) == outputs(unbroken[0])
     assert checkpoints(folder) == []
@@ -146,7 +146,7 @@ def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
     stopped = until_epoch_2(copy, signal.SIGINT)
     assert stopped.returncode == 130
     last = stopped.stderr.strip().splitlines()[-1]
-    assert "three_cnn: interrupted; " in last and "of 600 epochs are kept" in last
+    assert "three_cnn: interrupted; " in last and "of 600 epochs are saved" in last
     assert "Traceback" not in stopped.stderr
     assert len(checkpoints(main)) == 1 and not (copy / ".fakeprint").exists()
 
@@ -156,11 +156,11 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(repository(tmp_path / "bad", batch_size=129))
     assert failed("three_cnn") == 1
-    line = "error: train.batch_size: 129 is more than the 128 training images there are\n"
+    line = "error: train.batch_size: 129 is more than the 128 training images\n"
     assert capsys.readouterr().err == line
     monkeypatch.chdir(repository(tmp_path / "odd", batch_size=15, devices=2))
     assert failed("three_cnn") == 1
-    assert capsys.readouterr().err == "error: train.batch_size: 15 can not be shared by 2 devices evenly\n"
+    assert capsys.readouterr().err == "error: train.batch_size: 15 cannot be shared evenly by 2 devices\n"
     assert outputs(tmp_path / "bad") == {}
 
 
@@ -172,9 +172,9 @@ def failed(name: str) -> object:
 
 
 def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alike = {"epochs": 2, "optimiser": "sgd", "lr": 0.05, "clip": 0.5, "ema": 0.5, "accumulate": 2}
+    shared = {"epochs": 2, "optimiser": "sgd", "lr": 0.05, "clip": 0.5, "ema": 0.5, "accumulate": 2}
     one, two = (
-        repository(tmp_path / name, **alike, devices=devices, model={"norm": "none", "dropout": 0.0})
+        repository(tmp_path / name, **shared, devices=devices, model={"norm": "none", "dropout": 0.0})
         for name, devices in (("one", 1), ("two", 2))
     )
     monkeypatch.chdir(one)

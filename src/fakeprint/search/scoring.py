@@ -70,39 +70,28 @@ def _network_accuracy(
     An interrupted training goes on from its last epoch.
     """
     from fakeprint.training import device, loop
-    from fakeprint.training.checkpoints import checkpoint
     from fakeprint.training.images import Images
+    from fakeprint.training.inputs import TrainingData
+    from fakeprint.training.start import start
 
     network = settings.network(name)
     execution = device.choose(network.train.device, network.train.precision)
-    device.reproducible(execution, network.train.deterministic)
-    if execution.device == "cpu":
-        device.keep_freed_memory()
     split = load_split("train")
     parts, labels = [split.images[train]], [split.labels[train]]
     if network.train.augmented:
-        copies, of = _copies(train)
+        copies, parents = _copies(train)
         parts.append(np.load(COPIES, mmap_mode="r")[copies])
-        labels.append(split.labels[of])
+        labels.append(split.labels[parents])
     images = Images(parts, np.concatenate(labels))
-    judge = Images([split.images[held_out]], split.labels[held_out])
-    classes = load_dataset().classes
-    decides = {
-        "settings": network.model_dump(exclude={"pinned"}),
-        "seed": settings.seed,
-        "classes": classes,
-        "execution": asdict(execution),
-    }
-    arrays = [*images.parts, images.labels, *judge.parts, judge.labels]
-    kept = checkpoint(name, decides, arrays, tracking.main_root())
-    training = loop.start(network, images, classes, settings.seed, execution)
+    data = TrainingData(images, Images([split.images[held_out]], split.labels[held_out]), load_dataset())
+    run, checkpoint = start(network, data, settings.seed, execution, tracking.main_root())
     try:
-        loop.train(training, images, judge, settings.seed, kept, log_epoch)
+        loop.train(run, data, checkpoint, log_epoch)
     except Exception:
-        kept.remove()
+        checkpoint.remove()
         raise
-    kept.remove()
-    return training.history[training.kept_epoch - 1]["validation_accuracy"]
+    checkpoint.remove()
+    return run.history.rows[run.history.kept_epoch - 1]["validation_accuracy"]
 
 
 def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_out: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,10 +11,26 @@ from torch import Tensor, nn
 State = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Averaging:
+    """Which averages a phase computes.
+
+    ema: decay of the moving average over steps, in [0, 1). swa: share of the phase's epochs, at its end, whose weights
+    are averaged, in [0, 1). 0 = none.
+    """
+
+    ema: float = 0.0
+    swa: float = 0.0
+
+    def includes(self, epoch: int, epochs: int) -> bool:
+        """Whether the weights after this epoch, counted from 1, are part of the mean over the last of `epochs`."""
+        return bool(self.swa) and epoch > epochs - max(1, round(self.swa * epochs))
+
+
 class MovingAverage:
     """The exponential moving average of a network's weights over optimiser steps (Polyak and Juditsky 1992).
 
-    Running means and variances of batch norm are averaged as the weights are, so that they are those of the layers
+    Running means and variances of batch norm are averaged like the weights, so that they belong to the averaged layers
     before them; counters and tables are copied. In step t, from 0, the decay is min(decay, (1 + t) / (10 + t)), so that
     the random start is soon forgotten (as in TensorFlow's ExponentialMovingAverage).
 
@@ -31,7 +48,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """The network has made a step."""
+        """Add the weights that the network has after a step."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         torch._foreach_lerp_(*self.averaged, 1 - decay)
@@ -39,36 +56,63 @@ class MovingAverage:
             own.copy_(given)
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
+        """The state, for `load_state_dict`."""
         return {"network": self.network.state_dict(), "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.steps = state["steps"]
 
 
-def add_to_mean(mean: State, state: State, count: int) -> State:
-    """The mean of `count + 1` states, given that of `count` and one more; what is no float is the last one's."""
-    if not count:
-        return state
-    return {
-        key: mean[key] + (tensor - mean[key]) / (count + 1) if tensor.is_floating_point() else tensor
-        for key, tensor in state.items()
-    }
+class EpochMean:
+    """The mean of the weights after several epochs (SWA, Izmailov et al. 2018).
+
+    weights: the mean so far, empty before the first epoch; what is not a float is that of the last epoch. count: of the
+    epochs in it.
+    """
+
+    def __init__(self) -> None:
+        self.weights: State = {}
+        self.count = 0
+
+    def add(self, weights: State) -> None:
+        """Add the weights after one more epoch."""
+        if self.count:
+            weights = {
+                key: self.weights[key] + (tensor - self.weights[key]) / (self.count + 1)
+                if tensor.is_floating_point()
+                else tensor
+                for key, tensor in weights.items()
+            }
+        self.weights = weights
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, for `load_state_dict`."""
+        return {"weights": self.weights, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.weights, self.count = state["weights"], state["count"]
+
+
+def copied(network: nn.Module) -> State:
+    """A copy of the network's weights and buffers on the CPU."""
+    return {key: tensor.detach().cpu().clone() for key, tensor in network.state_dict().items()}
 
 
 @torch.no_grad()
 def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Set batch norm's running means and variances to those of these batches; averaged weights have none of their own.
 
-    batches: float images (N, 3, H, W) on the device. A network without batch norm reads none. (Izmailov et al. 2018)
+    batches: float images (N, 3, H, W) on the device; a network without batch norm reads none (Izmailov et al. 2018).
     """
     norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in norms]
     if not norms:
         return
-    network.eval()  # without dropout, as the network will be used
+    network.eval()  # without dropout, as in prediction
     for layer in norms:
         layer.train()
         layer.reset_running_stats()

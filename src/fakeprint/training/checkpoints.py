@@ -1,6 +1,6 @@
-"""Checkpoints to go on from after an interruption: one file a training run, untracked, replaced after every epoch.
+"""Checkpoints to resume from: one file per training run, not tracked by git or DVC, replaced after every epoch.
 
-Its name is a hash of all that decides what the run computes, so that no run ever goes on from another's.
+Its name is a hash of all that decides what the run computes, so that no run resumes from the checkpoint of another.
 """
 
 import contextlib
@@ -33,29 +33,29 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """What the training run is known by."""
+        """Identifies the training run."""
         return self.path.stem
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the file in one move: a process killed meanwhile leaves the previous epoch's."""
+        """Replace the file in one move: if the process is killed meanwhile, that of the previous epoch stays."""
         with written(self.path) as partial:
             torch.save(state, partial)
 
     def load(self) -> dict[str, Any] | None:
-        """The state of the last epoch that ended, tensors on the CPU; None where there is none. Executes no code."""
+        """The state after the last epoch that ended, tensors on the CPU; None if there is none. Executes no code."""
         if not self.path.exists():
             return None
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError):
-            print(f"warning: {self.path} can not be read; training starts from the first epoch", file=sys.stderr)
+            print(f"warning: {self.path} cannot be read; training starts from the first epoch", file=sys.stderr)
             return None
         return state
 
     def remove(self) -> None:
-        """Training has finished and its outputs are written.
+        """Remove the file, once training has finished and its outputs are written.
 
-        Goes with what processes killed in the middle of a save have left: no save takes an hour.
+        Half-written files of killed processes are removed too if they are an hour old: no save takes that long.
         """
         self.path.unlink(missing_ok=True)
         for leftover in self.path.parent.glob(".*.partial.pt"):
@@ -64,12 +64,13 @@ class Checkpoint:
                     leftover.unlink()
 
 
-def checkpoint(name: str, settings: dict[str, Any], arrays: Iterable[np.ndarray], root: Path) -> Checkpoint:
-    """The checkpoint of network `name`, trained with these settings (JSON values) on these arrays, by this very code.
+def checkpoint(name: str, identity: dict[str, Any], arrays: Iterable[np.ndarray], root: Path) -> Checkpoint:
+    """The checkpoint of network `name`, trained on these arrays by the code as it is now.
 
-    root: the main repository, which all of DVC's temporary copies share.
+    identity: JSON values that decide what the run computes, see `Run.identity`. root: the main repository, which all of
+    DVC's temporary copies share.
     """
-    digest = hashlib.sha256(json.dumps([name, versions(), settings], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([name, versions(), identity], sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -79,9 +80,9 @@ def checkpoint(name: str, settings: dict[str, Any], arrays: Iterable[np.ndarray]
 
 
 def versions() -> dict[str, str]:
-    """Of the libraries that decide what training computes; torch by its own word, which says for which device too."""
-    named = ("numpy", "opencv-python-headless", "timm", "torchvision")
-    return {"torch": torch.__version__, **{package: metadata.version(package) for package in named}}
+    """Versions of the libraries that decide what training computes; torch's own string names its device too."""
+    packages = ("numpy", "opencv-python-headless", "timm", "torchvision")
+    return {"torch": torch.__version__, **{package: metadata.version(package) for package in packages}}
 
 
 def sources(name: str) -> list[Path]:
@@ -90,4 +91,4 @@ def sources(name: str) -> list[Path]:
     networks = PACKAGE / "models" / "networks"
     files = ("__init__.py", "layers.py", "library.py", f"{name}.py")
     shared = [PACKAGE / "seeds.py", PACKAGE / "models" / "pretrained.py", *(networks / file for file in files)]
-    return [*shared, *(path for folder in folders for path in sorted(folder.glob("*.py")))]
+    return [*shared, *(path for folder in folders for path in sorted(folder.rglob("*.py")))]

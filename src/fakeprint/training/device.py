@@ -1,7 +1,7 @@
 """Where and how a network computes: device, precision, memory layout, allocator.
 
-`auto` was decided by measurement, images/s of training steps on batches of 32 (two cores of a CPU with AVX512-BF16):
-see docs/models.md. Channels-last was the faster layout in every case, so there is no switch for it.
+What `auto` means was measured, in images/s of training steps on batches of 32 (two cores of a CPU with AVX512-BF16):
+see docs/models.md. Channels-last was the faster layout in every case, so there is no setting for it.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from torch.utils._triton import has_triton
 from fakeprint.errors import InputError
 
 DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-# What the allocators of CUDA, MPS and CPU say
+# Messages of the allocators of CUDA, MPS and CPU
 _LACKS_MEMORY = re.compile("out of memory|can't allocate memory")
 # glibc's mallopt parameters (malloc.h)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -95,7 +95,7 @@ def keep_freed_memory() -> None:
     """Make glibc keep freed memory for the next step instead of returning big tensors to the system after each.
 
     The same as starting with MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=-1, without a second process. For networks
-    on a CPU, in training and in prediction; where the C library is not glibc nothing happens.
+    on a CPU, in training and in prediction; without glibc nothing happens.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -103,23 +103,23 @@ def keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def reproducible(execution: Execution, asked: bool) -> None:
+def reproducible(execution: Execution, deterministic: bool) -> None:
     """Make a GPU compute the same bits in every run, or let it choose the fastest kernels. A CPU always does the first.
 
-    (https://docs.pytorch.org/docs/stable/notes/randomness.html)
+    Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
     """
     if execution.kind != "cuda":
         return
-    if asked:
+    if deterministic:
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read when the first product is computed
-    torch.use_deterministic_algorithms(asked)
-    torch.backends.cudnn.benchmark = not asked
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
 
 
 def full_float32() -> None:
     """Have float32 mean float32: no TF32 in a GPU's convolutions, where torch has it on, nor in products of matrices.
 
-    TF32 keeps 11 bits. What may be coarse runs in bfloat16; what runs in float32 is to be exact.
+    TF32 keeps 11 bits. What may be less exact runs in bfloat16.
     """
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
@@ -128,7 +128,7 @@ def full_float32() -> None:
 class RepeatablePool(torch.nn.AdaptiveAvgPool2d):
     """Adaptive average pooling as two products of matrices: maps (N, C, H, W) → (N, C, h, w), of the same dtype.
 
-    The gradient of torch's own adds atomically on a GPU, in another order each time, and is refused there in
+    The gradient of torch's own pooling adds atomically on a GPU, in another order each time, and torch refuses it in
     deterministic mode. The means are those of torch to within the rounding of float32.
     """
 
@@ -151,7 +151,7 @@ def _means(places: int, parts: int | None, device: torch.device) -> torch.Tensor
 
 
 def with_repeatable_pools(network: torch.nn.Module) -> torch.nn.Module:
-    """The network, each adaptive average pool in it exchanged for one whose gradient is the same in every run.
+    """The network, with each adaptive average pool replaced by one whose gradient is the same in every run.
 
     A pool to 1 × 1 stays: torch computes it as a mean.
     """
@@ -163,33 +163,33 @@ def with_repeatable_pools(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
-    """The network compiled by `torch.compile`, or itself, with one line, where nothing can compile for this device."""
+    """The network compiled by `torch.compile`; unchanged, with a warning, if no compiler for this device is found."""
     if execution.kind == "cuda":
-        able, missing = has_triton(), "Triton"
+        found, missing = has_triton(), "Triton"
     else:
         compilers = (os.environ.get("CXX", ""), "g++", "clang++")
-        able, missing = any(map(shutil.which, compilers)), "C++ compiler (g++ or clang++)"
-    if not able:
-        print(f"warning: train.compile: there is no {missing} here; training goes on uncompiled", file=sys.stderr)
+        found, missing = any(map(shutil.which, compilers)), "C++ compiler (g++ or clang++)"
+    if not found:
+        print(f"warning: train.compile: no {missing} found; training continues uncompiled", file=sys.stderr)
         return network
     return torch.compile(network)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
 def refusals_in_one_line(name: str) -> Iterator[None]:
-    """Raises InputError where torch, training network `name`, lacks memory or a deterministic form of an operation."""
+    """Raise InputError if torch, training network `name`, lacks memory or a deterministic form of an operation."""
     try:
         yield
     except RuntimeError as error:
-        said = str(error)
-        if _LACKS_MEMORY.search(said):
+        message = str(error)
+        if _LACKS_MEMORY.search(message):
             raise InputError(
                 f"train.batch_size: {name} needs more memory than there is; lower it and raise train.accumulate"
             ) from error
-        if " does not have a deterministic implementation" in said:
-            operation = said.split()[0]
+        if " does not have a deterministic implementation" in message:
+            operation = message.split()[0]
             raise InputError(
-                f"train.deterministic: {name} uses {operation}, which torch can not repeat bit by bit on this device; "
+                f"train.deterministic: {name} uses {operation}, which torch cannot repeat bit by bit on this device; "
                 "set it to false"
             ) from error
         raise
@@ -197,9 +197,9 @@ def refusals_in_one_line(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quick_switches() -> Iterator[None]:
-    """While it lasts, the thread that computes waits no longer than half a millisecond for one that prepares batches.
+    """Inside, the thread that computes waits at most half a millisecond for a thread that prepares batches.
 
-    The interpreter's 5 ms are a third of a small network's step.
+    The interpreter's default of 5 ms is a third of a small network's step.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)

@@ -1,12 +1,12 @@
-"""Several processes, one a device, that train one network: each takes its share of every batch, the first one writes.
+"""Several processes, one per device, that train one network: each takes its share of every batch, the first one writes.
 
-PyTorch's elastic launcher starts them: the stage starts it where `train.devices` is above 1, `torchrun` on several
-machines. Gradients are averaged by DistributedDataParallel (Li et al. 2020), over NCCL on GPUs and Gloo on CPUs.
+PyTorch's elastic launcher starts them: the stage runs it if `train.devices` is above 1, `torchrun` on several machines.
+Gradients are averaged by DistributedDataParallel (Li et al. 2020), over NCCL on GPUs and Gloo on CPUs.
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -15,30 +15,29 @@ from torch import distributed as processes
 from torch import nn
 
 from fakeprint.errors import InputError
-from fakeprint.params import Train
 
 Value = TypeVar("Value")
 
 
 def rank() -> int:
-    """This process's number, 0 for the first one and where there is no other."""
+    """The number of this process, 0 for the first one and if there is no other."""
     return processes.get_rank() if processes.is_initialized() else 0
 
 
 def world() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return processes.get_world_size() if processes.is_initialized() else 1
 
 
 def launched() -> bool:
-    """Whether this process is one of those that the launcher has started."""
+    """Whether the launcher has started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def launch(module: str, argument: str, devices: int) -> int:
-    """Run `python -m module argument` in so many processes of this machine. Returns 0, or 1 where one has failed.
+    """Run `python -m module argument` in so many processes of this machine. Returns 0, or 1 if one has failed.
 
-    What they have to say they have said then.
+    A process that fails prints its error itself.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
@@ -51,21 +50,27 @@ def launch(module: str, argument: str, devices: int) -> int:
     return 0
 
 
-def check(train: Train, device: str) -> None:
-    """Raises InputError where `train.devices` are not there, or can not share its batches evenly."""
-    devices = train.devices
+def require_devices(devices: int, device: str, batch_sizes: Iterable[int]) -> None:
+    """Raise InputError if there are fewer devices than `train.devices`, or batches cannot be shared evenly by them."""
     if device == "mps":
         raise InputError("train.devices: torch computes on one mps device; set it to 1, or train.device to cpu")
     if device == "cuda" and devices > torch.cuda.device_count():
-        raise InputError(f"train.devices: {devices} are asked for, torch finds {torch.cuda.device_count()}; lower it")
-    for phase in train.in_phases():
-        if phase.batch_size % devices:
-            raise InputError(f"train.batch_size: {phase.batch_size} can not be shared by {devices} devices evenly")
+        raise InputError(
+            f"train.devices: {devices} requested, but torch finds {torch.cuda.device_count()}; set it to that or less"
+        )
+    for batch_size in batch_sizes:
+        require_even_shares(batch_size, devices)
+
+
+def require_even_shares(batch_size: int, devices: int) -> None:
+    """Raise InputError if a batch cannot be shared evenly."""
+    if batch_size % devices:
+        raise InputError(f"train.batch_size: {batch_size} cannot be shared evenly by {devices} devices")
 
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[None]:
-    """While it lasts, this process is one of those that the launcher has started; nothing where it has not."""
+    """Inside, this process is one of those that the launcher has started; without a launcher nothing happens."""
     if not launched():
         yield
         return
@@ -78,8 +83,14 @@ def joined(device: str) -> Iterator[None]:
         processes.destroy_process_group()
 
 
+def say(line: str) -> None:
+    """Print a line, in the first process only."""
+    if rank() == 0:
+        print(line, flush=True)
+
+
 def parallel(network: nn.Module, device: str) -> nn.Module:
-    """The network as it is called in training: itself, or with gradients averaged over all processes."""
+    """The network as training steps call it: unchanged, or with gradients averaged over all processes."""
     if world() == 1:
         return network
     return nn.parallel.DistributedDataParallel(
@@ -88,28 +99,28 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
 
 
 def without_sharing(network: nn.Module) -> AbstractContextManager[None]:
-    """While it lasts, gradients of the network, as `parallel` gives it, stay each process's own and add up there.
+    """Inside, the gradients of a network that `parallel` returned are summed in each process and not yet averaged.
 
-    For all but the last of the batches whose gradients make one step: they are averaged over the processes once.
+    For all batches of a step but the last, so that gradients are averaged over the processes once per step.
     """
     unshared: Callable[[], AbstractContextManager[None]] = getattr(network, "no_sync", contextlib.nullcontext)
     return unshared()
 
 
 def share_buffers(network: nn.Module) -> None:
-    """Give all processes the first one's buffers: without synchronised batch norm each has its own batches' there."""
+    """Give all processes the buffers of the first: without synchronised batch norm, each has its own statistics."""
     if world() > 1:
         for buffer in network.buffers():
             processes.broadcast(buffer, 0)
 
 
 def summed(*values: float, device: str) -> list[float]:
-    """Each value's sum over all processes."""
+    """The sum of each value over all processes."""
     if world() == 1:
         return list(values)
-    together = torch.tensor(values, dtype=torch.float64, device=device)
-    processes.all_reduce(together)
-    return [float(value) for value in together]
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    processes.all_reduce(sums)
+    return [float(value) for value in sums]
 
 
 def from_first(read: Callable[[], Value]) -> Value:

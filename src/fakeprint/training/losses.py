@@ -1,22 +1,21 @@
-"""What training minimises: cross-entropy, focal or hinge loss, with class weights and mixed labels."""
+"""Losses: cross-entropy, focal or hinge loss, with class weights and mixed labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from fakeprint.errors import InputError
-from fakeprint.params import Train, near
+from fakeprint.params import near
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The labels of a batch, int64 (N,); in a mixed batch `share` of each image is of its label, the rest of `others`.
+    """The labels of a batch, int64 (N,).
 
-    share: float64, 0-dimensional, on the device, or 1 where nothing is mixed.
+    others: the second label of each image of a mixed batch, int64 (N,), or None. share: of the first label, in [0, 1].
     """
 
     labels: Tensor
@@ -24,12 +23,12 @@ class Targets:
     share: float = 1.0
 
     def hits(self, logits: Tensor) -> Tensor:
-        """How many images get their label, 0-dimensional; a mixed image counts by the share of the label it got."""
-        found = logits.argmax(1)
-        right = (found == self.labels).sum()
+        """The number of correct images, 0-dimensional; a mixed image counts by the share of the predicted label."""
+        predicted = logits.argmax(1)
+        correct = (predicted == self.labels).sum()
         if self.others is None:
-            return right
-        return self.share * right + (1 - self.share) * (found == self.others).sum()
+            return correct
+        return self.share * correct + (1 - self.share) * (predicted == self.others).sum()
 
 
 @dataclass(frozen=True)
@@ -71,33 +70,22 @@ class Criterion:
         return losses.mean()
 
 
-def criterion(train: Train, labels: np.ndarray, classes: Sequence[str], device: str) -> Criterion:
-    """The loss that `train` asks for. labels: int64 (N,) of the train split, for balanced weights.
-
-    Raises InputError for a weight of a class that there is not.
-    """
-    weights = class_weights(train.class_weights, labels, classes)
-    return Criterion(
-        train.label_smoothing,
-        train.gamma if train.loss == "focal" else None,
-        None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
-        train.loss == "hinge",
-    )
-
-
 def class_weights(
-    asked: str | Mapping[str | int, float], labels: np.ndarray, classes: Sequence[str]
+    requested: str | Mapping[str | int, float], labels: np.ndarray, classes: Sequence[str]
 ) -> np.ndarray | None:
-    """Each class's weight, float64 (classes,): "balanced" is N / (classes · images of the class), so that all classes
-    weigh the same and the mean weight is 1; a mapping gives some, the others have 1. None for "none".
-    """  # fmt: skip
-    if asked == "none":
+    """The weight of each class, float64 (classes,), or None for "none".
+
+    requested: "balanced" is N / (classes · images of the class), so that all classes weigh the same and the mean weight
+    is 1; a mapping gives the weights of some classes, the others have 1. labels: int64 (N,) of the training images.
+    Raises InputError for a weight of an unknown class.
+    """
+    if requested == "none":
         return None
-    if isinstance(asked, str):
+    if isinstance(requested, str):
         counts = np.bincount(labels, minlength=len(classes))
         return len(labels) / (len(classes) * np.maximum(counts, 1))
     weights = np.ones(len(classes))
-    for name, weight in asked.items():
+    for name, weight in requested.items():
         if str(name) not in classes:
             raise InputError(f"train.class_weights: there is no class '{name}'{near(str(name), classes)}")
         weights[list(classes).index(str(name))] = weight

@@ -1,0 +1,15 @@
+"""The transforms of `augment.transforms` on a whole batch on a device: the same plans, many images at once.
+
+`pack_plans` groups the plans of a batch by transform, on the host, into one small tensor; `apply_batch` applies them
+with tensor operations alone: nothing is read back, and the host never waits for the device. The result of an image does
+not depend on the other images of its batch: sums are of integers, or taken in a fixed order.
+
+Results follow OpenCV (5.0) and its libjpeg-turbo, roundings included; docs/models.md says how close the two are. Values
+that are drawn for each pixel (noise, random filling of erased rectangles) come from another generator than on a CPU:
+counters hashed with the seed that the plan gives the image, so that the same plan gives the same values on every
+device, to within the rounding of its logarithm and cosine.
+"""
+
+from fakeprint.augment.on_device.batch import BatchPlan, apply_batch, copy_to_device, pack_plans, unsupported
+
+__all__ = ["BatchPlan", "apply_batch", "copy_to_device", "pack_plans", "unsupported"]

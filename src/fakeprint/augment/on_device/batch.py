@@ -1,0 +1,137 @@
+"""Plans of many images as one tensor, and what applies them to a batch on a device."""
+
+import functools
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fakeprint.augment.on_device.blur import blur, gaussian_kernels
+from fakeprint.augment.on_device.colour import brightness, contrast, factors, hue, saturation
+from fakeprint.augment.on_device.compression import jpeg, step_sizes
+from fakeprint.augment.on_device.erasing import erasing, rectangles
+from fakeprint.augment.on_device.geometry import move_by_pixels, warp
+from fakeprint.augment.on_device.noise import noise, sigmas_and_seeds
+from fakeprint.augment.on_device.rescaling import rescale, scalings
+from fakeprint.augment.on_device.tensors import Values, bits
+from fakeprint.augment.transforms import GEOMETRIC, Plan, in_whole_pixels, movement
+from fakeprint.params import Fill, Interpolation, Transforms
+
+
+def unsupported(transforms: Transforms) -> list[str]:
+    """Names of the enabled transforms that run on a CPU only."""
+    enabled = [name for name in Transforms.model_fields if getattr(transforms, name).enabled]
+    return [name for name in enabled if name not in (*GEOMETRIC, *_PIXELWISE)]
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The plans of a batch, grouped by transform in the order of application.
+
+    groups: (operation, number of images, numbers per image). packed: int32, 1-dimensional, on the host: for each group
+    the places of its images in the batch, then their numbers, image by image; a float32 as the int32 of the same bits.
+    """
+
+    groups: tuple[tuple[str, int, int], ...]
+    packed: Tensor
+
+
+def pack_plans(plans: Sequence[Plan], height: int, width: int) -> BatchPlan:
+    """The plans of a batch, one per image, as one. height, width: of all images, in pixels.
+
+    Raises KeyError for a transform that `unsupported` names.
+    """
+    groups, packed = [], [np.empty(0, np.int32)]
+    for operation, places, numbers in [*_movements(plans, height, width), *_pixelwise(plans, height, width)]:
+        groups.append((operation, *numbers.shape))
+        packed += [np.array(places, dtype=np.int32), numbers.ravel()]
+    return BatchPlan(tuple(groups), torch.from_numpy(np.concatenate(packed)))
+
+
+Group = tuple[str, list[int], np.ndarray]  # operation, places, numbers: int32 (places, numbers per image)
+
+
+def _movements(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
+    """The geometric transforms of each image as one movement: by whole pixels if possible, else a warp.
+
+    The name of the operation holds the fill, and that of a warp the interpolation.
+    """
+    places: dict[str, list[int]] = {}
+    numbers: dict[str, list[np.ndarray]] = {}
+    for place, plan in enumerate(plans):
+        moves = [step for step in plan.steps if step[0] in GEOMETRIC]
+        if not moves:
+            continue
+        matrix = movement(height, width, moves)
+        whole = in_whole_pixels(matrix, width)
+        fill, interpolation = plan.warp.fill, plan.warp.interpolation
+        kind = f"warp {interpolation} {fill}" if whole is None else f"whole {fill}"
+        places.setdefault(kind, []).append(place)
+        numbers.setdefault(kind, []).append(
+            bits(np.linalg.inv(matrix)[:2].ravel()) if whole is None else np.array(whole, np.int32)
+        )
+    return [(kind, places[kind], np.stack(numbers[kind])) for kind in places]
+
+
+def _pixelwise(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
+    """The other transforms; plans in the order of application, as they are drawn, need one group per transform."""
+    waiting = [deque(step for step in plan.steps if step[0] not in GEOMETRIC) for plan in plans]
+    groups = []
+    while any(waiting):
+        unknown = {steps[0][0] for steps in waiting if steps} - set(_PIXELWISE)
+        if unknown:
+            raise KeyError(f"{min(unknown)} runs on a CPU only")
+        for name, (numbers, _) in _PIXELWISE.items():
+            places = [place for place, steps in enumerate(waiting) if steps and steps[0][0] == name]
+            if places:
+                values = [waiting[place].popleft()[1] for place in places]
+                groups.append((name, places, numbers(values, height, width)))
+    return groups
+
+
+def copy_to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A copy on the device of a tensor on the host; the host does not wait for it."""
+    pinned = tensor.pin_memory() if torch.device(device).type == "cuda" else tensor
+    return pinned.to(device, non_blocking=True)
+
+
+@torch.no_grad()
+def apply_batch(images: Tensor, plan: BatchPlan) -> Tensor:
+    """Apply a plan to a batch, uint8 (N, H, W, 3) RGB on any device. Returns a new tensor of the same kind."""
+    images = images.clone()
+    parts = [size for _, count, width in plan.groups for size in (count, count * width)]
+    packed = copy_to_device(plan.packed, images.device).split(parts)
+    for (operation, count, width), places, numbers in zip(plan.groups, packed[::2], packed[1::2], strict=True):
+        places = places.long()
+        done = OPERATIONS[operation](images.index_select(0, places), numbers.view(count, width))
+        images.index_copy_(0, places, done)
+    return images
+
+
+# In the order of application: what makes the numbers for the device of a transform's values, int32 (N, numbers per
+# image), and what applies them there to images, uint8 (N, H, W, 3).
+_PIXELWISE: dict[str, tuple[Callable[[Values, int, int], np.ndarray], Callable[[Tensor, Tensor], Tensor]]] = {
+    "brightness": (factors, brightness),
+    "contrast": (factors, contrast),
+    "saturation": (factors, saturation),
+    "hue": (factors, hue),
+    "jpeg": (step_sizes, jpeg),
+    "blur": (gaussian_kernels, blur),
+    "noise": (sigmas_and_seeds, noise),
+    "rescale": (scalings, rescale),
+    "erasing": (rectangles, erasing),
+}
+_FILLS: tuple[str, ...] = get_args(Fill)
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    **{f"whole {fill}": functools.partial(move_by_pixels, fill=fill) for fill in _FILLS},
+    **{
+        f"warp {interpolation} {fill}": functools.partial(warp, interpolation=interpolation, fill=fill)
+        for interpolation in get_args(Interpolation)
+        for fill in _FILLS
+    },
+    **{name: done for name, (_, done) in _PIXELWISE.items()},
+}

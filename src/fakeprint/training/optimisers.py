@@ -1,0 +1,60 @@
+"""Optimisers, and which parameters their weight decay applies to."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """An optimiser before it has a network.
+
+    kind: "adam" (weight decay as an L2 penalty), "adamw" (decoupled) or "sgd". eps: of Adam and AdamW. momentum,
+    nesterov: of SGD. decay_norms: whether weight decay also applies to biases and the scales of norms.
+    """
+
+    kind: str
+    lr: float
+    weight_decay: float = 0.0
+    decay_norms: bool = True
+    momentum: float = 0.9
+    nesterov: bool = True
+    eps: float = 1e-8
+
+    def of(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of this network's parameters."""
+        groups = self._groups(network)
+        if self.kind == "adam":
+            return torch.optim.Adam(groups, self.lr, eps=self.eps, weight_decay=self.weight_decay)
+        if self.kind == "adamw":
+            return torch.optim.AdamW(groups, self.lr, eps=self.eps, weight_decay=self.weight_decay)
+        nesterov = self.nesterov and self.momentum > 0
+        return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=nesterov)
+
+    def _groups(self, network: nn.Module) -> list[dict[str, object]]:
+        """Parameters in two groups: with weight decay, and without.
+
+        Without are the position and token embeddings that a timm network lists itself and, unless `decay_norms`, all
+        parameters of one dimension: biases and the scales of norms.
+        """
+        without_decay = _no_weight_decay(network)
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in network.named_parameters():
+            is_decayed = name not in without_decay and (self.decay_norms or parameter.ndim > 1)
+            (decayed if is_decayed else others).append(parameter)
+        groups: list[dict[str, object]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
+
+
+def _no_weight_decay(network: nn.Module) -> set[str]:
+    """Names of the parameters that the network, or a part of it, lists in `no_weight_decay` (timm's convention)."""
+    listed = [(path, getattr(module, "no_weight_decay", None)) for path, module in network.named_modules()]
+    return {f"{path}.{name}".removeprefix(".") for path, names in listed if callable(names) for name in names()}
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of the optimiser's next step."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
