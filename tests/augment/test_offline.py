@@ -33,7 +33,7 @@ def test_each_copy_knows_its_parent(tmp_path: Path) -> None:
     assert index["class"].tolist() == [row % 3 for row in range(12)] * 2
 
 
-def test_the_row_says_what_was_done(tmp_path: Path) -> None:
+def test_the_row_holds_the_plan(tmp_path: Path) -> None:
     off = {name: {**block, "enabled": False} for name, block in SETTINGS.transforms.model_dump().items()}
     flip = Augment.model_validate({"copies": 1, "transforms": {**off, "flip": {"enabled": True, "p": 0.5}}})
     copies, index = made(tmp_path / "a", flip)
@@ -42,7 +42,7 @@ def test_the_row_says_what_was_done(tmp_path: Path) -> None:
         assert np.array_equal(copy, original[:, ::-1] if done == "flip" else original)
 
 
-def test_copies_are_filled_as_asked(tmp_path: Path) -> None:
+def test_copies_are_filled_as_requested(tmp_path: Path) -> None:
     off = {name: {**block, "enabled": False} for name, block in SETTINGS.transforms.model_dump().items()}
     shift = {**off, "shift": {"enabled": True, "p": 1.0, "fraction": [0.5, 0.5]}}
     for fill, filled in (("black", True), ("reflect", False)):
@@ -59,7 +59,7 @@ def test_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_more_copies_leave_the_first_as_they_were(tmp_path: Path) -> None:
+def test_more_copies_do_not_change_the_first(tmp_path: Path) -> None:
     first, _ = made(tmp_path / "one", SETTINGS.model_copy(update={"copies": 1}))
     both, _ = made(tmp_path / "two", SETTINGS.model_copy(update={"copies": 2}))
     assert np.array_equal(both[:12], first)

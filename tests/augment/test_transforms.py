@@ -56,7 +56,7 @@ def test_shift_moves_whole_pixels_and_mirrors_the_border(right: int, down: int) 
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("edge", "edge"), ("black", "constant")])
-def test_what_a_shift_brings_in_can_be_chosen(fill: str, mode: str) -> None:
+def test_the_fill_of_a_shift_can_be_chosen(fill: str, mode: str) -> None:
     shifted = apply(NOISE, Plan((("shift", (3 / 20, -2 / 16)),), Warp(fill=fill)))
     padded = np.pad(NOISE, [(8, 8), (8, 8), (0, 0)], mode=mode)
     assert np.array_equal(shifted, padded[10:26, 5:25])
@@ -69,13 +69,13 @@ def test_nearest_and_black_is_the_rotation_of_torchvision() -> None:
     for degrees in (-15.0, -4.2, 7.3, 15.0):
         turned = apply(image, Plan((("rotation", (degrees,)),), Warp("nearest", "black")))
         pillows = np.asarray(Image.fromarray(image).rotate(degrees, Image.Resampling.NEAREST, fillcolor=(0, 0, 0)))
-        assert (turned == pillows).all(2).mean() > 0.995  # places half between two pixels
+        assert (turned == pillows).all(2).mean() > 0.995  # places halfway between two pixels
         assert (pillows == 0).any()
         ours = apply(image, Plan((("rotation", (degrees,)),)))
         assert (ours == pillows).all(2).mean() < 0.05, "by default it is another one"
 
 
-def test_bilinear_lies_half_between() -> None:
+def test_bilinear_is_halfway_between_pixels() -> None:
     image = np.zeros((9, 9, 3), np.uint8)
     image[:, 5:] = 200
     # Scaled to twice about the centre, column 4: what was columns 4 and 5 becomes every half column.
@@ -102,7 +102,7 @@ def test_rotation_by_a_half_turn_and_a_quarter_counter_clockwise() -> None:
 def test_zoom_enlarges_about_the_centre() -> None:
     image = np.zeros((33, 33, 3), np.uint8)
     image[12:21, 12:21] = 255
-    zoomed = done(image, ("zoom", 2.0))[..., 0] > 150  # the outermost ring lies half between
+    zoomed = done(image, ("zoom", 2.0))[..., 0] > 150  # the outermost ring is halfway between
     assert zoomed[8:25, 8:25].all() and zoomed.sum() == 17 * 17
 
 
@@ -203,7 +203,7 @@ def test_erasing_covers_its_share_of_the_area(shape: float, tall: int, wide: int
     assert not np.array_equal(erased, done(black, ("erasing", 0.25, shape, 0.0, 0.0, 0.25)))
 
 
-def test_erasing_lies_where_it_says_and_never_outside() -> None:
+def test_erasing_is_where_its_position_says_and_never_outside() -> None:
     white = np.full((20, 20, 3), 255, np.uint8)
     erased = done(white, ("erasing", 0.25, 0.5, 0.999, 0.5, 0.5)) != 255
     assert erased[5:15, 10:].mean() > 0.99 and erased.sum() == erased[5:15, 10:].sum()
@@ -236,7 +236,7 @@ def test_ranges_of_no_effect_leave_the_image(image: np.ndarray, seed: int) -> No
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
-def test_any_shift_brings_in_only_the_image_itself(right: float, down: float) -> None:
+def test_any_shift_is_filled_with_the_image_itself(right: float, down: float) -> None:
     assert set(done(NOISE[..., :], ("shift", right, down)).ravel()) <= set(NOISE.ravel())
 
 
@@ -281,7 +281,7 @@ def test_switching_a_transform_on_changes_no_other_draw() -> None:
         assert few.steps == tuple(step for step in many.steps if step[0] == "shift")
 
 
-def test_later_transforms_leave_the_numbers_of_the_first_as_they_were() -> None:
+def test_later_transforms_do_not_change_the_numbers_of_the_first() -> None:
     numbers = transforms.uniforms(3, 7, "test", 1)
     assert np.array_equal(numbers[:, :30], seeds.generator(7, "test", 1).random((3, 30)))
     assert np.array_equal(numbers[:2], transforms.uniforms(2, 7, "test", 1))

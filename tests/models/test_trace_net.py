@@ -1,4 +1,4 @@
-"""TraceNet: what its high-pass filters give, and its options."""
+"""TraceNet: the output of its high-pass filters, and its options."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_high_pass_by_hand() -> None:
 
 
 def by_convolution(levels: torch.Tensor) -> torch.Tensor:
-    """The residuals of grey levels, float64 (N, 3, H, W), as a convolution with the kernels as they are printed."""
+    """The residuals of grey levels, float64 (N, 3, H, W), as a convolution with the published kernels."""
     right = [[0, 0, 0], [0, -1, 1], [0, 0, 0]]
     down = [[0, 0, 0], [0, -1, 0], [0, 1, 0]]
     second = [[-0.25, 0.5, -0.25], [0.5, -1, 0.5], [-0.25, 0.5, -0.25]]
@@ -39,7 +39,7 @@ def grey_levels(count: int = 3, height: int = 17, width: int = 20) -> torch.Tens
 
 def test_residuals_of_whole_grey_levels_are_exact_even_in_bfloat16() -> None:
     levels = grey_levels()
-    images = levels.permute(0, 3, 1, 2).float().div_(255)  # as training and prediction give them
+    images = levels.permute(0, 3, 1, 2).float().div_(255)  # as in training and prediction
     expected = by_convolution(levels.permute(0, 3, 1, 2).double())
     assert 0 < (expected.abs() == 1).double().mean() < 0.5, "some are truncated"
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -50,7 +50,7 @@ def test_residuals_of_whole_grey_levels_are_exact_even_in_bfloat16() -> None:
 
 
 def test_residuals_of_any_image_are_those_of_a_convolution() -> None:
-    images = torch.rand(2, 3, 9, 8, requires_grad=True)  # channels first here, and no whole grey levels
+    images = torch.rand(2, 3, 9, 8, requires_grad=True)  # channels first, and no whole grey levels
     residuals = HighPass()(images)
     torch.testing.assert_close(residuals, by_convolution(255 * images.double()).float(), rtol=0, atol=1e-5)
     assert residuals.is_contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Augmented copies of the train images, made once and stored. Validation and test images never come here."""
+"""Augmented copies of the train images, made once and stored. Validation and test images are never augmented."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ from fakeprint.params import Augment
 from fakeprint.progress import track
 
 AUGMENTED = Path("data/augmented")
-CHUNK = 256  # images a task
+CHUNK = 256  # images per task
 
 
 def make_copies(train: Split, settings: Augment, seed: int, workers: int | None, folder: Path = AUGMENTED) -> None:
     """Write `settings.copies` copies of each train image to `folder`: copies.npy and copies.parquet.
 
-    copies.npy: uint8 (M, H, W, 3), first every image's copy 1, then every copy 2, …; M = 0 without copies.
-    copies.parquet: image_id (`PARENT~1`), parent (image_id), parent_row (row in train), class, transform (what was
-    done). Copy c of row i depends on seed, c and i alone, so neither more copies nor other `workers` change it.
+    copies.npy: uint8 (M, H, W, 3), first copy 1 of every image, then copy 2 of every image, …; M = 0 without copies.
+    copies.parquet: image_id (`PARENT~1`), parent (image_id), parent_row (row in train), class, transform (the plan in
+    words). Copy c of row i depends on seed, c and i alone, so neither more copies nor other `workers` change it.
     """
     rows = len(train.images)
     shape = (rows * settings.copies, *train.images.shape[1:])
@@ -52,7 +52,7 @@ def _index(train: Split, copies: int, done: list[str]) -> pd.DataFrame:
 
 
 def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
-    """Write every copy into the array at `path`; return what was done to each."""
+    """Write every copy into the array at `path`; return its plan in words."""
     rows = len(images)
     numbers = {copy: transforms.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
     chunks = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
@@ -68,7 +68,7 @@ def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None,
 
 
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    """One copy of each image, and what was done to it. Given back, not written: a cluster may share no files."""
+    """One copy of each image, and its plan in words. Returned, not written: cluster workers may not share files."""
     warp = transforms.Warp(settings.interpolation, settings.fill)
     plans = transforms.plans(settings.transforms, settings.one_degradation, numbers, warp)
     return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

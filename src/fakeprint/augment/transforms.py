@@ -1,13 +1,13 @@
-"""Image transforms for augmentation, one definition each: copies made before training and draws in training share them.
+"""Image transforms for augmentation, one definition each: stored copies and augmentation in training share them.
 
-What makes an image a forensic sample are traces a few pixels wide. Hence: a flip or a shift moves whole pixels and
-interpolates nothing; rotation, zoom and crop, together with flip and shift, become one affine warp, bicubic unless
-`Warp` says otherwise; and what comes in from outside the frame is, by default, its mirror image without repeating the
-edge pixel (OpenCV's BORDER_REFLECT_101, NumPy's "reflect"), which keeps the parity of 2×2 patterns.
+Generators leave traces a few pixels wide, and augmentation must not remove them. A flip or a shift therefore moves
+whole pixels without interpolation; rotation, zoom and crop, together with flip and shift, become one affine warp,
+bicubic unless `Warp` says otherwise; and outside the frame is, by default, its mirror image without repeating the edge
+pixel (OpenCV's BORDER_REFLECT_101, NumPy's "reflect"), which keeps the parity of 2×2 patterns.
 
-Drawing and applying are apart. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
-and plan alone. An image takes `DRAWS` uniform numbers, each with a fixed meaning, so that switching a transform on
-changes no other transform's draws. A new transform's numbers come after all others, from a generator of their own.
+Drawing and applying are separate. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
+and plan alone. Each image has `DRAWS` uniform numbers, each with a fixed meaning, so that enabling a transform does not
+change the draws of another. The numbers of a new transform come after all others, from a generator of their own.
 """
 
 import math
@@ -47,12 +47,12 @@ _RANGES: dict[str, tuple[str, int]] = {
 }
 _PLAIN = {"crop": 2, "noise": 1, "erasing": 4}
 GEOMETRIC = ("flip", "rotation", "shift", "zoom", "crop")
-_LATER = ("webp", "erasing")  # came when results of the others stood
+_LATER = ("webp", "erasing")  # added later, without changing the draws of the others
 _FIRST_TRANSFORMS = [name for name in _RANGES if name not in _LATER]
 
 
 def _width(name: str) -> int:
-    """How many values a transform draws."""
+    """The number of values that a transform draws."""
     return _RANGES[name][1] + _PLAIN.get(name, 0)
 
 
@@ -73,7 +73,7 @@ for _name in _LATER:
 
 @dataclass(frozen=True)
 class Warp:
-    """How geometric transforms make pixels: between those there are, and beyond the border.
+    """How geometric transforms compute pixels: between pixels, and beyond the border.
 
     interpolation: "bicubic", "bilinear", "nearest". fill: "reflect", the mirror image; "edge", the nearest pixel of the
     border (Keras's "nearest"); "black", 0.
@@ -88,13 +88,13 @@ AS_A_RULE = Warp()
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done to one image: (transform, its values), in the order of application."""
+    """The transforms of one image: (name, values), in the order of application."""
 
     steps: tuple[tuple[str, tuple[float, ...]], ...]
     warp: Warp = AS_A_RULE
 
     def __str__(self) -> str:
-        """`flip, jpeg quality=71`; `as it is` where nothing will be done."""
+        """`flip, jpeg quality=71`; `as it is` without transforms."""
         return ", ".join(_described(name, values) for name, values in self.steps) or "as it is"
 
 
@@ -105,10 +105,10 @@ def _described(name: str, values: tuple[float, ...]) -> str:
 
 
 def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
-    """Uniform numbers for `count` images, float64 (count, DRAWS) in [0, 1): row i is image i's, whoever asks for it.
+    """Uniform numbers for `count` images, float64 (count, DRAWS) in [0, 1): row i is that of image i.
 
     In training: `uniforms(rows, seed, "train/NAME/augment", epoch)[batch_rows]`, so that an image's augmentation
-    depends on seed, epoch and row, never on how rows fall into batches or workers.
+    depends on seed, epoch and row, never on batches or workers.
     """
     first = seeds.generator(seed, purpose, *keys).random((count, _EARLIER_DRAWS))
     later = seeds.generator(seed, f"{purpose}/later", *keys).random((count, DRAWS - _EARLIER_DRAWS))
@@ -121,7 +121,7 @@ def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) 
 
 
 def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp: Warp = AS_A_RULE) -> list[Plan]:
-    """One plan a row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
+    """One plan per row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
     A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
     each other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left.
@@ -136,7 +136,7 @@ def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp
 
 
 def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """For each enabled transform, in the order of application: bool (N,), whether a row applies it."""
+    """For each enabled transform, in the order of application: bool (N,), whether it is applied."""
     active = {}
     reached = 0.0
     enabled = [name for name in DEGRADATIONS if getattr(settings, name).enabled]
@@ -170,7 +170,7 @@ def _values(settings: Transforms, name: str, numbers: np.ndarray) -> np.ndarray:
 
 
 def apply(image: np.ndarray, plan: Plan) -> np.ndarray:
-    """Do what the plan says to an image, uint8 (H, W, 3) RGB. Returns a new uint8 array of the same shape."""
+    """Apply a plan to an image, uint8 (H, W, 3) RGB. Returns a new uint8 array of the same shape."""
     moves = [step for step in plan.steps if step[0] in GEOMETRIC]
     image = moved(image, moves, plan.warp) if moves else image.copy()
     for name, values in plan.steps[len(moves) :]:
@@ -188,7 +188,7 @@ def augment_batch(
 ) -> np.ndarray:
     """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
 
-    With a `pool` its threads share the images (OpenCV releases the interpreter lock); the result is the same.
+    pool: threads that share the images (OpenCV releases the interpreter lock); the result is the same.
     """
     out = np.empty_like(images)
 
@@ -208,7 +208,7 @@ _BORDERS = {"reflect": BORDER, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER
 
 
 def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], warp: Warp = AS_A_RULE) -> np.ndarray:
-    """Apply geometric steps in order as one movement: by whole pixels where that is all, else by one warp."""
+    """Apply geometric steps in order as one movement: by whole pixels if possible, else by one warp."""
     height, width = image.shape[:2]
     matrix = movement(height, width, moves)
     whole = in_whole_pixels(matrix, width)
@@ -228,7 +228,7 @@ def movement(height: int, width: int, moves: Sequence[tuple[str, tuple[float, ..
 
 
 def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[bool, int, int] | None:
-    """Whether a movement mirrors, and by how many pixels it moves right and down then; None where that is not all."""
+    """Whether a movement mirrors, then by how many whole pixels it moves right and down; None for other movements."""
     (a, b, x), (c, d, y) = matrix[:2].tolist()
     if not (abs(a) == d == 1 and b == c == 0 and x == int(x) and y == int(y)):
         return None
@@ -236,7 +236,7 @@ def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[bool, int, int] | N
 
 
 def _shifted(image: np.ndarray, right: int, down: int, border: int) -> np.ndarray:
-    """The image moved by whole pixels; `border` is OpenCV's word for what comes in."""
+    """The image moved by whole pixels; `border` is OpenCV's constant for what fills the gap."""
     if not right and not down:
         return image.copy()
     height, width = image.shape[:2]
@@ -290,7 +290,7 @@ _MATRICES: dict[str, Callable[..., np.ndarray]] = {
 }
 
 
-# --- Photometric transforms. Sums are rounded and clipped to 0–255 once.
+# --- Colour. Sums are rounded and clipped to 0–255 once.
 
 
 def brightness(image: np.ndarray, factor: float) -> np.ndarray:
@@ -320,7 +320,7 @@ def hue(image: np.ndarray, degrees: float) -> np.ndarray:
     return np.rint(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
 
 
-# --- Degradations: what happens to images on their way through the world.
+# --- Degradations: what happens to images as they are shared and stored.
 
 
 def jpeg(image: np.ndarray, quality: float) -> np.ndarray:
@@ -336,7 +336,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def noise(image: np.ndarray, sigma: float, number: float) -> np.ndarray:
-    """Gaussian noise of standard deviation `sigma` grey levels, each value's own; `number` in [0, 1) is its seed."""
+    """Gaussian noise of `sigma` grey levels, independent for each value; `number` in [0, 1) is the seed."""
     cv2.setRNGSeed(int(number * 2**31))  # OpenCV's generator is each thread's own
     grain = cv2.randn(np.empty(image.shape, np.int16), np.zeros(3), np.full(3, sigma))
     return cv2.add(image, grain, dtype=cv2.CV_8U)
@@ -363,15 +363,16 @@ def webp(image: np.ndarray, quality: float) -> np.ndarray:
     return cv2.cvtColor(np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
 
 
-# --- Last of all, on top of whatever was done before.
+# --- Erasing, after all other transforms.
 
 
 def erasing(image: np.ndarray, fraction: float, shape: float, across: float, down: float, number: float) -> np.ndarray:
     """A rectangle of `fraction` of the area replaced by values drawn from 0–255, or by the image's mean colour.
 
     Zhong et al. 2020, "Random Erasing Data Augmentation". `shape` in [0, 1): height over width, from 0.3 to 1 / 0.3 on
-    a logarithmic scale; what does not fit is cut to the side. `across` and `down` in [0, 1): where, of the way.
-    `number` in [0, 1) is the seed of the values; `MEAN` fills with the mean.
+    a logarithmic scale; what does not fit is cut to the side. `across` and `down` in [0, 1): the position, from the
+    left and upper edge to the right and lower one. `number` in [0, 1) is the seed of the values; `MEAN` fills with the
+    mean.
     """
     height, width = image.shape[:2]
     top, left, tall, wide = rectangle(height, width, fraction, shape, across, down)
@@ -387,7 +388,7 @@ def erasing(image: np.ndarray, fraction: float, shape: float, across: float, dow
 def rectangle(
     height: int, width: int, fraction: float, shape: float, across: float, down: float
 ) -> tuple[int, int, int, int]:
-    """Of `erasing`: the first row and column, and how many of each."""
+    """The rectangle of `erasing`: first row, first column, number of rows, number of columns."""
     ratio = 0.3 ** (1 - 2 * shape)
     tall = min(height, max(1, round(math.sqrt(fraction * height * width * ratio))))
     wide = min(width, max(1, round(math.sqrt(fraction * height * width / ratio))))

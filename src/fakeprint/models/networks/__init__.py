@@ -1,4 +1,4 @@
-"""The networks that params.yaml can name: one file each, loaded only when built. Nothing here imports torch by itself.
+"""The networks that params.yaml can name: one file each, imported when it is built. This file does not import torch.
 
 To add a network: a file NAME.py here with `build(design, **options)`, an entry in `NETWORKS`, a block `models.NAME` in
 params.yaml, and its class in `fakeprint.params.Models`.
@@ -18,11 +18,11 @@ OWN_LAYERS = ("activation", "norm", "head", "dropout_at")
 
 @dataclass(frozen=True)
 class NetworkEntry:
-    """What a network is, where it is from, and the side in pixels of the images that it was published with.
+    """What a network is, its source, and the side in pixels of the images it was published with.
 
-    own_layers: whether its layers are written here, so that activation, norm, head and dropout_at can be chosen.
-    counts_statistics: its publication counts batch normalisation's running means and variances as parameters, as Keras
-    does, though they are not trained.
+    own_layers: whether its layers are defined in this package, so that activation, norm, head and dropout_at can be
+    chosen. counts_statistics: whether its publication counts the running means and variances of batch normalisation as
+    parameters, as Keras does, though they are not trained.
     """
 
     summary: str
@@ -34,7 +34,7 @@ class NetworkEntry:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """A network as published, with five classes: side of its images in pixels, parameters in all, and those trained."""
+    """A network as published, with five classes: side of its images in pixels, all parameters, trained parameters."""
 
     input_size: int
     parameters: int
@@ -43,8 +43,8 @@ class NetworkSummary:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer as a network calls it: its place in the network, its class, what it returns for one image (without the
-    batch's axis; of a recurrent layer its sequence), and its own trained parameters.
+    """A layer as a network calls it: its name in the network, its class, the shape that it returns for one image (of a
+    recurrent layer, its sequence), and the number of its own parameters.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Layer:
 
 NETWORKS = {
     "hist_cnn": NetworkEntry(
-        "residual CNN of five blocks beside an HSV histogram that it counts itself",
+        "residual CNN of five blocks beside an HSV histogram of the image",
         "histogram-augmented residual CNN, UniBuc challenge (system B)",
         100,
     ),
@@ -130,10 +130,10 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Design:
-    """What every network is told when it is built; None = as it was published.
+    """What every network is built from; None = as published.
 
-    image_size: side of the images it gets, in pixels; input_size: the side that it scales them to first, None = not at
-    all. width multiplies the channels. dropout in [0, 1); dropout_at: "head", "blocks" or "both". normalisation: "unit"
+    image_size: side of its images in pixels; input_size: the side that it scales them to first, None = no scaling.
+    width multiplies the channels. dropout in [0, 1); dropout_at: "head", "blocks" or "both". normalisation: "unit"
     leaves [0, 1], "signed" stretches it to [-1, 1], "imagenet" standardises by ImageNet's channels, "dataset" by
     channel_mean and channel_std, those of the train split in [0, 1]. activation: "relu", "leaky_relu", "gelu", "silu";
     norm: "batch", "group", "none"; head: "pool" (global average) or "flatten".
@@ -154,7 +154,7 @@ class Design:
 
     @property
     def side(self) -> int:
-        """Pixels a side of the images that reach the first layer."""
+        """Side in pixels of the images that reach the first layer."""
         return self.input_size or self.image_size
 
 
@@ -163,16 +163,16 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
 
     It takes float images (N, 3, image_size, image_size) in [0, 1] (uint8 / 255) and returns logits (N, classes);
     scaling and normalisation happen inside it, and its first layer computes in float32 whatever autocast says.
-    `options` are the network's own (bins, dilation). pretrained: False leaves options["weights"] alone, for a network
-    whose trained weights are loaded next.
-    Raises InputError where the images are too small for it, the design asks for what it has not, or the pretrained
-    weights can not be had; KeyError for a name that is not in `NETWORKS`.
+    options: the network's own (bins, dilation). pretrained: False ignores options["weights"], for a network whose
+    trained weights are loaded next.
+    Raises InputError if the images are too small for it, the design sets what a library's network does not have, or the
+    pretrained weights cannot be loaded; KeyError for a name that is not in `NETWORKS`.
     """
-    asked = [key for key in OWN_LAYERS if getattr(design, key) is not None]
-    if asked and not NETWORKS[name].own_layers:
+    requested = [key for key in OWN_LAYERS if getattr(design, key) is not None]
+    if requested and not NETWORKS[name].own_layers:
         raise InputError(
-            f"models.{name}.{asked[0]}: {name} is built by a library, its layers are fixed; of `model` "
-            "it takes dropout, normalisation and input_size"
+            f"models.{name}.{requested[0]}: {name} is built by a library, its layers are fixed; of `model` "
+            "it uses dropout, normalisation and input_size"
         )
     if "weights" in options and not pretrained:
         options = {**options, "weights": None}
@@ -183,7 +183,7 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
 
 
 def summary(name: str) -> NetworkSummary:
-    """Size and parameter counts of a network as published: width 1, its own default options, five classes."""
+    """Image size and parameter counts of a network as published: width 1, default options, five classes."""
     size, network = NETWORKS[name].input_size, _as_published(name)
     counts = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     trained = sum(count for count, is_trained in counts if is_trained)
@@ -194,7 +194,7 @@ def summary(name: str) -> NetworkSummary:
 
 
 def layers_of(name: str) -> list[Layer]:
-    """Every layer of a network as published, in the order in which one image passes them."""
+    """Every layer of a network as published, in the order in which an image passes them."""
     import torch
 
     network, size = _as_published(name).eval(), NETWORKS[name].input_size
@@ -213,7 +213,7 @@ def layers_of(name: str) -> list[Layer]:
 
 
 def _as_published(name: str) -> "torch.nn.Module":
-    """Without memory for weights: shapes alone."""
+    """On torch's meta device: shapes without memory for weights."""
     import torch
 
     with torch.device("meta"):

@@ -1,9 +1,9 @@
 """AlexNet whose fully connected layers are replaced by recurrent ones over rows and columns (system E).
 
 Its publication gives the idea; the layers are ours. The 6×6 maps of AlexNet's convolutions, 256 channels, are read by
-two LSTMs (Hochreiter and Schmidhuber 1997) or GRUs (Cho et al. 2014): one from the top row to the bottom, a row's 6·256
-numbers a step, one from the left column to the right. Both last states go through dropout and one dense layer. With
-LSTMs of 256 units and five classes it has 6,146,373 parameters.
+two LSTMs (Hochreiter and Schmidhuber 1997) or GRUs (Cho et al. 2014): one from the top row to the bottom, with the
+6·256 numbers of a row per step, one from the left column to the right. Both last states go through dropout and one
+dense layer. With LSTMs of 256 units and five classes it has 6,146,373 parameters.
 """
 
 from typing import Literal
@@ -21,7 +21,7 @@ CHANNELS, SIDE = 256, 6  # of the maps that AlexNet's convolutions and average p
 def build(
     design: Design, cell: Literal["lstm", "gru"] = "lstm", hidden: int = 256, weights: str | None = None
 ) -> LibraryNetwork:
-    """AlexNet with recurrent layers of `hidden` units. Images may be of any side of 63 pixels or more."""
+    """AlexNet with recurrent layers of `hidden` units, for images of 63 pixels a side or more."""
     head = RowsAndColumns(design, cell, hidden)
     return library_network(design, "alexnet_rnn", "torchvision:alexnet", weights, head=head, cut="classifier")
 

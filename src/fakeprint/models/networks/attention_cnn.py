@@ -17,7 +17,7 @@ KERNELS = (3, 5, 7)
 
 
 def build(design: Design) -> "AttentionCNN":
-    """AttentionCNN. Images may be of any side of 16 pixels or more."""
+    """AttentionCNN, for images of 16 pixels a side or more."""
     return AttentionCNN(design)
 
 
@@ -63,15 +63,15 @@ class ChannelAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps of the same shape."""
-        weighed: Tensor = maps * self.factors(maps)
-        return weighed
+        weighted: Tensor = maps * self.factors(maps)
+        return weighted
 
 
 class MultiScaleAttention(nn.Module):
     """Each place of (N, C, H, W) times a factor in (0, 1) of its neighbourhoods of 3×3, 5×5 and 7×7.
 
-    As the spatial attention of Woo et al. 2018 (CBAM), a convolution sees mean and maximum over the channels; here
-    there is one convolution a scale, and the logits of the factors are their mean.
+    As in the spatial attention of Woo et al. 2018 (CBAM), convolutions see mean and maximum over the channels; here
+    there is one convolution per scale, and the logits of the factors are their mean.
     """
 
     def __init__(self) -> None:

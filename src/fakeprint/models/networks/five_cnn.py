@@ -13,7 +13,7 @@ from fakeprint.errors import InputError
 from fakeprint.models.networks import Design
 from fakeprint.models.networks.layers import Input, conv_block, dense_head, scaled
 
-SMALLEST = 32  # pixels a side that leave one place after five pools
+SMALLEST = 32  # pixels a side of which one is left after five pools
 
 
 def build(design: Design) -> "FiveCNN":

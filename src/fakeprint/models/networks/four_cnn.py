@@ -22,7 +22,7 @@ from fakeprint.models.networks.layers import (
     scaled,
 )
 
-SMALLEST = 46  # pixels a side that leave one place after the fourth pool
+SMALLEST = 46  # pixels a side of which one is left after the fourth pool
 
 
 def build(design: Design, framework: Literal["torch", "keras"] = "keras") -> "FourCNN":

@@ -3,7 +3,7 @@
 Its publication gives blocks, sums, pools and head, not the channels; 32, 64, 128, 256, 512 are ours. At width 1,
 16 bins and five classes it has 1,942,981 parameters. Sides of its maps on 100×100 images: 50, 25, 12, 12, 12.
 
-The network counts the histogram itself, so that one image is all it needs.
+The network computes the histogram itself, so that the image is its only input.
 """
 
 import math
@@ -26,12 +26,12 @@ from fakeprint.models.networks.layers import (
 )
 
 SLOPE = 0.1
-CUT_NORMAL = 0.87962566103423978  # standard deviation of a normal distribution of 1 that is cut at ± 2
+CUT_NORMAL = 0.87962566103423978  # standard deviation of a standard normal distribution cut at ± 2
 
 
 def build(design: Design, bins: int = 16, framework: Literal["torch", "keras"] = "torch") -> "HistCNN":
-    """HistCNN; `bins` of the histogram a channel; `framework`: whose batch norm, dense layers' first weights, and form
-    of He's normal distribution it has. Images may be of any side of 8 pixels or more.
+    """HistCNN, for images of 8 pixels a side or more. bins: per channel of the histogram. framework: whose defaults to
+    use for batch norm, the first weights of dense layers, and He's normal distribution.
     """
     network = HistCNN(design, bins)
     if framework == "keras":
@@ -43,7 +43,7 @@ def build(design: Design, bins: int = 16, framework: Literal["torch", "keras"] =
 
 
 def _he_normal(layer: nn.Conv2d, framework: str) -> None:
-    """He et al. 2015: torch's for LeakyReLU of this slope; Keras's for ReLU, cut at two standard deviations."""
+    """Weights as in He et al. 2015: torch's for LeakyReLU of this slope; Keras's for ReLU, cut at two deviations."""
     if framework == "torch":
         nn.init.kaiming_normal_(layer.weight, a=SLOPE, nonlinearity="leaky_relu")
     else:
@@ -66,7 +66,7 @@ class HistCNN(nn.Module):
         self.block3 = _block(design, c2, c3, pool=True)
         self.block4 = _block(design, c3, c4, pool=False)
         self.block5 = _block(design, c4, c5, pool=False)
-        # Blocks 2 and 3 halve the sides twice; pooling by 4 rounds an odd side down as they do.
+        # Blocks 2 and 3 halve the sides twice; pooling by 4 rounds an odd side down in the same way.
         self.skip1 = nn.Sequential(nn.MaxPool2d(4), nn.Conv2d(c1, c3, 1))
         self.skip3 = nn.Conv2d(c3, c5, 1)
         self.gather = gather(design, "pool", side=0)

@@ -1,4 +1,4 @@
-"""Layers and rules that all networks share."""
+"""Layers and rules shared by all networks."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from fakeprint.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Input(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] as the first convolution wants them: scaled to `design.input_size`, normalised.
+    """Images (N, 3, H, W) in [0, 1] as the first convolution takes them: scaled to `design.input_size`, normalised.
 
     Scaling is bilinear, antialiased where it shrinks. "signed" gives [-1, 1]; "imagenet" and "dataset" subtract channel
     means and divide by standard deviations.
@@ -54,7 +54,7 @@ def _statistics(design: Design) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def activation(design: Design, published: str = "relu", slope: float = 0.1) -> nn.Module:
-    """The activation that the design asks for, else the published one. slope: of leaky_relu below zero."""
+    """The activation of the design, by default the published one. slope: of leaky_relu below zero."""
     kinds = {
         "relu": lambda: nn.ReLU(inplace=True),
         "leaky_relu": lambda: nn.LeakyReLU(slope, inplace=True),
@@ -65,7 +65,7 @@ def activation(design: Design, published: str = "relu", slope: float = 0.1) -> n
 
 
 def norm(design: Design, channels: int, published: str = "batch") -> nn.Module:
-    """Normalisation of (N, channels, H, W): batch, group (of 8 channels where that divides them, else one), none."""
+    """Normalisation of (N, channels, H, W): batch, group (of 8 channels if that divides them, else one), none."""
     kind = design.norm or published
     if kind == "batch":
         return nn.BatchNorm2d(channels)
@@ -75,19 +75,19 @@ def norm(design: Design, channels: int, published: str = "batch") -> nn.Module:
 
 
 def block_dropout(design: Design) -> list[nn.Module]:
-    """What stands after each convolution block: Dropout2d where the design asks for dropout there."""
+    """What follows each convolution block: Dropout2d if the design sets dropout there."""
     return [nn.Dropout2d(design.dropout)] if design.dropout_at in ("blocks", "both") else []
 
 
 def head_dropout(design: Design) -> nn.Module:
-    """Dropout of the dense part, unless the design asks for it in the blocks only."""
+    """Dropout of the dense part, unless the design sets it in the blocks only."""
     return nn.Identity() if design.dropout_at == "blocks" else nn.Dropout(design.dropout)
 
 
 def gather(design: Design, published: str, side: int = 1) -> nn.Module:
-    """From maps (N, C, H, W) to (N, features): "pool" averages each map, "flatten" keeps all that is there.
+    """From maps (N, C, H, W) to (N, features): "pool" averages each map, "flatten" keeps all values.
 
-    side: a published head that pools to side × side before it flattens; 0 = nothing is pooled before.
+    side: of the maps that a published head pools to before it flattens them; 0 = no pooling.
     """
     if (design.head or published) == "pool":
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -97,7 +97,7 @@ def gather(design: Design, published: str, side: int = 1) -> nn.Module:
 def conv_block(
     design: Design, inputs: int, outputs: int, kernel: int = 3, padding: int = 0, dilation: int = 1
 ) -> nn.Sequential:
-    """Convolution, normalisation, activation (ReLU where the design asks for none), max pool 2, dropout of channels."""
+    """Convolution, normalisation, activation (by default ReLU), max pool 2, dropout of channels."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation),
         norm(design, outputs),
@@ -108,10 +108,10 @@ def conv_block(
 
 
 def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequential:
-    """From maps (N, channels, H, W) to logits (N, classes), as ThreeCNN and its kin do it.
+    """From maps (N, channels, H, W) to logits (N, classes), as in ThreeCNN and related networks.
 
-    Dropout of channels, average pool to side × side (1 × 1 where the design asks for head "pool"), a dense layer with
-    ReLU and dropout, and the last dense layer.
+    Dropout of channels, average pool to side × side (1 × 1 for the design's head "pool"), a dense layer with ReLU and
+    dropout, and the last dense layer.
     """
     places = side**2 if (design.head or "flatten") == "flatten" else 1
     return nn.Sequential(
@@ -125,10 +125,10 @@ def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequ
 
 
 def as_in_keras(network: nn.Module) -> None:
-    """Set what Keras sets otherwise than torch where a publication says nothing (https://keras.io/api/layers).
+    """Use Keras's defaults where they differ from torch's and a publication does not say (https://keras.io/api/layers).
 
-    Batch norm's ε is 1e-3 and its momentum 0.99, 0.01 as torch counts it; weights of convolutions and dense layers are
-    drawn Glorot-uniform (Glorot and Bengio 2010), biases 0.
+    Batch norm's ε is 1e-3 and its momentum 0.99 (0.01 in torch's definition); weights of convolutions and dense layers
+    are Glorot-uniform (Glorot and Bengio 2010), biases 0.
     """
     for layer in network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -140,7 +140,7 @@ def as_in_keras(network: nn.Module) -> None:
 
 
 def features_of(body: nn.Module, design: Design) -> int:
-    """Numbers an image that `body` gives, counted by sending one image through it; InputError where that fails."""
+    """The number of features per image that `body` returns, found with one image; InputError if that fails."""
     training = body.training
     try:
         with torch.no_grad():
@@ -148,7 +148,7 @@ def features_of(body: nn.Module, design: Design) -> int:
             out = body.eval()(torch.zeros(1, 3, design.side, design.side, device=parameter.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
-            f"prepare.image_size: images of {design.side} pixels a side do not suit this network "
+            f"prepare.image_size: this network does not accept images with a side of {design.side} pixels "
             f"({str(error).splitlines()[0]}); its input_size scales them"
         ) from None
     body.train(training)
@@ -164,7 +164,7 @@ class InFloat32:
     """Put before a layer's class by `image_layer_in_float32`: the layer computes in float32 under autocast too."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the layer gives."""
+        """The layer's output."""
         kind = images.device.type
         with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
             out: Tensor = super().forward(images)  # type: ignore[misc]
@@ -172,21 +172,21 @@ class InFloat32:
 
 
 def image_layer_in_float32(network: nn.Module, image_size: int) -> nn.Module:
-    """The network, its first layer with weights taken out of autocast: image, weights, sums and gradients in float32.
+    """The network, with its first layer of weights outside autocast: image, weights, sums and gradients in float32.
 
-    bfloat16 has 8 bits: a pixel of 200 / 255 is half a grey level off there, more than many a trace is strong. What the
-    layer has computed may be rounded, as between all other layers: what its filters let through is no image any more.
-    The layer is found by sending an image through; names of weights stay.
+    bfloat16 has 8 bits: it moves a pixel of 200 / 255 by half a grey level, more than many traces of a generator. The
+    layer's output may be rounded, as between all other layers. The layer is found by sending an image through; names of
+    weights do not change.
     """
     layer = _first_with_weights(network, image_size)
     if layer is not None and not isinstance(layer, InFloat32):
-        # As torch.nn.utils.parametrize changes a layer's class: copies of the network keep it.
+        # The class is changed, as by torch.nn.utils.parametrize, so that copies of the network keep it.
         layer.__class__ = type(type(layer).__name__, (InFloat32, type(layer)), {})
     return network
 
 
 class _Reached(Exception):
-    """The layer that an image reaches first."""
+    """Carries the first layer that an image reaches."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.layer = layer
@@ -214,9 +214,9 @@ def _first_with_weights(network: nn.Module, image_size: int) -> nn.Module | None
 class HSVHistogram(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → histograms (N, 3·bins) of hue, saturation and value; each row sums to one.
 
-    Images count as the 8-bit levels nearest to them. HSV is OpenCV's 8-bit one (hue in [0, 180), saturation and value
-    in [0, 255]), computed with OpenCV's own fixed-point tables: every colour falls into the bin that `cv2.cvtColor` and
-    `cv2.calcHist` put it in. No gradient flows through it.
+    Values are rounded to 8-bit levels. HSV is OpenCV's 8-bit one (hue in [0, 180), saturation and value in [0, 255]),
+    computed with OpenCV's fixed-point tables: every colour falls into the same bin as with `cv2.cvtColor` and
+    `cv2.calcHist`. No gradient flows through it.
     """
 
     per_value: Tensor
@@ -254,7 +254,7 @@ class HSVHistogram(nn.Module):
 
 
 def _fixed(factors: Tensor) -> Tensor:
-    """Factors as int32 with 12 bits after the point, as in OpenCV's tables; the one of level 0 is 0."""
+    """Factors as int32 with 12 fractional bits, as in OpenCV's tables; that of level 0 is 0."""
     table = (factors * 4096).round().int()
     table[0] = 0
     return table

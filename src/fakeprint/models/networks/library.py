@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm behind the same door as our own: one `input`, the library's `body`, our `head`."""
+"""Networks of torchvision and timm with the interface of our own: our `input`, the library's `body`, our `head`."""
 
 from torch import Tensor, nn
 
@@ -33,12 +33,12 @@ def library_network(
     head: nn.Module | None = None,
     cut: str | None = None,
 ) -> LibraryNetwork:
-    """The network `name` of params.yaml, made of an architecture as `load_body` takes it.
+    """The network `name` of params.yaml, from an architecture as `load_body` takes it.
 
-    dropout_inside: the architecture has places for dropout, which design.dropout then sets; otherwise it stands before
-    the last layer. head: instead of that dense layer, on the features of a body of which `cut` and all in it is gone. A
-    head that the weights bring along is kept where it fits, else left out, and a line says so.
-    Raises InputError where the images or the weights do not suit it.
+    dropout_inside: whether the architecture has its own dropout, which design.dropout then sets; otherwise dropout is
+    before the last layer. head: replaces that dense layer; it gets the features of a body without the layer `cut`. A
+    head that comes with the weights is kept if it fits; otherwise it is ignored, and a line says so.
+    Raises InputError if the images or the weights do not fit.
     """
     key = f"models.{name}"
     options = {"dropout": design.dropout} if dropout_inside else {}
@@ -58,14 +58,14 @@ def _keep_fitting(head: nn.Module, brought: dict[str, Tensor], key: str) -> None
         head.load_state_dict(brought)
     else:
         classes = [len(tensor) for tensor in brought.values()][-1]
-        print(f"{key}.weights: their head, of {classes:,} classes, is left out; ours starts at random", flush=True)
+        print(f"{key}.weights: their head, of {classes:,} classes, is ignored; ours starts at random", flush=True)
 
 
 def require_patches(design: Design, name: str, patch: int) -> None:
-    """Raise InputError where patches of this side in pixels leave a rest of the image unseen."""
+    """Raise InputError if patches of this side in pixels do not cover the image."""
     if design.side % patch:
         near = max(patch, patch * round(design.side / patch))
         raise InputError(
-            f"prepare.image_size: {name} cuts images into patches of {patch}×{patch} pixels, and {design.side} is no "
-            f"multiple of {patch}; models.{name}.input_size: {near} scales them"
+            f"prepare.image_size: {name} cuts images into patches of {patch}×{patch} pixels, and {design.side} is not "
+            f"a multiple of {patch}; models.{name}.input_size: {near} scales them"
         )

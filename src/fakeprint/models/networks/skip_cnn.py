@@ -10,7 +10,7 @@ from fakeprint.models.networks.layers import Input, activation, block_dropout, d
 
 
 def build(design: Design, residual: bool = True) -> "SkipCNN":
-    """SkipConCNN; `residual` false leaves its shortcut out. Images may be of any side of 8 pixels or more."""
+    """SkipConCNN, for images of 8 pixels a side or more. residual: whether it has its shortcut."""
     return SkipCNN(design, residual)
 
 

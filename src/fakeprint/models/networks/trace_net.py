@@ -1,9 +1,9 @@
 """TraceNet: a residual network of our own for small forensic images, trained from scratch.
 
-What tells generators apart are traces a few pixels wide, so nothing is pooled before the first residual stage has seen
-the image at full resolution, and beside red, green and blue it gets what is left of them after high-pass filters,
-truncated as the residuals of SPAM and SRM are (Fridrich and Kodovský 2012; learned from such input: Bayar and Stamm
-2016). Then five stages of residual blocks (He et al. 2016), 32–64–128–256–384 channels, each followed by a max pool.
+Generators leave traces a few pixels wide, so the first residual stage sees the image at full resolution, and beside
+red, green and blue it gets their residuals after high-pass filters, truncated as those of SPAM and SRM (Fridrich and
+Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
+2016), 32–64–128–256–384 channels, each followed by a max pool.
 
 At width 1, with its defaults and five classes it has 3,543,365 parameters. Sides of its maps on 100×100 images before
 each pool: 100, 50, 25, 12, 6.
@@ -26,12 +26,13 @@ from fakeprint.models.networks.layers import (
 )
 
 CHANNELS = (32, 64, 128, 256, 384)
-SMALLEST = 2 ** len(CHANNELS)  # pixels a side that leave one place after all pools
+SMALLEST = 2 ** len(CHANNELS)  # pixels a side of which one is left after all pools
 
 
 def build(design: Design, high_pass: bool = True, histogram_bins: int = 0, blocks: int = 1) -> "TraceNet":
-    """TraceNet. high_pass: filtered channels beside the image. histogram_bins: of an HSV histogram beside the pooled
-    maps, a channel, 0 = none. blocks: residual blocks a stage. Raises InputError for images below 32 pixels a side.
+    """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
+    histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. Raises InputError for images below 32
+    pixels a side.
     """
     if design.side < SMALLEST:
         raise InputError(
@@ -81,7 +82,7 @@ class TraceNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions and a shortcut, 1×1 where the number of channels changes (He et al. 2016)."""
+    """Two 3×3 convolutions and a shortcut, 1×1 if the number of channels changes (He et al. 2016)."""
 
     def __init__(self, design: Design, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -109,10 +110,10 @@ class HighPass(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → (N, 9, H, W) in [−1, 1]: three residuals of each channel, truncated.
 
     First differences to the right and down and a quarter of SRM's 3×3 kernel "KB" (−1 2 −1 / 2 −4 2 / −1 2 −1), in grey
-    levels, clipped at ±`LIMIT` and divided by it. Beyond the edge the image is mirrored.
+    levels, clipped at ±`LIMIT` and divided by it. The image is mirrored at its edges.
 
-    Sums of slices of the image, in float32 on every device: of whole grey levels each residual is exact, where a
-    convolution would round the image in bfloat16, and on a GPU in TF32.
+    Computed as sums of slices in float32 on every device: for whole grey levels each residual is exact, whereas a
+    convolution would round the image to bfloat16, or to TF32 on a GPU.
     """
 
     LIMIT = 8.0  # grey levels of 255
@@ -121,14 +122,14 @@ class HighPass(nn.Module):
         """Filter and truncate."""
         count, _, height, width = images.shape
         levels = images.float() * (255 / self.LIMIT)  # in units of the limit: (k / 255) · (255 / 8) is k / 8 in float32
-        # Rows of 3·(W + 2) numbers, as the pixels of a channels-last image lie in memory: a pixel is 3 numbers wide.
+        # Rows of 3·(W + 2) numbers, as a channels-last image is stored: a pixel is 3 numbers wide.
         wide = nn.functional.pad(levels, (1, 1, 1, 1), mode="reflect").permute(0, 2, 3, 1).flatten(2)
         rows = wide[:, 1:-1]
-        here, following = rows[:, :, 3:-3], rows[:, :, 6:]
-        # The kernel is a second difference, (−1 2 −1), to the side of second differences down.
-        bent = 2 * rows - wide[:, :-2] - wide[:, 2:]
+        current, following = rows[:, :, 3:-3], rows[:, :, 6:]
+        # The kernel is a second difference, (−1 2 −1), along rows of second differences along columns.
+        curved = 2 * rows - wide[:, :-2] - wide[:, 2:]
         residuals = levels.new_empty((count, height, 3 * width, 3))
-        residuals[..., 0] = following - here
-        residuals[..., 1] = wide[:, 2:, 3:-3] - here
-        residuals[..., 2] = (bent[:, :, :-6] + bent[:, :, 6:] - 2 * bent[:, :, 3:-3]) / 4
+        residuals[..., 0] = following - current
+        residuals[..., 1] = wide[:, 2:, 3:-3] - current
+        residuals[..., 2] = (curved[:, :, :-6] + curved[:, :, 6:] - 2 * curved[:, :, 3:-3]) / 4
         return residuals.clamp_(-1, 1).view(count, height, width, 9).permute(0, 3, 1, 2)

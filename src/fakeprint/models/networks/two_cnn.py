@@ -1,4 +1,4 @@
-"""Two-convolution CNN (system C, UniBuc challenge): the network of its search over channels and kernel.
+"""Two-convolution CNN (system C, UniBuc challenge), in which that system searched channels and kernel.
 
 Its publication gives what was searched (best: 64, 128, kernel 5); blocks and head are those of ThreeCNN. At width 1,
 64 and 128 channels, kernel 5 and five classes it has 473,093 parameters. Sides of its maps on 100×100 images:
@@ -12,7 +12,7 @@ from fakeprint.models.networks.layers import Input, conv_block, dense_head, scal
 
 
 def build(design: Design, out1: int = 64, out2: int = 128, kernel: int = 5) -> "TwoCNN":
-    """TwoCNN; channels of both convolutions before `design.width`, and their kernel, odd. Images of any side from 4."""
+    """TwoCNN, for images of 4 pixels a side or more. out1, out2: channels before `design.width`. kernel: odd."""
     return TwoCNN(design, out1, out2, kernel)
 
 
