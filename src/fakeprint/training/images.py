@@ -109,8 +109,8 @@ def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device
 
 def memory(device: str) -> float:
     """Memory of a device in bytes: of a GPU what is free, of a CPU all; infinite if the system does not tell."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0]
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
