@@ -13,7 +13,7 @@ import pandas as pd
 from fakeprint import params, tracking
 from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import one_line_errors
-from fakeprint.files import written, written_folder
+from fakeprint.files import main_root, written, written_folder
 from fakeprint.models.network_files import save_network
 from fakeprint.params import NetworkSettings, Params
 from fakeprint.training import device, distributed
@@ -59,7 +59,7 @@ def train_network(everything: Params, settings: NetworkSettings, execution: Exec
         "processes": distributed.world(),
     }
     arrays = [*images.parts, images.labels, *held_out.parts, held_out.labels]
-    kept = checkpoint(name, decides, arrays, tracking.main_root())
+    kept = checkpoint(name, decides, arrays, main_root())
     several = f", {distributed.world()} processes" if distributed.world() > 1 else ""
     say(
         f"{name}: {len(images):,} training images, {len(held_out):,} for validation, on {execution}{several}",

@@ -13,6 +13,7 @@ import pandas as pd
 from fakeprint import seeds, tracking
 from fakeprint.blocks import Rows, Source
 from fakeprint.data.arrays import load_dataset, load_index, load_split
+from fakeprint.files import main_root
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
 
@@ -25,7 +26,7 @@ LogEpoch = Callable[[dict[str, float], int], None]
 
 
 def scores_of(
-    plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, told: tracking.TrackedRun
+    plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, run: tracking.TrackedRun
 ) -> list[float]:
     """Accuracy on each fold, of a model that learned from the others. Raises optuna.TrialPruned."""
     from optuna import TrialPruned
@@ -39,7 +40,7 @@ def scores_of(
 
         def log_epoch(figures: dict[str, float], epoch: int, place: int = place) -> None:
             nonlocal reached
-            told.log_epoch(figures, place * epochs + epoch)
+            run.log_epoch(figures, place * epochs + epoch)
             reached = max(reached, figures["validation_accuracy"])
             trial.report(float(np.mean([*scores, reached])), place * epochs + epoch)
             if trial.should_prune():
@@ -94,7 +95,7 @@ def _network_accuracy(
         "execution": asdict(execution),
     }
     arrays = [*images.parts, images.labels, *judge.parts, judge.labels]
-    kept = checkpoint(name, decides, arrays, tracking.main_root())
+    kept = checkpoint(name, decides, arrays, main_root())
     training = loop.start(network, images, classes, settings.seed, execution)
     try:
         loop.train(training, images, judge, settings.seed, kept, log_epoch)
