@@ -7,6 +7,7 @@ import sys
 
 from fakeprint import params, tracking
 from fakeprint.errors import one_line_errors
+from fakeprint.files import main_root
 from fakeprint.params import NetworkSettings, Params
 from fakeprint.training import device, distributed
 from fakeprint.training.device import Execution
@@ -32,7 +33,7 @@ def main(name: str) -> None:
 
 def train_network(everything: Params, settings: NetworkSettings, execution: Execution) -> None:
     data = load_training_data(settings.train.augmented)
-    run, checkpoint = start(settings, data, everything.seed, execution, tracking.main_root())
+    run, checkpoint = start(settings, data, everything.seed, execution, main_root())
     announce(run, data)
     if distributed.rank() > 0:  # the first process alone logs and writes
         train(run, data, checkpoint, lambda figures, epoch: None)

@@ -23,7 +23,7 @@ NEUTRAL = (
     "parallel.py",
     "params",
     "progress.py",
-    "tracking.py",
+    "tracking",
 )
 WITHOUT_EFFECT = {f"src/fakeprint/{name}" for name in NEUTRAL}
 # predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.

@@ -72,14 +72,14 @@ def remove(path: Path) -> None:
 
 
 def _writer() -> str:
-    return f"{os.getpid()}-{_started(os.getpid())}@{platform.node()}"
+    return f"{os.getpid()}-{started(os.getpid())}@{platform.node()}"
 
 
-def _is_dead(path: Path, pid: int, started: int, host: str) -> bool:
+def _is_dead(path: Path, pid: int, start: int, host: str) -> bool:
     """Whether the writer has ended. Another process that has its number by now started at another time."""
     if host == platform.node():
-        now = _started(pid)
-        return now is None or now not in (started, UNTOLD)
+        now = started(pid)
+        return now is None or now not in (start, UNTOLD)
     try:
         newest = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
     except FileNotFoundError:  # moved into place meanwhile
@@ -87,7 +87,7 @@ def _is_dead(path: Path, pid: int, started: int, host: str) -> bool:
     return time.time() - newest > LONGEST_WRITE
 
 
-def _started(pid: int) -> int | None:
+def started(pid: int) -> int | None:
     """When a process of this machine started, in ticks since boot; `UNTOLD`: nothing says so; None: it has ended."""
     if Path("/proc/self/stat").exists():
         try:
@@ -105,6 +105,15 @@ def _started(pid: int) -> int | None:
     except PermissionError:
         pass
     return UNTOLD
+
+
+def main_root(here: Path | None = None) -> Path:
+    """The repository's root; from DVC's copy of it under `.dvc/tmp/exps`, that of the repository the copy is of."""
+    here = (here or Path.cwd()).resolve()
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return here
 
 
 def write_json(path: str | Path, content: Any) -> None:

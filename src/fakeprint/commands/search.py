@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fakeprint.errors import InputError
+from fakeprint.files import main_root
 
 SHOWN = 10  # of the best trials
 
@@ -27,14 +28,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> None:
     """Run the trials that are left and print the best. Raises InputError; Ctrl-C exits with code 130."""
-    from fakeprint import parallel, tracking
+    from fakeprint import parallel
     from fakeprint.search import space, trials
 
     if args.trials is not None and args.trials < 1:
         raise InputError(f"--trials: {args.trials}: at least 1")
     plan = space.load(args.file)
     wanted = args.trials or plan.search.trials
-    with trials.opened(plan, tracking.main_root()) as study, parallel.backend(plan.settings({}).run):
+    with trials.opened(plan, main_root()) as study, parallel.backend(plan.settings({}).run):
         done = len(trials.finished(study))
         if done:
             print(f"{plan.name}: going on after {done} trials", flush=True)

@@ -13,6 +13,7 @@ import pandas as pd
 from fakeprint import seeds, tracking
 from fakeprint.blocks import Rows, Source
 from fakeprint.data.arrays import load_dataset, load_index, load_split
+from fakeprint.files import main_root
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
 
@@ -25,7 +26,7 @@ LogEpoch = Callable[[dict[str, float], int], None]
 
 
 def scores_of(
-    plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, told: tracking.TrackedRun
+    plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, run: tracking.TrackedRun
 ) -> list[float]:
     """Accuracy on each fold, of a model that learned from the others. Raises optuna.TrialPruned."""
     from optuna import TrialPruned
@@ -39,7 +40,7 @@ def scores_of(
 
         def log_epoch(figures: dict[str, float], epoch: int, place: int = place) -> None:
             nonlocal reached
-            told.log_epoch(figures, place * epochs + epoch)
+            run.log_epoch(figures, place * epochs + epoch)
             reached = max(reached, figures["validation_accuracy"])
             trial.report(float(np.mean([*scores, reached])), place * epochs + epoch)
             if trial.should_prune():
@@ -84,7 +85,7 @@ def _network_accuracy(
         labels.append(split.labels[parents])
     images = Images(parts, np.concatenate(labels))
     data = TrainingData(images, Images([split.images[held_out]], split.labels[held_out]), load_dataset())
-    run, checkpoint = start(network, data, settings.seed, execution, tracking.main_root())
+    run, checkpoint = start(network, data, settings.seed, execution, main_root())
     try:
         loop.train(run, data, checkpoint, log_epoch)
     except Exception:

@@ -6,9 +6,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +13,20 @@ import pytest
 
 from fakeprint import params, tracking
 from fakeprint.files import write_json
+from fakeprint.tracking.origin import model_digest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BEGINNING = """
 import os, sys, time
 from pathlib import Path
 from fakeprint import params, tracking
+from fakeprint.tracking.connection import import_mlflow
+from fakeprint.tracking.session import Session, data_digests
 settings = params.load()
 lda = params.settings_of(settings, "lda", "classifier")
 def run(**options):
     return tracking.model_run(settings, "lda", "classifier", lda, [Path("data/arrays/train.npy")], **options)
 """
-
-
-@pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a space in its name, params.yaml, arrays and two models, and no MLflow of the user's own."""
-    for name in [name for name in os.environ if name.startswith(("MLFLOW", "DVC", "GIT"))]:
-        monkeypatch.delenv(name)
-    root = tmp_path / "a clone"
-    (root / "data/arrays").mkdir(parents=True)
-    (root / "params.yaml").write_bytes((ROOT / "presets/demo.yaml").read_bytes())
-    (root / "data/arrays/train.npy").write_bytes(b"train")
-    model(root, "lda", {"kind": "classifier"})
-    monkeypatch.chdir(root)
-    return root
-
-
-@pytest.fixture
-def settings(clone: Path) -> params.Params:
-    return params.load()
 
 
 def model(root: Path, name: str, description: dict[str, Any]) -> Path:
@@ -64,6 +45,12 @@ def runs(uri: str = "") -> list[Any]:
     mlflow = client(uri)
     experiment = mlflow.get_experiment_by_name("fakeprint")
     return mlflow.search_runs([experiment.experiment_id], order_by=["attributes.start_time ASC"])
+
+
+def experiments(run: Any) -> list[str]:
+    """The DVC experiments on whose leaderboard the run's model stands."""
+    prefix = "dvc.experiment."
+    return sorted(tag.removeprefix(prefix) for tag in run.data.tags if tag.startswith(prefix))
 
 
 def fit(settings: params.Params, name: str = "lda", kind: str = "classifier") -> None:
@@ -115,7 +102,7 @@ def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
     curve = client().get_metric_history(run.info.run_id, "train_loss")
     assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
     tags = run.data.tags
-    assert tags["dvc.experiments"] == "loose-nail"
+    assert tags["dvc.experiment.loose-nail"] == "true"
     assert tags["data.md5.train.npy"] == "61b3a8faa9c1091806675c230a9abe64"  # printf train | md5sum
     assert {"hardware.cpu", "hardware.cores", "hardware.ram", "version.numpy", "version.scikit-learn"} <= set(tags)
     assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
@@ -129,6 +116,7 @@ def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
 ) -> None:
     """After a change of code that changes no result DVC trains, finds the same files, and evaluates nothing."""
     fit(settings)
+    client().set_tag(runs()[0].info.run_id, "robustness.worst", "jpeg_50")
     Path("report.txt").write_text("fine")
     tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5, "train_loss": 9.0}, [Path("report.txt")])
     tracking.record(settings, ["lda"])
@@ -142,7 +130,8 @@ def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
     first, same, other = runs()
     assert same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}  # its own curve, and what it lacked
     assert [file.path for file in client().list_artifacts(same.info.run_id)] == ["model", "report.txt"]
-    assert (first.data.tags["dvc.experiments"], same.data.tags["dvc.experiments"]) == ("loose-nail", "workspace")
+    assert same.data.tags["robustness.worst"] == "jpeg_50"
+    assert (experiments(first), experiments(same)) == (["loose-nail"], ["workspace"])
     assert "accuracy" not in other.data.metrics and not client().list_artifacts(other.info.run_id)
 
 
@@ -253,18 +242,21 @@ def test_each_experiment_lists_its_leaderboard_and_no_model_twice(
     for name, kind in (("lda", "classifier"), ("hist_cnn", "network")):
         fit(settings, name, kind)
     tracking.record(settings, ["lda", "hist_cnn"])
-    assert [run.data.tags["dvc.experiments"] for run in runs()] == ["workspace", "workspace"]
+    assert [experiments(run) for run in runs()] == [["workspace"], ["workspace"]]
 
     monkeypatch.setenv("DVC_EXP_NAME", "less-dropout")  # retrains the network; DVC skips the classifier
     model(Path(), "hist_cnn", {"kind": "network", "weights": 2})
     fit(settings, "hist_cnn", "network")
     tracking.record(settings, ["lda", "hist_cnn"])
     tracking.record(settings, ["lda", "hist_cnn"])
-    listed = [(run.info.run_name, run.data.tags["dvc.experiments"]) for run in runs()]
-    assert listed == [("lda", "workspace, less-dropout"), ("hist_cnn", "workspace"), ("hist_cnn", "less-dropout")]
+    assert [(run.info.run_name, experiments(run)) for run in runs()] == [
+        ("lda", ["less-dropout", "workspace"]),
+        ("hist_cnn", ["workspace"]),
+        ("hist_cnn", ["less-dropout"]),
+    ]
 
     tracking.record(settings, ["lda"])  # narrowed, under the same name
-    assert [run.data.tags["dvc.experiments"] for run in runs()] == ["workspace, less-dropout", "workspace", ""]
+    assert [experiments(run) for run in runs()] == [["less-dropout", "workspace"], ["workspace"], []]
 
 
 def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Params) -> None:
@@ -274,7 +266,7 @@ def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Para
     digests = []
     for content in (b"before", b"after", b"before"):
         predictions.write_bytes(content)
-        digests.append(tracking.model_digest(folder))
+        digests.append(model_digest(folder))
     assert digests[0] == digests[2] != digests[1]
     tracking.attach(settings, "average", folder, {}, [])
     (run,) = runs()
@@ -291,7 +283,7 @@ def test_an_exception_closes_the_run(settings: params.Params, error: type[BaseEx
 
 def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(settings: params.Params) -> None:
     script = """
-    with run(fingerprint=sys.argv[1] if len(sys.argv) > 1 else "same") as tracked:
+    with run(checkpoint=sys.argv[1] if len(sys.argv) > 1 else "same") as tracked:
         tracked.log_epoch({"train_loss": 0.5}, 1)
         while not Path("mlflow.db").exists() or not logged(): time.sleep(0.1)
         print("logged", flush=True)
@@ -306,26 +298,31 @@ def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(sett
     """
     process = python(textwrap.dedent(logged) + textwrap.dedent(script), Path.cwd())
     assert process.stdout and process.stdout.readline() == "logged\n", process.communicate()[1]
+    with tracking.model_run(settings, "lda", "classifier", {}, [], checkpoint="same"):
+        pass
+    first, second = runs()
+    assert (first.info.status, second.info.status) == ("RUNNING", "FINISHED")  # a living process keeps its run
+    client().delete_run(second.info.run_id)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [run.info.status for run in runs()] == ["RUNNING"]
-    with tracking.model_run(settings, "lda", "classifier", {}, [], fingerprint="same") as run:
+    with tracking.model_run(settings, "lda", "classifier", {}, [], checkpoint="same") as run:
         run.log_epoch({"train_loss": 0.25}, 2)
     (only,) = runs()
     assert only.info.status == "FINISHED"
     assert len(client().get_metric_history(only.info.run_id, "train_loss")) == 2
 
     client().update_run(only.info.run_id, status="RUNNING")
-    client().set_tag(only.info.run_id, "fakeprint.process", f"{socket.gethostname()}:{process.pid}")
+    client().set_tag(only.info.run_id, "fakeprint.process", f"{socket.gethostname()}-{process.pid}-1")
     fit(settings)
     assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
 
 
-def test_two_processes_on_a_fresh_database_at_once(clone: Path, tmp_path: Path) -> None:
+def test_two_processes_on_a_fresh_database_at_once(bare_clone: Path, tmp_path: Path) -> None:
     rounds = 3
     script = f"""
     import json
-    tracking._import_quietly()
+    import_mlflow()
     me, other = os.environ["ME"], os.environ["OTHER"]
     for number in range({rounds}):
         folder = Path("..", f"fresh {{number}}", ".dvc", "tmp", "exps", me).resolve()
@@ -338,7 +335,7 @@ def test_two_processes_on_a_fresh_database_at_once(clone: Path, tmp_path: Path) 
             tracked.log_epoch({{"train_loss": 0.5}}, 1)
         os.chdir(Path("../../../../../a clone"))
     """
-    pair = [python(script, clone, ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
+    pair = [python(script, bare_clone, ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
     for process in pair:
         printed, errors = process.communicate(timeout=120)
         assert (process.returncode, printed, errors) == (0, "", "")
@@ -356,9 +353,9 @@ def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -
     script = f"""
     from pathlib import Path
     me, other = os.environ["ME"], os.environ["OTHER"]
-    tracking._import_quietly()
-    session = tracking.Session("fakeprint")
-    session.begin(me, None)
+    import_mlflow()
+    session = Session("fakeprint")
+    session.begin(me, {{}})
     Path(me, "data/arrays").mkdir(parents=True)
     os.chdir(me)
     for number in range({rounds}):
@@ -366,7 +363,7 @@ def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -
         Path(f"../{{me}} {{number}}").touch()
         patience = time.monotonic() + 20
         while not Path(f"../{{other}} {{number}}").exists(): assert time.monotonic() < patience
-        session.log_data("data", [])
+        session.log_data("data", data_digests([]))
     """
     pair = [python(script, Path.cwd(), ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
     for process in pair:
@@ -375,7 +372,7 @@ def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -
     assert [len(run.inputs.dataset_inputs) for run in runs()] == [1, rounds, rounds]
 
 
-def test_disabled_needs_no_mlflow_and_missing_is_one_line(clone: Path) -> None:
+def test_disabled_needs_no_mlflow_and_missing_is_one_line(bare_clone: Path) -> None:
     script = """
     class Blocked:
         def find_spec(self, name, *_):
@@ -389,73 +386,12 @@ def test_disabled_needs_no_mlflow_and_missing_is_one_line(clone: Path) -> None:
     tracking.record(settings, ["lda"]) if not settings.tracking.enabled else None
     print("done")
     """
-    printed, errors = python(script, clone).communicate()
+    printed, errors = python(script, bare_clone).communicate()
     assert printed == "done\n"
     assert len(errors.splitlines()) == 1
     assert errors.startswith("warning: MLflow")
     assert "No module named 'mlflow" in errors
-    text = (clone / "params.yaml").read_text()
-    (clone / "params.yaml").write_text(text.replace("enabled: true # false needs", "enabled: false # false needs"))
-    assert python(script, clone).communicate() == ("done\n", "")
-    assert not (clone / "mlflow.db").exists()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A real MLflow server's address, and how to kill it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", f"{tmp_path}/served"]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
-
-    def kill() -> None:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            break
-        except OSError:
-            time.sleep(0.2)
-    yield address, kill
-    kill()
-
-
-def test_a_server_that_serves_then_dies_midway_then_stays_down(
-    server: tuple[str, Callable[[], None]],
-    settings: params.Params,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    address, kill = server
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    fit(settings)
-    tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5}, [])
-    (run,) = runs(address)
-    assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}
-    assert [file.path for file in client(address).list_artifacts(run.info.run_id, "model/lda")] == [
-        "model/lda/model.json"
-    ]
-    assert not Path("mlflow.db").exists()
-    assert capfd.readouterr() == ("", "")
-
-    described = params.settings_of(settings, "lda", "classifier")
-    with tracking.model_run(settings, "lda", "classifier", described, []) as tracked:
-        tracked.log_epoch({"train_loss": 0.5}, 1)
-        kill()
-        for epoch in range(2, 50):
-            tracked.log_epoch({"train_loss": 0.5}, epoch)
-        tracked.finish(Path("models/lda"))
-    printed, errors = capfd.readouterr()
-    assert printed == ""
-    assert len(errors.splitlines()) == 1
-    assert errors.startswith(f"warning: MLflow at {address} is left out from here on: ")
-
-    tracking.record(settings, ["lda"])
-    assert len(capfd.readouterr().err.splitlines()) == 1
+    text = (bare_clone / "params.yaml").read_text()
+    (bare_clone / "params.yaml").write_text(text.replace("enabled: true # false needs", "enabled: false # false needs"))
+    assert python(script, bare_clone).communicate() == ("done\n", "")
+    assert not (bare_clone / "mlflow.db").exists()

@@ -1,0 +1,99 @@
+"""A thread that sends to MLflow, so that a slow or dead server holds up no training and a short failure loses nothing.
+
+MLflow repeats each request a few times. A task that fails nevertheless is tried again, for `RETRY_FOR` at most, and for
+`PATIENCE` once the stage's work is over. Then one warning says that MLflow is left out, and the stage goes on: DVC's
+files hold everything that MLflow shows, and the next stage completes the run from them.
+"""
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fakeprint.tracking.connection import import_mlflow, is_local, masked, tracking_uri
+from fakeprint.tracking.origin import held
+from fakeprint.tracking.session import Session
+
+RETRY_FOR = 1800.0  # seconds that a task is tried while the stage works
+PATIENCE = 45.0  # seconds that it is tried after that, but not on a server that has not answered yet
+LAST_TRY = 15.0  # seconds that the last try may take: MLflow's own retries of a request
+PAUSE = 10.0  # longest, in seconds, between two tries
+
+Task = Callable[[Session], object]
+
+
+class Background:
+    """Does tasks in order, on one session, from `with` to the end of the block."""
+
+    def __init__(self, experiment: str):
+        self._experiment = experiment
+        self._session: Session | None = None
+        self._tasks: queue.SimpleQueue[tuple[Task, bool] | None] = queue.SimpleQueue()
+        self._deadline = float("inf")
+        self._lost = False
+        self._held = contextlib.ExitStack()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def __enter__(self) -> "Background":
+        # Before the thread starts: a process that forks in the middle of an import may hang its children.
+        try:
+            import_mlflow()
+            self._held.enter_context(held())
+        except Exception as error:
+            self._give_up(error)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
+        self._deadline = time.monotonic() + patience
+        self._tasks.put(None)
+        self._thread.join(patience + LAST_TRY)
+        if self._thread.is_alive():
+            self._give_up(TimeoutError(f"still busy after {patience + LAST_TRY:.0f} s"))
+        self._held.close()
+
+    def send(self, task: Task, final: bool = False) -> None:
+        """Have the thread do this; returns at once. A final task is tried even after an earlier one was given up."""
+        self._tasks.put((task, final))
+
+    def _work(self) -> None:
+        while (item := self._tasks.get()) is not None:
+            task, final = item
+            if final or not self._lost:
+                self._try(task)
+
+    def _try(self, task: Task) -> None:
+        first, pause = time.monotonic(), 0.5
+        while True:
+            try:
+                self._session = self._session or Session(self._experiment)
+                task(self._session)
+                return
+            except Exception as error:
+                left = min(first + RETRY_FOR, self._deadline) - time.monotonic()
+                if self._lost or left <= 0 or not _may_pass(error):
+                    self._give_up(error)
+                    return
+            time.sleep(min(pause, left, PAUSE))
+            pause *= 2
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._lost:
+            self._lost = True
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warning = f"warning: MLflow at {tracking_uri()} is left out from here on: {reason[:200]}"
+            print(masked(warning), file=sys.stderr)
+
+
+def _may_pass(error: Any) -> bool:
+    """Whether the same request may succeed later: no connection, a server that is overloaded or restarts."""
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException
+
+    if isinstance(error, MlflowException):
+        return error.get_http_status_code() in (408, 429) or error.get_http_status_code() >= 500
+    return isinstance(error, RequestException)

@@ -1,0 +1,166 @@
+"""What stages and searches call. Every call returns at once; see `background`."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fakeprint.params import Params, with_effect
+from fakeprint.tracking.background import Background
+from fakeprint.tracking.origin import experiment_tag, fingerprint, machine_tags, model_digest, source_tags
+from fakeprint.tracking.session import (
+    CHECKPOINT,
+    FINGERPRINT,
+    SEARCH,
+    Point,
+    Session,
+    data_digests,
+    describe,
+    flattened,
+    shown,
+)
+
+
+class TrackedRun:
+    """One run, of a fit, a training, an ensemble, a trial or a search. Without tracking, it does nothing."""
+
+    def __init__(self, background: Background | None = None):
+        self._background = background
+        self.digest = ""
+
+    def log_epoch(self, metrics: dict[str, float], step: int) -> None:
+        """Add a point to the curve of each metric; step is the epoch, or the number of trials so far."""
+        point = Point(step, dict(metrics), time.time())
+        self._send(lambda session: session.log_curves([point]))
+
+    def log_metrics(self, metrics: dict[str, Any]) -> None:
+        """Set metrics; nested mappings become `recall/CLASS`."""
+        self._send(lambda session: session.log_metrics(flattened(metrics, "/")))
+
+    def finish(self, model_folder: Path) -> None:
+        """Mark the run as that of the model in this folder; call it last, when the folder is written."""
+        if self._background:
+            self.digest = model_digest(model_folder)
+
+    def _send(self, task: Callable[[Session], object]) -> None:
+        if self._background:
+            self._background.send(task)
+
+
+@contextlib.contextmanager
+def model_run(
+    params: Params, name: str, kind: str, settings: dict[str, Any], data: Iterable[Path], checkpoint: str | None = None
+) -> Iterator[TrackedRun]:
+    """One MLflow run around one fit, training or ensemble; an exception inside marks it FAILED, Ctrl-C KILLED.
+
+    settings: see `fakeprint.params.settings_of`. data: the files or folders that it learns from; their md5 become tags. checkpoint:
+    what a training is resumed by; an interrupted run that has it is continued instead of a new one begun.
+    """
+    if not params.tracking.enabled:
+        yield TrackedRun()
+        return
+    files, described = [Path(file) for file in data], describe(params, name, kind, settings)
+
+    def begin(session: Session) -> None:
+        digests = data_digests(files)
+        tags = {**source_tags(name, kind), **machine_tags(kind), experiment_tag(): "true"}
+        tags |= {FINGERPRINT: fingerprint(described, digests)} | ({CHECKPOINT: checkpoint} if checkpoint else {})
+        session.begin(name, tags, CHECKPOINT if checkpoint else FINGERPRINT)
+        session.log_params(described)
+        session.log_data(params.title, digests)
+
+    with Background(params.tracking.experiment) as background:
+        background.send(begin)
+        run = TrackedRun(background)
+        with _ended(lambda status: background.send(lambda session: session.end(status, run.digest), final=True)):
+            yield run
+        if run.digest:
+            background.send(lambda session: session.take_over(name, run.digest))
+
+
+@contextlib.contextmanager
+def _ended(end: Callable[[str], None]) -> Iterator[None]:
+    """Call `end` with the status in which MLflow's run ends: FINISHED, FAILED by an exception, KILLED by Ctrl-C."""
+    try:
+        yield
+    except BaseException as error:
+        end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    end("FINISHED")
+
+
+class TrackedSearch(TrackedRun):
+    """The run of a hyperparameter search, and one below it for each trial."""
+
+    @contextlib.contextmanager
+    def trial(self, name: str, key: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedRun]:
+        """A run below the search's; an exception inside marks it FAILED, Ctrl-C KILLED.
+
+        key: the same for the same trial of the same search.
+        """
+        if self._background is None:
+            yield TrackedRun()
+            return
+        background = self._background
+
+        def begin(session: Session) -> None:
+            tags = {**source_tags(name, kind), CHECKPOINT: key, "mlflow.parentRunId": session.search_id}
+            session.begin(name, tags, CHECKPOINT)
+            session.log_params(with_effect(settings))
+
+        background.send(begin)
+        try:
+            with _ended(lambda status: background.send(lambda session: session.end(status), final=True)):
+                yield TrackedRun(background)
+        finally:
+            background.send(Session.turn_back, final=True)
+
+
+@contextlib.contextmanager
+def search_run(params: Params, name: str, study: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedSearch]:
+    """One MLflow run around a hyperparameter search; the same study goes on in its own run.
+
+    An exception inside marks it FAILED, Ctrl-C KILLED.
+    """
+    if not params.tracking.enabled:
+        yield TrackedSearch()
+        return
+
+    def begin(session: Session) -> None:
+        tags = {**source_tags(name, "search"), **machine_tags(kind), SEARCH: study, "search.kind": kind}
+        session.begin_search(name, tags)
+        session.log_params(settings)
+        session.log_data(params.title, data_digests([]))
+
+    with Background(params.tracking.experiment) as background:
+        background.send(begin)
+        with _ended(lambda status: background.send(lambda session: session.end(status), final=True)):
+            yield TrackedSearch(background)
+
+
+def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any], artifacts: Iterable[Path]) -> None:
+    """Add figures, files and the model itself to the run of the model in this folder, after its evaluation.
+
+    Of figures per class only the recall: precision and F1 are in the report, and would bury the curves.
+    """
+    if not params.tracking.enabled:
+        return
+    files = [Path(file) for file in artifacts]
+    with Background(params.tracking.experiment) as background:
+        background.send(lambda session: session.find_or_restore(params, name, model_folder))
+        background.send(lambda session: session.log_metrics(shown(metrics)))
+        background.send(lambda session: session.log_files(files))
+        background.send(lambda session: session.log_model(model_folder))
+
+
+def record(params: Params, models: Iterable[str]) -> None:
+    """Tag the runs of these models, and no others, with this DVC experiment; restore missing runs.
+
+    models: the names on the leaderboard; their folders are models/NAME.
+    """
+    if not params.tracking.enabled:
+        return
+    folders = {name: Path("models") / name for name in models}
+    with Background(params.tracking.experiment) as background:
+        background.send(lambda session: session.record(params, folders))

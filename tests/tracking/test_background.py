@@ -1,0 +1,208 @@
+"""What becomes of a run when its server is overloaded, slow, or away for a while."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakeprint import params, tracking
+from fakeprint.tracking import background
+from fakeprint.tracking.connection import is_local, masked
+from tests.tracking.conftest import Server, free_port
+
+
+@pytest.fixture
+def own(settings: params.Params, request: pytest.FixtureRequest) -> params.Params:
+    """Settings with an experiment of the test's own."""
+    return settings.model_copy(
+        update={"tracking": settings.tracking.model_copy(update={"experiment": request.node.name})}
+    )
+
+
+def runs(server: Server, own: params.Params) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server.address)
+    experiment = client.get_experiment_by_name(own.tracking.experiment)
+    return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def curve(server: Server, run: Any) -> list[tuple[int, float]]:
+    from mlflow import MlflowClient
+
+    history = MlflowClient(server.address).get_metric_history(run.info.run_id, "train_loss")
+    return [(point.step, point.value) for point in history]
+
+
+def network(own: params.Params) -> Any:
+    """A training of the network hist_cnn, of which no file is written."""
+    described = params.settings_of(own, "hist_cnn", "network")
+    return tracking.model_run(own, "hist_cnn", "network", described, [], checkpoint="a checkpoint")
+
+
+def written(epochs: int) -> Path:
+    """The files of the trained network."""
+    folder = Path("models/hist_cnn")
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text('{"name": "hist_cnn", "kind": "network"}')
+    history = Path("metrics/hist_cnn/history.csv")
+    history.parent.mkdir(parents=True)
+    rows = [f"{epoch},{1 / epoch}\n" for epoch in range(1, epochs + 1)]
+    history.write_text("epoch,train_loss\n" + "".join(rows))
+    return folder
+
+
+def test_a_server_that_is_overloaded_for_a_moment(
+    server: Server, own: params.Params, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused = set()
+
+    def once_each(path: str) -> int | None:
+        if path in refused:
+            return None
+        refused.add(path)
+        return 503
+
+    server.meddle = once_each
+    with network(own) as run:
+        run.log_epoch({"train_loss": 1.0}, 1)
+        run.log_epoch({"train_loss": 0.5}, 2)
+    (only,) = runs(server, own)
+    assert only.info.status == "FINISHED"
+    assert curve(server, only) == [(1, 1.0), (2, 0.5)]
+    assert only.data.params["train.lr"] == "0.002"
+    assert {path.rpartition("/")[2] for path in refused} >= {"create", "log-batch", "update"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_slow_server_gets_each_run_once(server: Server, own: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "4")
+    slow = ["runs/create", "runs/log-batch"]
+
+    def meddle(path: str) -> None:
+        for part in slow:
+            if path.endswith(part):
+                slow.remove(part)
+                time.sleep(6)  # MLflow has given up by then and sends the request again; the server carries out both
+                return
+
+    server.meddle = meddle
+    with network(own) as run:
+        run.log_epoch({"train_loss": 1.0}, 1)
+    assert slow == []
+    assert [path for path in server.paths if path.endswith("runs/create")] == ["/api/2.0/mlflow/runs/create"] * 2
+    (only,) = runs(server, own)
+    assert only.info.status == "FINISHED"
+    assert curve(server, only) == [(1, 1.0)]
+
+
+def test_a_server_that_dies_and_comes_back_while_the_stage_works(
+    server: Server,
+    own: params.Params,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    server.down()
+    with network(own) as run:
+        for epoch in (1, 2):
+            run.log_epoch({"train_loss": 1 / epoch}, epoch)
+        time.sleep(1)
+        server.up()
+        until(lambda: curve_of(server, own) == [(1, 1.0), (2, 0.5)])
+        server.down()
+        run.log_epoch({"train_loss": 0.25}, 4)
+        run.finish(written(4))
+        time.sleep(1)
+        threading.Timer(1, server.up).start()
+    (only,) = runs(server, own)
+    assert only.info.status == "FINISHED"
+    assert curve(server, only) == [(1, 1.0), (2, 0.5), (4, 0.25)]
+    assert capfd.readouterr() == ("", "")
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def curve_of(server: Server, own: params.Params) -> list[tuple[int, float]]:
+    return [point for run in runs(server, own) for point in curve(server, run)]
+
+
+def test_a_run_whose_server_stayed_away_is_completed_by_the_evaluation(
+    server: Server,
+    own: params.Params,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(background, "PATIENCE", 0.5)
+    with network(own) as run:
+        run.log_epoch({"train_loss": 1.0}, 1)
+        until(lambda: curve_of(server, own) == [(1, 1.0)])
+        server.down()
+        for epoch in (2, 3):
+            run.log_epoch({"train_loss": 1 / epoch}, epoch)
+        folder = written(3)
+        run.finish(folder)
+    printed, errors = capfd.readouterr()
+    assert printed == ""
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith(f"warning: MLflow at {server.address} is left out from here on: ")
+    assert [run.info.status for run in runs(server, own)] == ["RUNNING"]
+    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
+    assert len(capfd.readouterr().err.splitlines()) == 1  # still away
+
+    server.up()
+    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
+    tracking.record(own, ["hist_cnn"])
+    (only,) = runs(server, own)
+    assert only.info.status == "FINISHED"
+    assert curve(server, only) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert only.data.metrics["accuracy"] == 0.5
+    assert "fakeprint.origin" not in only.data.tags
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_mlflow_refuses_ends_the_tracking_and_the_run_is_ended_still(
+    server: Server, own: params.Params, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with network(own) as run:
+        run.log_epoch({"train_loss": 1.0}, 1)
+        run.log_epoch({"train?loss": 1.0}, 1)
+        run.log_epoch({"train_loss": 0.5}, 2)
+        folder = written(2)
+        run.finish(folder)
+    errors = capfd.readouterr().err
+    assert len(errors.splitlines()) == 1 and "train?loss" in errors
+    assert [run.info.status for run in runs(server, own)] == ["FINISHED"]
+    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
+    (only,) = runs(server, own)
+    assert curve(server, only) == [(1, 1.0), (2, 0.5)]
+    assert only.data.metrics["accuracy"] == 0.5
+
+
+def test_a_server_that_is_not_there_is_one_warning_without_the_password(
+    own: params.Params, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    address = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:se@cret@{address}")
+    tracking.record(own, ["lda"])
+    errors = capfd.readouterr().err
+    assert len(errors.splitlines()) == 1
+    assert errors.startswith(f"warning: MLflow at http://***@{address} is left out from here on: ")
+    assert "cret" not in errors and "anna" not in errors
+
+
+def test_what_is_masked_and_what_is_local() -> None:
+    assert masked("at postgresql://u:p/w@h:5432/db and http://h/a") == "at postgresql://***@h:5432/db and http://h/a"
+    assert is_local("sqlite:////a/mlflow.db")
+    for uri in ("postgresql://u:p@h/db", "mysql+pymysql://h/db", "http://h", "https://h", "databricks"):
+        assert not is_local(uri)
