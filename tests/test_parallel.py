@@ -140,6 +140,13 @@ def test_a_backend_that_gives_lists_alone(monkeypatch: pytest.MonkeyPatch) -> No
         assert list(parallel.in_order((joblib.delayed(abs)(-number) for number in range(5)), 2)) == [0, 1, 2, 3, 4]
 
 
+def test_processes_are_started_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [joblib.delayed(os.getpid)() for _ in range(4)]
+    assert set(parallel.in_order(tasks, 2)) == {os.getpid()}
+    monkeypatch.setattr(parallel, "ALONE", 0)
+    assert os.getpid() not in set(parallel.in_order(tasks, 2))
+
+
 def test_few_results_wait_for_who_takes_them_slowly() -> None:
     """By itself joblib would go through all tasks meanwhile."""
     started = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakeprint import params, predict, robustness
+from fakeprint import parallel, params, predict, robustness
 from fakeprint.data.arrays import Dataset
 from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
@@ -130,6 +130,7 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     assert not any(isinstance(pixels, np.memmap) for pixels in seen)
     monkeypatch.undo()
     monkeypatch.setattr(robustness, "BATCH", 8)
+    monkeypatch.setattr(parallel, "ALONE", 0)
     by_two = predict_degraded(models, {}, mapped, GRID, 7, workers=2)
     for cell in GRID:
         np.testing.assert_allclose(in_batches[cell]["lda"], at_once[cell]["lda"], atol=1e-12)

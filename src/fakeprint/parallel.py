@@ -5,19 +5,21 @@ Every task gets what it works on and gives its result back, and depends on nothi
 
 import importlib
 import itertools
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import joblib
-from joblib.parallel import get_active_backend
+from joblib.parallel import LokyBackend, get_active_backend
 
 from fakeprint.errors import InputError
 
 if TYPE_CHECKING:  # worker processes import this module, and need no pydantic
     from fakeprint.params import Run
 
+ALONE = 2.0  # seconds of work done in this process before others are started, which itself takes one or two
 AT_ONCE = 64  # tasks, or 8 a worker if these are more, whose results may wait together for whoever takes them
 PATIENCE = 20.0  # seconds to wait for a scheduler, and for its first worker
 PACKAGES = {"dask": ("distributed", "'dask[distributed]'"), "ray": ("ray", "ray")}
@@ -43,14 +45,33 @@ def in_order(tasks: Iterable[Any], workers: int | None, **options: Any) -> Itera
     joblib starts a task whenever one ends, however many results wait: these would fill the memory where workers are
     faster than whoever takes them. So it gets `AT_ONCE` tasks, and more when all of their results were taken.
 
+    On one machine the first tasks are done in this process: others are started for what takes longer than `ALONE`.
+
     workers: None for all cores. options: of `joblib.Parallel`.
     """
-    if get_active_backend()[0].supports_return_generator:  # ray's gives lists alone
+    left, active = iter(tasks), get_active_backend()[0]
+    if isinstance(active, LokyBackend):
+        yield from _done_here(left)
+    if active.supports_return_generator:  # ray's gives lists alone
         options["return_as"] = "generator"
-    run, left = joblib.Parallel(n_jobs=workers or -1, **options), iter(tasks)
+    run = joblib.Parallel(n_jobs=workers or -1, **options)
     at_once = max(AT_ONCE, 8 * joblib.effective_n_jobs(workers or -1))
     for first in left:
         yield from run(itertools.chain([first], itertools.islice(left, at_once - 1)))
+
+
+def _done_here(tasks: Iterator[Any]) -> Iterator[Any]:
+    """The results of the first tasks, done in this process: as many as start within `ALONE` seconds of work."""
+    spent = 0.0
+    while spent < ALONE:
+        start = time.perf_counter()
+        try:
+            function, arguments, options = next(tasks)
+        except StopIteration:
+            return
+        result = function(*arguments, **options)
+        spent += time.perf_counter() - start
+        yield result
 
 
 def _imported(name: str) -> ModuleType:

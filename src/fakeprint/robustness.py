@@ -162,8 +162,7 @@ def _batches(
                 pixels = np.array(remapped(images)[rows])
                 yield delayed(_prepared)(pixels, dict(steps), numbers[rows], sets, bool(models.networks))
 
-    # Starting processes costs a second: not for what one core does in that time.
-    return in_order(tasks(), 1 if len(images) <= BATCH else workers)
+    return in_order(tasks(), workers)
 
 
 def _prepared(

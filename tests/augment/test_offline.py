@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeprint import params
+from fakeprint import parallel, params
 from fakeprint.augment import offline
 from fakeprint.data.arrays import Split
 from fakeprint.params import Augment
@@ -53,6 +53,7 @@ def test_copies_are_filled_as_requested(tmp_path: Path) -> None:
 
 def test_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK", 5)
+    monkeypatch.setattr(parallel, "ALONE", 0)
     made(tmp_path / "one", SETTINGS, workers=1)
     made(tmp_path / "two", SETTINGS, workers=2)
     for name in ("copies.npy", "copies.parquet"):

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from fakeprint import params
-from fakeprint.data import scan
+from fakeprint import parallel, params
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.containers import tars
 from fakeprint.data.decode import decode
@@ -138,7 +137,7 @@ def test_workers_and_archives_give_identical_arrays(
     run: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scan, "SERIAL", 50)  # else processes are started for many more images only
+    monkeypatch.setattr(parallel, "ALONE", 0)  # else so few images are all read in this process
     for number in range(200):
         save(tmp_path / "faces" / ("real", "fake")[number % 2] / f"{number}.bmp", number, 12)
     options: dict[str, Any] = {"data": {"layout": "folders"}, "prepare": {"image_size": 16}}

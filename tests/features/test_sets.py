@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fakeprint import features, params
+from fakeprint import features, parallel, params
 from fakeprint.errors import InputError
 from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size, write_features
 from fakeprint.features.files import PARTS, load_features, load_options
@@ -34,7 +34,8 @@ def test_one_by_one_equals_the_batch(name, images):
     assert extract(name, options, images[:0]).shape == (0, batch.shape[1])
 
 
-def test_one_worker_and_two_give_the_same(tmp_path):
+def test_one_worker_and_two_give_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "ALONE", 0)
     many = np.random.default_rng(0).integers(0, 256, (BATCH + 50, 16, 16, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", many)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")

@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +15,7 @@ from sklearn.svm import SVC
 from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
-from fakeprint.models import classifiers
+from fakeprint.models import classifiers, skops_files
 from fakeprint.models.classifiers import (
     CALIBRATION_FOLDS,
     CLASSIFIERS,
@@ -309,14 +308,14 @@ def foreign_function(x):
 def test_foreign_types_are_refused(tmp_path):
     save_classifier(tmp_path, fitted("lda"))
     foreign = Pipeline([("do", FunctionTransformer(foreign_function))]).fit(TRAIN[0])
-    skops.io.dump(foreign, tmp_path / "classifier.skops")
+    skops_files.skops.io.dump(foreign, tmp_path / "classifier.skops")
     with pytest.raises(InputError, match=r"classifier.skops is not loaded: it holds types that .*foreign_function$"):
         load_classifier(tmp_path)
 
 
 def test_what_is_no_pipeline_is_refused(tmp_path):
     save_classifier(tmp_path, fitted("lda"))
-    skops.io.dump(StandardScaler().fit(TRAIN[0]), tmp_path / "classifier.skops")
+    skops_files.skops.io.dump(StandardScaler().fit(TRAIN[0]), tmp_path / "classifier.skops")
     with pytest.raises(InputError, match=r"classifier.skops holds a StandardScaler, not a scikit-learn Pipeline$"):
         load_classifier(tmp_path)
 

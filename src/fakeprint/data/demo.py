@@ -11,7 +11,6 @@ from typing import Annotated, Self
 
 import cv2
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
 from pydantic import Field, model_validator
@@ -361,6 +360,8 @@ def _save(path: Path, seed: int, draw: Draw, number: int, decoder: str) -> None:
 
 def write(settings: Settings, folder: Path) -> None:
     """Write train/, validation/ and test/ with their csv files, and sample_submission.csv, into `folder`."""
+    import pandas as pd  # here: the processes that draw need none of it
+
     draw = settings.draw
     jobs: list[tuple[Path, int, str]] = []
     for split, count in {"train": draw.train, "validation": draw.validation, "test": draw.test}.items():

@@ -24,7 +24,6 @@ THUMBNAIL = 16  # pixels a side of the pictures that near duplicates are compare
 TRACED = (
     5_000  # images whose traces are measured, about; the audit needs no more, and it costs half as much as decoding
 )
-SERIAL = 1500  # files below which starting processes costs more than they save
 BATCH = 64
 
 Result = TypeVar("Result")
@@ -126,7 +125,7 @@ def stream(
     are two: the last one counts.
     """
     batches = container.batches(names, BATCH, longest_file(max_pixels))
-    return track(_spread(batches, use, workers if len(names) > SERIAL else 1), what, total=len(names))
+    return track(_spread(batches, use, workers), what, total=len(names))
 
 
 def _spread(

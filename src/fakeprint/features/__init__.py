@@ -90,8 +90,7 @@ def extract_blocks(
     """
     starts = range(0, len(images), BATCH)
     batches = (np.array(remapped(images)[start : start + BATCH]) for start in starts)
-    # Starting processes costs a second: not for what one core does in that time.
-    if len(starts) <= 1 or ("backbone" in sets and backbone.device() != "cpu"):
+    if "backbone" in sets and backbone.device() != "cpu":
         done: Iterable[np.ndarray] = (side_by_side(sets, batch) for batch in batches)
     else:
         done = in_order((delayed(side_by_side)(dict(sets), batch) for batch in batches), workers)

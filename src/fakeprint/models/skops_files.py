@@ -2,37 +2,45 @@
 
 import io
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import sklearn.utils
 from sklearn.pipeline import Pipeline
 
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
-# skops walks through all of scikit-learn when imported; this one module there would import torch, half of the start-up
-# of every stage that fits or loads a classifier. scikit-learn passes over what can not be imported.
-TORCH_BRIDGE = "sklearn.externals.array_api_compat.torch"
-if TORCH_BRIDGE not in sys.modules:
-    sys.modules[TORCH_BRIDGE] = None  # type: ignore[assignment]
+# To trust every estimator of scikit-learn, skops imports all of its modules: half of the start-up of each process that
+# fits or loads a classifier. It finds none here, and `TRUSTED` names those that are needed.
+_all_estimators = sklearn.utils.all_estimators
+sklearn.utils.all_estimators = list
+try:
     import skops.io
+finally:
+    sklearn.utils.all_estimators = _all_estimators
 
-    del sys.modules[TORCH_BRIDGE]
-else:
-    import skops.io
-
-# What skops does not trust by itself and the classifiers here are made of. Nothing else is ever loaded.
+# What the classifiers here are made of, beside arrays and numbers, which skops trusts. Nothing else is ever loaded.
 TRUSTED = (
     "fakeprint.models.calibration.Decisions",
     "fakeprint.models.kernel_svm.KernelSVM",
     "fakeprint.models.kernel_svm.NystroemSVM",
     "fakeprint.models.linear.LinearMachine",
     "fakeprint.models.shrinkage_lda.ShrinkageLDA",
+    "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._forest.RandomForestClassifier",
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.frozen._frozen.FrozenEstimator",
+    "sklearn.kernel_approximation.Nystroem",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+    "sklearn.preprocessing._label.LabelEncoder",
+    "sklearn.svm._classes.SVC",
+    "sklearn.tree._classes.DecisionTreeClassifier",
     "sklearn.tree._tree.Tree",
 )
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold
