@@ -54,8 +54,8 @@ def model_run(
 ) -> Iterator[TrackedRun]:
     """One MLflow run around one fit, training or ensemble; an exception inside marks it FAILED, Ctrl-C KILLED.
 
-    settings: see `fakeprint.params.settings_of`. data: the files or folders that it learns from; their md5 become tags. checkpoint:
-    what a training is resumed by; an interrupted run that has it is continued instead of a new one begun.
+    settings: see `fakeprint.params.settings_of`. data: the files or folders that it learns from; their md5 become tags.
+    checkpoint: what a training is resumed by; an interrupted run that has it is continued instead of a new one begun.
     """
     if not params.tracking.enabled:
         yield TrackedRun()
