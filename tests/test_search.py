@@ -151,7 +151,7 @@ def test_interrupted_it_ends_as_an_unbroken_one(here: Path) -> None:
 def test_a_classifiers_grid_over_two_folds(here: Path) -> None:
     lines: list[str] = []
     found = outcome(plan(CLASSIFIER), 9, lines.append)
-    assert lines[-1] == "the grid has no more than 4 trials"
+    assert lines[-1] == "the grid has only 4 trials"
     assert len(lines) == 5
     tried = [
         (values["classifiers.logistic.C"], tuple(values["classifiers.logistic.features"])) for _, _, values in found
@@ -215,7 +215,7 @@ def test_hopeless_trials_are_pruned_and_failing_ones_told(here: Path, monkeypatc
     assert ": pruned, " in lines[4]
     assert "failed (three_cnn: the loss is no longer a number in epoch 1)" in lines[5]
     monkeypatch.setattr(loop, "train", lambda *_: (_ for _ in ()).throw(InputError("too small")))
-    with pytest.raises(InputError, match=r"^searches/it\.yaml: not one of 1 trials has a score; the last: too small$"):
+    with pytest.raises(InputError, match=r"^searches/it\.yaml: none of 1 trials has a score; the last one: too small$"):
         outcome(plan(NETWORK, seed=99), 1)
 
 
@@ -226,45 +226,48 @@ def test_the_same_values_are_not_tried_twice(here: Path, monkeypatch: pytest.Mon
     only = {"models.three_cnn.dilation": {"choices": [1, 2]}}
     assert len(outcome(plan(NETWORK, sampler="random", ranges=only), 8, lines.append)) == 2
     assert len(calls) == 2
-    assert sum("again" in line for line in lines) == 6
+    assert sum("same values as trial" in line for line in lines) == 6
 
 
 def test_one_process_a_search(here: Path) -> None:
     it = plan(NETWORK)
     with trials.opened(it, here), pytest.raises(InputError) as said, trials.opened(it, here):
         pass
-    assert str(said.value) == "searches/it.yaml: another process is running this search: wait for it or end it"
+    assert str(said.value) == "searches/it.yaml: another process is running this search; wait for it or stop it"
 
 
 def test_the_arrays_must_be_those_of_params(here: Path) -> None:
     with pytest.raises(InputError) as said:
         outcome(plan(NETWORK, fixed={"prepare.fold": 1}), 1)
-    assert str(said.value) == "data/arrays/train.npy is not what params.yaml says: run `dvc repro prepare` first"
+    assert str(said.value) == "data/arrays/train.npy was made with other parameters: run `dvc repro prepare` first"
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"model": "thre_cnn"}, "model: 'thre_cnn' is no block under models or classifiers; did you mean 'three_cnn'?"),
+        (
+            {"model": "thre_cnn"},
+            "model: 'thre_cnn' is not a block under models or classifiers; did you mean 'three_cnn'?",
+        ),
         ({"trails": 3}, "trails is not a parameter; did you mean 'trials'?"),
         ({"ranges": {}}, "ranges: dictionary should have at least 1 item after validation, not 0"),
         (
             {"ranges": {"models.three_cnn.dilatoin": {"choices": [1, 2]}}},
             "models.three_cnn.dilatoin is not a parameter; did you mean 'dilation'?",
         ),
-        ({"ranges": {"seed.x": {"choices": [1, 2]}}}, "seed.x: seed is no block of params.yaml"),
+        ({"ranges": {"seed.x": {"choices": [1, 2]}}}, "seed.x: seed is not a block of params.yaml"),
         (
             {"ranges": {"train.lr": {"low": 0.1, "high": 0.1}}},
-            "ranges.train.lr: an empty range: low, 0.1, is not below high, 0.1",
+            "ranges.train.lr: an empty range: low (0.1) is not below high (0.1)",
         ),
         (
             {"ranges": {"train.lr": {"choices": []}}},
-            "ranges.train.lr: an empty range: 0 choices; give two or more that differ",
+            "ranges.train.lr: an empty range: 0 choices; give at least two different ones",
         ),
         ({"ranges": {"train.lr": {"low": 0.1}}}, "ranges.train.lr: give choices: [A, B, …], or low and high"),
         (
             {"ranges": {"train.lr": {"low": 0.0, "high": 1.0, "log": True}}},
-            "ranges.train.lr: log goes with a low above 0 and without step",
+            "ranges.train.lr: log needs a low above 0 and no step",
         ),
         (
             {"ranges": {"model.dropout": {"low": 0.0, "high": 1.5}}},
@@ -272,17 +275,17 @@ def test_the_arrays_must_be_those_of_params(here: Path) -> None:
         ),
         (
             {"ranges": {"augment.copies": {"low": 0, "high": 3}}},
-            "ranges.augment.copies changes nothing of three_cnn, which depends on model, train and models.three_cnn",
+            "ranges.augment.copies has no effect on three_cnn, which depends on model, train and models.three_cnn",
         ),
         (
             {"fixed": {"models.three_cnn.dropout": 0.3}, "ranges": {"model.dropout": {"low": 0.0, "high": 0.5}}},
-            "ranges.model.dropout: three_cnn pins it; search models.three_cnn.dropout",
+            "ranges.model.dropout: three_cnn sets it itself; search models.three_cnn.dropout",
         ),
         (
             {"sampler": "grid", "ranges": {"train.lr": {"low": 0.1, "high": 0.2}}},
             "ranges.train.lr: a grid needs choices or a step",
         ),
-        ({"folds": [0, 5]}, "folds: [0, 5]: name each of 0 to 4 at most once"),
+        ({"folds": [0, 5]}, "folds: [0, 5]: use numbers from 0 to 4, each at most once"),
     ],
 )
 def test_bad_files_are_one_line(here: Path, changes: dict[str, Any], line: str) -> None:
@@ -310,5 +313,5 @@ def test_a_search_s_name_is_part_of_paths_and_filters(name: str) -> None:
     with pytest.raises(InputError) as error:
         space.load(Path(f"searches/{name}.yaml"))
     assert str(error.value) == (
-        f"searches/{name}.yaml: {name!r} cannot name a search; a-z, 0-9, '_' and '-' can be in its file's name"
+        f"searches/{name}.yaml: {name!r} cannot name a search; use a-z, 0-9, '_' and '-' in the file name"
     )

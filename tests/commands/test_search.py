@@ -67,7 +67,7 @@ def test_table_command_line_and_runs(
     run(monkeypatch, "searches/it.yaml")
     run(monkeypatch, "searches/it.yaml", "--trials", "3")
     out = capsys.readouterr().out
-    assert "it: going on after 2 trials" in out
+    assert "it: continuing after 2 trials" in out
     assert "logistic on fold 0, 1 of 5 of train: two colours" in out
     assert "3 trials: 0 pruned, 0 failed" in out
     best = out.splitlines()[-1]
@@ -98,8 +98,8 @@ def test_table_command_line_and_runs(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["searches/ti.yaml"], "error: searches/ti.yaml is no file; did you mean 'searches/it.yaml'?"),
-        (["searches/it.yaml", "--trials", "0"], "error: --trials: 0: at least 1"),
+        (["searches/ti.yaml"], "error: searches/ti.yaml does not exist; did you mean 'searches/it.yaml'?"),
+        (["searches/it.yaml", "--trials", "0"], "error: --trials must be at least 1, not 0"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -120,7 +120,7 @@ def test_interrupted_it_says_what_is_kept(
     monkeypatch.setattr(trials, "run", interrupt)
     with pytest.raises(SystemExit, match="130"):
         run(monkeypatch, "searches/it.yaml")
-    assert capsys.readouterr().err == "it: interrupted; 0 of 2 trials are kept, the next run goes on\n"
+    assert capsys.readouterr().err == "it: interrupted after 0 of 2 trials; the next run continues\n"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "searches").glob("*.yaml")), ids=lambda file: file.stem)

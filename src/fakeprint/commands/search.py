@@ -1,6 +1,7 @@
-"""`python -m fakeprint search`: the best values of parameters, by trials on folds of the train images.
+"""`fakeprint search`: the best values of parameters, by trials on folds of the train images.
 
-The validation images are never looked at. Interrupted, the same command goes on; with more --trials it goes further.
+The validation images are never opened. An interrupted search continues when the command is
+repeated, and a higher --trials adds trials.
 """
 
 import argparse
@@ -22,7 +23,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the subcommand and its options."""
     parser = subparsers.add_parser("search", help="the best values of parameters, by trials", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="searches/NAME.yaml")
-    parser.add_argument("--trials", type=int, metavar="N", help="trials in all, instead of what the file says")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help="total number of trials, instead of the one in the file"
+    )
     parser.set_defaults(run=run)
 
 
@@ -32,20 +35,18 @@ def run(args: argparse.Namespace) -> None:
     from fakeprint.search import space, trials
 
     if args.trials is not None and args.trials < 1:
-        raise InputError(f"--trials: {args.trials}: at least 1")
+        raise InputError(f"--trials must be at least 1, not {args.trials}")
     plan = space.load(args.file)
     wanted = args.trials or plan.search.trials
     with trials.opened(plan, main_root()) as study, parallel.backend(plan.settings({}).run):
         done = len(trials.finished(study))
         if done:
-            print(f"{plan.name}: going on after {done} trials", flush=True)
+            print(f"{plan.name}: continuing after {done} trials", flush=True)
         try:
             trials.run(plan, study, wanted, lambda line: print(line, flush=True))
         except KeyboardInterrupt:
             done = len(trials.finished(study))
-            print(
-                f"{plan.name}: interrupted; {done} of {wanted} trials are kept, the next run goes on", file=sys.stderr
-            )
+            print(f"{plan.name}: interrupted after {done} of {wanted} trials; the next run continues", file=sys.stderr)
             sys.exit(130)
         Console().print(_table(plan, study))
         best = trials.best_trials(study)[0]
@@ -72,12 +73,12 @@ def _table(plan: Any, study: Any) -> Table:
 
 
 def _changes(plan: Any, values: dict[str, Any]) -> str:
-    """`-S` of each key, with DVC's `+` before one that params.yaml does not have yet."""
+    """`-S KEY=VALUE` for each key, with DVC's `+` before a key that is not in params.yaml yet."""
     from fakeprint.search import space
 
     changes = []
     for path, value in {**plan.search.fixed, **values}.items():
-        new = "+" * (not _stands_there(plan.content, path.split(".")))
+        new = "+" * (not _is_in(plan.content, path.split(".")))
         changes.append(f"-S {shlex.quote(f'{new}{path}={space.shown(value, exactly=True)}')}")
     model, listed = plan.search.model, f"{plan.kind}s"
     running = plan.content["run"][listed]
@@ -86,7 +87,7 @@ def _changes(plan: Any, values: dict[str, Any]) -> str:
     return " ".join(changes)
 
 
-def _stands_there(content: Any, keys: list[str]) -> bool:
+def _is_in(content: Any, keys: list[str]) -> bool:
     for key in keys:
         if not isinstance(content, dict) or key not in content:
             return False

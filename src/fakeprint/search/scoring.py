@@ -1,4 +1,4 @@
-"""What one set of values is worth: accuracy on folds of the train images, of models that learned from the others."""
+"""The score of one set of values: accuracy on folds of the train images, of models trained on the other folds."""
 
 import functools
 import json
@@ -28,7 +28,7 @@ LogEpoch = Callable[[dict[str, float], int], None]
 def scores_of(
     plan: Plan, settings: Params, trial: "optuna.Trial", numbers: np.ndarray, run: tracking.TrackedRun
 ) -> list[float]:
-    """Accuracy on each fold, of a model that learned from the others. Raises optuna.TrialPruned."""
+    """Accuracy on each fold, of a model trained on the other folds. Raises optuna.TrialPruned."""
     from optuna import TrialPruned
 
     scores: list[float] = []
@@ -57,7 +57,7 @@ def scores_of(
 
 
 def epochs_of(plan: Plan, settings: Params) -> int:
-    """Of one fold's training, at most; 1 for a classifier."""
+    """Epochs of the training on one fold, at most; 1 for a classifier."""
     if plan.kind == "classifier":
         return 1
     return sum(phase.epochs for phase in settings.network(plan.search.model).train.in_phases())
@@ -68,7 +68,7 @@ def _network_accuracy(
 ) -> float:
     """Accuracy on the held-out rows at the epoch that `train.keep` names.
 
-    An interrupted training goes on from its last epoch.
+    An interrupted training continues after its last epoch.
     """
     from fakeprint.training import device, loop
     from fakeprint.training.images import Images
@@ -123,7 +123,7 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
 
 
 def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the offline copies of these train rows, and the row that each is a copy of."""
+    """Rows of the offline copies of these train rows, and the train row that each was made from."""
     parents = pd.read_parquet(COPIES.with_suffix(".parquet"))["parent_row"].to_numpy()
     rows = np.flatnonzero(np.isin(parents, train))
     return rows, parents[rows]
@@ -131,7 +131,7 @@ def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.lru_cache(maxsize=8)
 def _features(name: str, options: str, part: str, workers: int | None) -> Source:
-    """One set of all train images or their copies, float32 (N, D): the stage's file where it had these options."""
+    """One set of all train images or copies, float32 (N, D): the stage's file if it was made with these options."""
     from fakeprint.features import extract_parallel
     from fakeprint.features.files import FEATURES, load_options
 

@@ -1,4 +1,4 @@
-"""What a search may say: a file in searches/, checked against params.yaml at both ends of every range."""
+"""Search files (searches/*.yaml), checked against params.yaml at both ends of every range."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Range(Block):
-    """Values of one parameter: `choices`, or `low` to `high`, both included (whole numbers where both are)."""
+    """Values of one parameter: `choices`, or from `low` to `high` inclusive (integers if both bounds are)."""
 
     choices: list[Any] | None = None
     low: int | float | None = None
@@ -35,28 +35,28 @@ class Range(Block):
             if self.low is not None or self.high is not None or self.step is not None or self.log:
                 raise ValueError("give either choices, or low and high")
             if len({json.dumps(choice) for choice in self.choices}) < max(2, len(self.choices)):
-                raise ValueError(f"an empty range: {len(self.choices)} choices; give two or more that differ")
+                raise ValueError(f"an empty range: {len(self.choices)} choices; give at least two different ones")
             return self
         if self.low is None or self.high is None:
             raise ValueError("give choices: [A, B, …], or low and high")
         if self.low >= self.high:
-            raise ValueError(f"an empty range: low, {self.low}, is not below high, {self.high}")
+            raise ValueError(f"an empty range: low ({self.low}) is not below high ({self.high})")
         if self.log and (self.step is not None or self.low <= 0):
-            raise ValueError("log goes with a low above 0 and without step")
+            raise ValueError("log needs a low above 0 and no step")
         return self
 
     @property
     def ends(self) -> tuple[Any, Any]:
-        """Its first and its last value."""
+        """The first and the last value."""
         return (self.choices[0], self.choices[-1]) if self.choices is not None else (self.low, self.high)
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers alone."""
+        """Whether all values are integers."""
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     def values(self) -> list[Any] | None:
-        """All of them for a grid; None where there is no end to them."""
+        """All values, for a grid; None for a continuous range."""
         if self.choices is not None:
             return self.choices
         step = self.step or (1 if self.whole and not self.log else None)
@@ -65,11 +65,11 @@ class Range(Block):
         return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
 
     def stored(self, value: Any) -> Any:
-        """As optuna keeps it: a choice as JSON, for it may be a list."""
+        """The form that optuna stores: choices as JSON, since they may be lists."""
         return json.dumps(value) if self.choices is not None else value
 
     def drawn(self, trial: "optuna.Trial", path: str) -> Any:
-        """A value of the sampler's choosing."""
+        """A value drawn by the sampler."""
         if self.choices is not None:
             return json.loads(trial.suggest_categorical(path, [json.dumps(choice) for choice in self.choices]))
         assert self.low is not None and self.high is not None
@@ -79,7 +79,7 @@ class Range(Block):
 
 
 class Search(Block):
-    """What a file in searches/ may say."""
+    """The content of a search file."""
 
     model: str
     trials: PositiveInt
@@ -109,32 +109,32 @@ class Plan:
         return self.path.stem
 
     def settings(self, values: dict[str, Any]) -> Params:
-        """All parameters, with the search's fixed ones and these by path. Raises InputError."""
+        """All parameters, with the search's fixed values and these values set. Raises InputError."""
         content = copy.deepcopy(self.content)
         for path, value in {**self.search.fixed, **values}.items():
             _set(content, path, value, self.path)
         return params.parse(content, name=str(self.path))
 
     def effective(self, values: dict[str, Any]) -> dict[str, Any]:
-        """All that the model depends on."""
+        """All parameters that the model depends on, with these values set."""
         return params.settings_of(self.settings(values), self.search.model, self.kind)
 
 
 def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     """Read a search file and check every range at both of its ends.
 
-    Raises InputError for a file name that a path or MLflow cannot hold, a file that is missing or not valid, an unknown
-    model, a path that params.yaml does not know or that changes nothing of the model, an empty range, a value out of
-    range, a fold that does not exist, and a grid over a range without steps.
+    Raises InputError for an invalid file name, a file that is missing or not valid, an unknown model, a path that is
+    not in params.yaml or has no effect on the model, an empty range, a value out of range, a fold that does not exist,
+    and a grid over a range without steps.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem):
-        raise InputError(f"{path}: {path.stem!r} cannot name a search; a-z, 0-9, '_' and '-' can be in its file's name")
+        raise InputError(f"{path}: {path.stem!r} cannot name a search; use a-z, 0-9, '_' and '-' in the file name")
     everything = params.load(params_path)
     search = params.validated(Search, _yaml(path), prefix="", name=str(path))
     networks = [name for name in params.Models.model_fields if getattr(everything.models, name) is not None]
     if search.model not in [*networks, *everything.classifiers]:
         raise InputError(
-            f"{path}: model: '{search.model}' is no block under models or classifiers"
+            f"{path}: model: '{search.model}' is not a block under models or classifiers"
             f"{near(search.model, [*networks, *everything.classifiers])}"
         )
     kind = "network" if search.model in networks else "classifier"
@@ -142,7 +142,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     unknown = [fold for fold in search.folds if not 0 <= fold < everything.prepare.folds]
     if unknown or len(set(search.folds)) < len(search.folds):
         raise InputError(
-            f"{path}: folds: {search.folds}: name each of 0 to {everything.prepare.folds - 1} at most once"
+            f"{path}: folds: {search.folds}: use numbers from 0 to {everything.prepare.folds - 1}, each at most once"
         )
     plan.settings({})
     for key, values in search.ranges.items():
@@ -157,11 +157,11 @@ def _yaml(path: Path) -> dict[str, Any]:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError):
         known = sorted(Path("searches").glob("*.yaml"))
-        raise InputError(f"{path} is no file{near(str(path), [str(each) for each in known])}") from None
+        raise InputError(f"{path} does not exist{near(str(path), [str(each) for each in known])}") from None
     except YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no mapping of keys")
+        raise InputError(f"{path} is not a mapping of keys")
     return content
 
 
@@ -170,7 +170,7 @@ def _set(content: dict[str, Any], path: str, value: Any, file: Path) -> None:
     for number, name in enumerate(blocks):
         content = content.setdefault(name, {})
         if not isinstance(content, dict):
-            raise InputError(f"{file}: {path}: {'.'.join(blocks[: number + 1])} is no block of params.yaml")
+            raise InputError(f"{file}: {path}: {'.'.join(blocks[: number + 1])} is not a block of params.yaml")
     content[last] = value
 
 
@@ -184,13 +184,13 @@ def _require_effect(plan: Plan, key: str, values: Range) -> None:
     block, _, name = key.partition(".")
     if plan.kind == "network" and key in plan.settings({}).network(model).pinned:
         own = name if block == "model" else key
-        raise InputError(f"{plan.path}: ranges.{key}: {model} pins it; search models.{model}.{own}")
+        raise InputError(f"{plan.path}: ranges.{key}: {model} sets it itself; search models.{model}.{own}")
     reached = f"model, train and models.{model}" if plan.kind == "network" else f"classifiers.{model} and its features"
-    raise InputError(f"{plan.path}: ranges.{key} changes nothing of {model}, which depends on {reached}")
+    raise InputError(f"{plan.path}: ranges.{key} has no effect on {model}, which depends on {reached}")
 
 
 def shown(value: Any, exactly: bool = False) -> str:
-    """A value in one line of YAML; floats to four digits, or exactly."""
+    """A value as one line of YAML; floats to four digits, or exactly."""
     if isinstance(value, list):
         return f"[{', '.join(shown(each, exactly) for each in value)}]"
     if isinstance(value, float):

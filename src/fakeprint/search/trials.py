@@ -1,8 +1,8 @@
-"""Trials one after the other, kept in optuna's storage and told to MLflow; interrupted, they go on as if never stopped.
+"""Trials, one after the other, stored by optuna and logged to MLflow. An interrupted search can be continued.
 
-A search is known by a digest of its file, of the parameters, data and network code that it works on: the same one goes
-on where it stopped, any other starts afresh. Trial n draws from a seed of its own, which makes an interrupted search
-end as an unbroken one.
+A search is identified by a digest of its file and of the parameters, data and network code that it depends on. The
+same search continues where it stopped, any other one starts from the beginning. Each trial has its own seed, so that
+an interrupted search ends with the same result as an uninterrupted one.
 """
 
 import hashlib
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     import optuna
 
 STORAGE = Path(".fakeprint/searches.db")
-REASON, TWIN = "reason", "same as trial"  # attributes of a trial that failed, and of one whose values were tried before
-RANDOM_TRIALS = 8  # the first ones, before TPE draws from what they gave
-UNPRUNED_TRIALS = 4  # before the median means anything
+REASON, TWIN = "reason", "same as trial"  # attributes of a trial that failed, and of one whose values had been tried
+RANDOM_TRIALS = 8  # the first ones, before TPE uses their scores
+UNPRUNED_TRIALS = 4  # before the median is meaningful
 
 
 def study_name(plan: Plan) -> str:
     """The search's name and a digest of all that its scores depend on, besides the number of trials."""
     base = plan.settings({})
-    said = plan.search.model_dump(exclude={"trials"})
-    about = [said, plan.effective({}), base.seed, base.prepare.model_dump()]
+    search = plan.search.model_dump(exclude={"trials"})
+    about = [search, plan.effective({}), base.seed, base.prepare.model_dump()]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     files = [ARRAYS / "train.npy", ARRAYS / "train.parquet", COPIES]
     if plan.kind == "network":
@@ -60,18 +60,18 @@ def fold_numbers(settings: Params) -> np.ndarray:
     """
     rows = with_fold(load_manifest(), settings.prepare, settings.seed)
     rows = rows[rows["split"] == "train"]
-    made, asked = load_dataset(), settings.prepare
+    made, requested = load_dataset(), settings.prepare
     same_images = rows["image_id"].tolist() == load_index("train")["image_id"].tolist()
-    if not same_images or (made.image_size, made.resize) != (asked.image_size, asked.resize):
-        raise InputError(f"{ARRAYS / 'train.npy'} is not what params.yaml says: run `dvc repro prepare` first")
+    if not same_images or (made.image_size, made.resize) != (requested.image_size, requested.resize):
+        raise InputError(f"{ARRAYS / 'train.npy'} was made with other parameters: run `dvc repro prepare` first")
     return folds(rows["label"].to_numpy(), rows["group"].to_numpy(), settings.prepare.folds, settings.seed)
 
 
 @contextmanager
 def opened(plan: Plan, root: Path) -> Iterator["optuna.Study"]:
-    """The search's study in `.fakeprint/searches.db` of the main repository; what died in it is cleared.
+    """The search's study in `.fakeprint/searches.db` of the main repository; trials that were killed are marked failed.
 
-    Raises InputError where another process is at it.
+    Raises InputError if another process runs the search.
     """
     import optuna
 
@@ -88,11 +88,11 @@ def opened(plan: Plan, root: Path) -> Iterator["optuna.Study"]:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             yield study
     except Timeout:
-        raise InputError(f"{plan.path}: another process is running this search: wait for it or end it") from None
+        raise InputError(f"{plan.path}: another process is running this search; wait for it or stop it") from None
 
 
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Trials that have an outcome: a score, given up as hopeless, or a reason why they can not be."""
+    """Trials with an outcome: a score, pruned, or failed for a known reason."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL])
@@ -100,13 +100,13 @@ def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
 
 
 def best_trials(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
-    """Those with a score, the best first, equal ones by their number; one of several with the same values."""
+    """Trials with a score, best first, equal ones by number; each set of values once."""
     scored = [trial for trial in finished(study) if trial.state.name == "COMPLETE" and TWIN not in trial.user_attrs]
     return sorted(scored, key=lambda trial: (-float(trial.value or 0), trial.number))
 
 
 def values_of(plan: Plan, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
-    """A trial's value of each range's path."""
+    """The trial's value for each path."""
     ranges = plan.search.ranges
     return {
         path: json.loads(stored) if ranges[path].choices is not None else stored
@@ -114,36 +114,40 @@ def values_of(plan: Plan, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     }
 
 
-def run(plan: Plan, study: "optuna.Study", trials: int, say: Callable[[str], None]) -> None:
-    """Run trials until `trials` of them have an outcome; `say` gets a line after each.
+def run(plan: Plan, study: "optuna.Study", trials: int, report: Callable[[str], None]) -> None:
+    """Run trials until `trials` of them have an outcome; `report` is called with a line after each.
 
-    Raises InputError where every one of them failed.
+    Raises InputError if none has a score.
     """
     settings = plan.settings({})
     numbers = fold_numbers(settings)
-    told = {"model": plan.search.model, "search": plan.search.model_dump(exclude_none=True), "seed": settings.seed}
+    settings_to_log = {
+        "model": plan.search.model,
+        "search": plan.search.model_dump(exclude_none=True),
+        "seed": settings.seed,
+    }
     durations: list[float] = []
-    with tracking.search_run(settings, f"search {plan.name}", study.study_name, plan.kind, told) as tracked:
+    with tracking.search_run(settings, f"search {plan.name}", study.study_name, plan.kind, settings_to_log) as tracked:
         while (count := len(finished(study))) < trials:
             started = time.perf_counter()
-            trial = _ask(plan, study, count)
+            trial = _next_trial(plan, study, count)
             if trial is None:
-                say(f"the grid has no more than {count} trials")
+                report(f"the grid has only {count} trials")
                 break
-            _one(plan, study, trial, numbers, tracked)
+            _run_trial(plan, study, trial, numbers, tracked)
             durations.append(time.perf_counter() - started)
             left = sum(durations) / len(durations) * (trials - count - 1)
-            say(_line(plan, study, trial.number, count + 1, trials, left))
+            report(_line(plan, study, trial.number, count + 1, trials, left))
             best = best_trials(study)
             if best:
                 tracked.log_epoch({"best_accuracy": float(best[0].value or 0)}, count + 1)
     if not best_trials(study):
         reasons = [trial.user_attrs.get(REASON, "pruned") for trial in finished(study)]
-        raise InputError(f"{plan.path}: not one of {len(reasons)} trials has a score; the last: {reasons[-1]}")
+        raise InputError(f"{plan.path}: none of {len(reasons)} trials has a score; the last one: {reasons[-1]}")
 
 
-def _ask(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None":
-    """The next trial, drawn from what the `count` before it gave; None where the grid is used up."""
+def _next_trial(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None":
+    """The next trial, drawn from the scores of the `count` before it; None if the grid is exhausted."""
     import optuna
 
     search = plan.search
@@ -170,10 +174,10 @@ def _ask(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None"
     return trial
 
 
-def _one(
+def _run_trial(
     plan: Plan, study: "optuna.Study", trial: "optuna.Trial", numbers: np.ndarray, tracked: tracking.TrackedSearch
 ) -> None:
-    """Run one trial and tell the study its outcome. What was tried before is not tried again."""
+    """Run one trial and store its outcome. Values that were tried before are not tried again."""
     from optuna import TrialPruned
     from optuna.trial import TrialState
 
@@ -192,20 +196,20 @@ def _one(
             f"{study.study_name}/{trial.number}",
             plan.kind,
             {"model": plan.search.model, "seed": settings.seed, **plan.effective(values)},
-        ) as told:
+        ) as tracked_run:
             try:
-                scores = scores_of(plan, settings, trial, numbers, told)
+                scores = scores_of(plan, settings, trial, numbers, tracked_run)
             except TrialPruned:
-                told.log_metrics({"pruned": 1})
+                tracked_run.log_metrics({"pruned": 1})
                 study.tell(trial, state=TrialState.PRUNED)
                 return
-            told.log_metrics(
+            tracked_run.log_metrics(
                 {
                     "fold_accuracy": float(np.mean(scores)),
                     "fold": dict(zip(map(str, plan.search.folds), scores, strict=True)),
                 }
             )
-    except InputError as error:  # these values can not be trained: a kernel larger than the image, a loss that explodes
+    except InputError as error:  # these values cannot be trained: a kernel larger than the image, a diverging loss
         trial.set_user_attr(REASON, str(error))
         study.tell(trial, state=TrialState.FAIL)
         return
@@ -218,7 +222,7 @@ def _line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: in
     trial = study.trials[number]
     values = ", ".join(f"{path} = {shown(value)}" for path, value in values_of(plan, trial).items())
     if TWIN in trial.user_attrs:
-        outcome = f"the values of trial {trial.user_attrs[TWIN]} again"
+        outcome = f"same values as trial {trial.user_attrs[TWIN]}"
     elif REASON in trial.user_attrs:
         outcome = f"failed ({trial.user_attrs[REASON]})"
     else:
