@@ -193,12 +193,13 @@ COLUMNS = (*(f"{cores} cores" for cores in CORES), f"{CLUSTER} machines of {MACH
 
 
 def million(small: list[Measured], large: list[Measured]) -> list[Million]:
-    """The table for a million images of 256×256, a line per stage.
+    """The table for a million images of 256×256, one line per stage.
 
-    Stages that read pixels take what an image more takes in `large` (the difference between two numbers of images, so
-    that starting up does not count), divided by the cores; a cluster, no less than its network needs. Other stages take
-    as many times longer than the largest of `small` as there are more images, on one machine; a fit is divided by the
-    square root of the cores, an assumption, since memory limits its passes. Both files are taken to be of two cores.
+    The time per image of stages that read pixels comes from `large`: the difference between two numbers of images, so
+    that start-up does not count. It is divided by the cores; on a cluster, it is at least what the network needs. Other
+    stages run on one machine, and their time grows from the largest of `small` in proportion to the images. A fit is
+    divided by the square root of the cores (an assumption, since memory limits its passes). Both files are assumed to
+    come from two cores.
     """
     largest = max(row.images for row in small)
     table = []
@@ -221,10 +222,10 @@ def million(small: list[Measured], large: list[Measured]) -> list[Million]:
 
 
 def rows_of(rows: list[Measured], stage: str) -> list[Measured]:
-    """The rows of one stage; two numbers of images at least."""
+    """The rows of one stage at `LARGE`. Ends the benchmark if they are not of two or more numbers of images."""
     found = [row for row in rows if row.stage == stage and row.side == LARGE]
     if len({row.images for row in found}) < 2:
-        raise SystemExit(f"{stage}: LARGE.json needs two numbers of images: --side {LARGE} --images 1000 3000")
+        raise SystemExit(f"{stage}: LARGE.json needs at least two numbers of images: --side {LARGE} --images 1000 3000")
     return found
 
 
@@ -249,7 +250,9 @@ def main() -> None:
         "--images", type=int, nargs="+", default=SIZES, metavar="N", help="numbers of images, each 500 or more"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
-    parser.add_argument("--side", type=int, default=32, metavar="PIXELS")
+    parser.add_argument(
+        "--side", type=int, default=32, metavar="PIXELS", help="width and height of the images (default: 32)"
+    )
     parser.add_argument("--million", nargs=2, metavar=("SMALL", "LARGE"), help="compute from two files of rows")
     options = parser.parse_args()
     if options.million:

@@ -158,9 +158,9 @@ def studies() -> list[tuple[str, list[str]]]:
     text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
     found, preset = [], ""
     for line in text.partition("## The systems' named studies")[2].partition("\n## ")[0].splitlines():
-        words = shlex.split(line) if line.startswith(("dvc ", "python ")) else []
-        if words[2:4] == ["fakeprint", "use"]:
-            preset = Path(words[4]).stem
+        words = shlex.split(line) if line.startswith(("dvc ", "fakeprint ")) else []
+        if words[:2] == ["fakeprint", "use"]:
+            preset = Path(words[2]).stem
         elif words[:3] == ["dvc", "exp", "run"]:
             found.append((preset, words))
     return found
