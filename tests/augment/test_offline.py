@@ -46,8 +46,8 @@ def test_copies_are_filled_as_requested(tmp_path: Path) -> None:
     off = {name: {**block, "enabled": False} for name, block in SETTINGS.transforms.model_dump().items()}
     shift = {**off, "shift": {"enabled": True, "p": 1.0, "fraction": [0.5, 0.5]}}
     for fill, filled in (("black", True), ("reflect", False)):
-        asked = Augment.model_validate({"copies": 1, "fill": fill, "transforms": shift})
-        copies, _ = made(tmp_path / fill, asked)
+        requested = Augment.model_validate({"copies": 1, "fill": fill, "transforms": shift})
+        copies, _ = made(tmp_path / fill, requested)
         assert (not copies[:, :8].any()) == filled
 
 

@@ -31,14 +31,14 @@ PUBLISHED = {
 }
 
 
-def built(name: str, size: int, options: dict[str, Any] | None = None, **asked: Any) -> torch.nn.Module:
+def built(name: str, size: int, options: dict[str, Any] | None = None, **design: Any) -> torch.nn.Module:
     torch.manual_seed(0)
-    return networks.build(name, networks.Design(5, size, **asked), options or {}).eval()
+    return networks.build(name, networks.Design(5, size, **design), options or {}).eval()
 
 
-def message(name: str, size: int = 32, options: dict[str, Any] | None = None, **asked: Any) -> str:
+def message(name: str, size: int = 32, options: dict[str, Any] | None = None, **design: Any) -> str:
     with pytest.raises(InputError) as caught, torch.device("meta"):
-        built(name, size, options, **asked)
+        built(name, size, options, **design)
     line = str(caught.value)
     assert "\n" not in line
     return line

@@ -170,9 +170,9 @@ def test_attention_weights_channels_and_places() -> None:
     _, _, _, channels, places, *_ = built("attention_cnn", 32, 0.25).block1
     maps = torch.rand(2, 16, 8, 8) + 0.1
     by_channel, by_place = channels(maps) / maps, places(maps) / maps
-    for factors, alike in ((by_channel, by_channel[:, :, :1, :1]), (by_place, by_place[:, :1])):
+    for factors, shared in ((by_channel, by_channel[:, :, :1, :1]), (by_place, by_place[:, :1])):
         assert 0 < factors.min() < factors.max() < 1
-        torch.testing.assert_close(factors, alike.expand_as(factors))
+        torch.testing.assert_close(factors, shared.expand_as(factors))
 
 
 def test_hist_cnn_is_the_described_one() -> None:
@@ -262,9 +262,9 @@ def test_normalisation_happens_inside(name: str) -> None:
     assert not torch.allclose(unit(images), imagenet(images))
 
 
-def of_design(name: str, options: dict[str, Any] | None = None, **asked: Any) -> torch.nn.Module:
+def of_design(name: str, options: dict[str, Any] | None = None, **design: Any) -> torch.nn.Module:
     torch.manual_seed(0)
-    design = {"image_size": SIZE.get(name, 32), "width": 0.125, **asked}
+    design = {"image_size": SIZE.get(name, 32), "width": 0.125, **design}
     return networks.build(name, networks.Design(5, **design), options or {}).eval()
 
 

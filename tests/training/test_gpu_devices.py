@@ -1,6 +1,6 @@
-"""What a GPU computes, checked without one: every tensor is made where the images are.
+"""GPU code, checked without a GPU: every tensor is created on the device of the images.
 
-Fake tensors have shape, type and device and no numbers; torch refuses operations between a GPU's and a CPU's.
+Fake tensors have shape, type and device but no values; torch refuses operations across devices.
 """
 
 from typing import get_args
@@ -19,8 +19,8 @@ from fakeprint.training.mixing import mixed
 
 pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
-WAYS, FILLS = get_args(params.Interpolation), get_args(params.Fill)
-LARGER = {"four_cnn": 64}  # 32 of the others
+INTERPOLATIONS, FILLS = get_args(params.Interpolation), get_args(params.Fill)
+LARGER = {"four_cnn": 64}  # 32 for the others
 
 
 def test_a_mix_of_devices_is_found() -> None:
@@ -53,7 +53,7 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, transform in everything.items():
         transform.update(enabled=name != "webp", p=1.0)
     chosen = params.Transforms(**everything)
-    warps = [transforms.Warp(interpolation, fill) for interpolation in WAYS for fill in FILLS]
+    warps = [transforms.Warp(interpolation, fill) for interpolation in INTERPOLATIONS for fill in FILLS]
     numbers = transforms.uniforms(len(warps), 7, "gpu", 1)
     plans = [transforms.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
     whole = [transforms.Plan((("flip", ()),), transforms.Warp(fill=fill)) for fill in FILLS]  # the others are warped

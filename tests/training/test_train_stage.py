@@ -112,6 +112,7 @@ def test_outputs_and_messages(unbroken: tuple[Path, subprocess.CompletedProcess[
     assert history["epoch"].tolist() == list(range(1, 61))
     assert "three_cnn pins model.dropout = 0.3; the shared `model.dropout` does not change it" in done.stdout
     assert "three_cnn: 128 training images, 32 for validation, on cpu, fp32" in done.stdout
+    assert done.stdout.count("images/s") == 60 and "three_cnn:" not in done.stderr  # a bar needs a terminal
     assert checkpoints(folder) == []
 
 

@@ -83,7 +83,7 @@ class Warp:
     fill: str = "reflect"
 
 
-AS_A_RULE = Warp()
+DEFAULT_WARP = Warp()
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Plan:
     """The transforms of one image: (name, values), in the order of application."""
 
     steps: tuple[tuple[str, tuple[float, ...]], ...]
-    warp: Warp = AS_A_RULE
+    warp: Warp = DEFAULT_WARP
 
     def __str__(self) -> str:
         """`flip, jpeg quality=71`; `as it is` without transforms."""
@@ -120,7 +120,7 @@ def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) 
     return plans(settings, one_degradation, rng.random((1, DRAWS)))[0]
 
 
-def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp: Warp = AS_A_RULE) -> list[Plan]:
+def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp: Warp = DEFAULT_WARP) -> list[Plan]:
     """One plan per row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
     A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
@@ -184,7 +184,7 @@ def augment_batch(
     one_degradation: bool,
     numbers: np.ndarray,
     pool: ThreadPoolExecutor | None = None,
-    warp: Warp = AS_A_RULE,
+    warp: Warp = DEFAULT_WARP,
 ) -> np.ndarray:
     """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
 
@@ -207,7 +207,7 @@ _FLAGS = {"bicubic": cv2.INTER_CUBIC, "bilinear": cv2.INTER_LINEAR, "nearest": c
 _BORDERS = {"reflect": BORDER, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 
 
-def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], warp: Warp = AS_A_RULE) -> np.ndarray:
+def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], warp: Warp = DEFAULT_WARP) -> np.ndarray:
     """Apply geometric steps in order as one movement: by whole pixels if possible, else by one warp."""
     height, width = image.shape[:2]
     matrix = movement(height, width, moves)

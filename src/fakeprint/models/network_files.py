@@ -20,8 +20,8 @@ AGAIN = "train it again, or take it from the cache with `dvc checkout`"
 def save_network(folder: Path, network: torch.nn.Module, description: dict[str, Any]) -> None:
     """Write a network into an existing folder.
 
-    `description` holds at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict), `design` (a `Design` as a
-    dict) and `options` (the network's own): all that `load_network` needs to build it again.
+    description: at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict), `design` (a `Design` as a dict)
+    and `options` (the network's own), which `load_network` needs to build it again.
     """
     save_file(
         {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS
@@ -32,7 +32,7 @@ def save_network(folder: Path, network: torch.nn.Module, description: dict[str, 
 def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     """The network, in evaluation mode on the CPU (channels last, the faster layout), and its description.
 
-    Raises InputError where the files are missing, damaged, of another version, or not those of a network.
+    Raises InputError if the files are missing, damaged, of another version, or not those of a network.
     """
     description = read_description(folder, "network")
     name = str(description.get("name"))

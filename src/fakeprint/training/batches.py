@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fakeprint import seeds
 from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_plans
-from fakeprint.augment.transforms import AS_A_RULE, Warp, augment_batch, plans, uniforms
+from fakeprint.augment.transforms import DEFAULT_WARP, Warp, augment_batch, plans, uniforms
 from fakeprint.errors import InputError
 from fakeprint.params import Transforms
 from fakeprint.training.images import DeviceImages, Images
@@ -44,7 +44,7 @@ class Augmentation:
 
     transforms: Transforms
     one_degradation: bool
-    warp: Warp = AS_A_RULE
+    warp: Warp = DEFAULT_WARP
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def reproducible(execution: Execution, deterministic: bool) -> None:
 
 
 def full_float32() -> None:
-    """Have float32 mean float32: no TF32 in a GPU's convolutions, where torch has it on, nor in products of matrices.
+    """Compute in full float32: no TF32 on a GPU, neither in convolutions (torch's default) nor in products of matrices.
 
     TF32 keeps 11 bits. What may be less exact runs in bfloat16.
     """

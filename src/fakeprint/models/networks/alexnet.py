@@ -1,4 +1,4 @@
-"""AlexNet (Krizhevsky, Sutskever and Hinton 2012), in the form of Krizhevsky 2014 that torchvision has; of system E.
+"""AlexNet (Krizhevsky, Sutskever and Hinton 2012), in torchvision's form, of Krizhevsky 2014; of system E.
 
 With five classes it has 57,024,325 parameters.
 """
@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """AlexNet; its own two dropouts take design.dropout. Images may be of any side of 63 pixels or more."""
+    """AlexNet; its two dropouts use design.dropout. For images of 63 pixels a side or more."""
     return library_network(design, "alexnet", "torchvision:alexnet", weights, dropout_inside=True)

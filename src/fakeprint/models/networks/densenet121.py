@@ -1,4 +1,4 @@
-"""DenseNet-121 (Huang et al. 2017), as torchvision has it; of system E.
+"""DenseNet-121 (Huang et al. 2017), torchvision's; of system E.
 
 With five classes it has 6,958,981 parameters.
 """
@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """DenseNet-121, with design.dropout before its last layer. Images may be of any side of 32 pixels or more."""
+    """DenseNet-121, with design.dropout before its last layer. For images of 32 pixels a side or more."""
     return library_network(design, "densenet121", "torchvision:densenet121", weights)

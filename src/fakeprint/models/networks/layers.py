@@ -11,8 +11,8 @@ from fakeprint.models.pretrained import IMAGENET_MEAN, IMAGENET_STD
 class Input(nn.Module):
     """Images (N, 3, H, W) in [0, 1] as the first convolution takes them: scaled to `design.input_size`, normalised.
 
-    Scaling is bilinear, antialiased where it shrinks. "signed" gives [-1, 1]; "imagenet" and "dataset" subtract channel
-    means and divide by standard deviations.
+    Scaling is bilinear, with antialiasing if it shrinks. "signed" gives [-1, 1]; "imagenet" and "dataset" subtract
+    channel means and divide by standard deviations.
     """
 
     mean: Tensor

@@ -11,7 +11,7 @@ from fakeprint.models.networks.layers import Input, conv_block, dense_head, scal
 
 
 def build(design: Design, dilation: int = 1) -> "ThreeCNN":
-    """ThreeCNN; `dilation` spreads the last convolution. Raises InputError where that leaves nothing to pool."""
+    """ThreeCNN; `dilation` spreads the last convolution. Raises InputError if nothing is left to pool."""
     smallest = 4 * (2 * dilation + 2)
     if design.side < smallest:
         raise InputError(

@@ -5,5 +5,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, architecture: str = "timm:resnet18", weights: str | None = None) -> LibraryNetwork:
-    """The network of the name after "timm:". Raises InputError for a name that timm has not."""
+    """The network of the name after "timm:". Raises InputError for a name that timm does not know."""
     return library_network(design, "timm", architecture, weights)

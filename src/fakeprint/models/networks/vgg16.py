@@ -1,4 +1,4 @@
-"""VGG-16 (Simonyan and Zisserman 2015), as torchvision has it, without batch normalisation; of system E.
+"""VGG-16 (Simonyan and Zisserman 2015), torchvision's, without batch normalisation; of system E.
 
 With five classes it has 134,281,029 parameters.
 """
@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """VGG-16; its own two dropouts take design.dropout. Images may be of any side of 32 pixels or more."""
+    """VGG-16; its two dropouts use design.dropout. For images of 32 pixels a side or more."""
     return library_network(design, "vgg16", "torchvision:vgg16", weights, dropout_inside=True)

@@ -13,6 +13,6 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network, r
 def build(
     design: Design, size: Literal["base", "small", "tiny"] = "base", weights: str | None = None
 ) -> LibraryNetwork:
-    """ViT-B, -S or -Ti/16. Raises InputError where the side is no multiple of 16 pixels."""
+    """ViT-B, -S or -Ti/16. Raises InputError if the side is not a multiple of 16 pixels."""
     require_patches(design, "vit_pretrained", 16)
     return library_network(design, "vit_pretrained", f"timm:vit_{size}_patch16_224", weights)
