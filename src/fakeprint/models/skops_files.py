@@ -1,4 +1,4 @@
-"""scikit-learn estimators on disk: skops, types checked on loading, the same bytes for the same estimator."""
+"""scikit-learn estimators on disk: skops, types checked on loading, same bytes for the same estimator."""
 
 import io
 import json
@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
-# skops walks through all of scikit-learn when imported; this one module there would import torch, half of the start-up
-# of every stage that fits or loads a classifier. scikit-learn passes over what can not be imported.
+# skops imports all of scikit-learn, where this one module would import torch: half of the start-up of every stage that
+# fits or loads a classifier. scikit-learn skips modules that cannot be imported.
 TORCH_BRIDGE = "sklearn.externals.array_api_compat.torch"
 if TORCH_BRIDGE not in sys.modules:
     sys.modules[TORCH_BRIDGE] = None  # type: ignore[assignment]
@@ -23,7 +23,7 @@ if TORCH_BRIDGE not in sys.modules:
 else:
     import skops.io
 
-# What skops does not trust by itself and the classifiers here are made of. Nothing else is ever loaded.
+# Types of our classifiers that skops does not trust by default. Nothing else is ever loaded.
 TRUSTED = (
     "fakeprint.models.calibration.Decisions",
     "fakeprint.models.kernel_svm.KernelSVM",
@@ -45,29 +45,27 @@ def save_pipeline(path: Path, pipeline: Pipeline) -> None:
 
 
 def load_pipeline(path: Path) -> Pipeline:
-    """Read a fitted pipeline. Raises InputError where the file is broken or holds types that none of ours has."""
+    """Read a fitted pipeline. Raises InputError if the file is damaged or holds types that no classifier here uses."""
     try:
         untrusted = skops.io.get_untrusted_types(file=path)
         foreign = sorted(set(untrusted) - set(TRUSTED))
         if not foreign:
             loaded = skops.io.load(path, trusted=list(TRUSTED))
     except OSError as error:
-        raise InputError(
-            f"{path} can not be read ({error.strerror}): run `dvc repro` or `dvc checkout` first"
-        ) from None
+        raise InputError(f"{path} cannot be read ({error.strerror}): run `dvc repro` or `dvc checkout` first") from None
     except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
-        raise InputError(f"{path} is no classifier that skops can read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is not a classifier that skops can read: {' '.join(str(error).split())}") from None
     if foreign:
-        raise InputError(f"{path} is not loaded: it holds types that no classifier here has: {first_few(foreign)}")
+        raise InputError(f"{path} is not loaded: it holds types that no classifier here uses: {first_few(foreign)}")
     if not isinstance(loaded, Pipeline):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
     return loaded
 
 
 def _reproducible(archive: bytes) -> bytes:
-    """The archive with memory addresses replaced by running numbers, and no dates.
+    """The archive with memory addresses replaced by running numbers, and without dates.
 
-    skops names objects and array files by their addresses, which no two runs share; only their equality matters.
+    skops names objects and array files by their addresses, which differ between runs; only their equality matters.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as source:
         members = {name: source.read(name) for name in source.namelist()}
