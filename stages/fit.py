@@ -1,4 +1,4 @@
-"""fit: one classical classifier on its feature sets."""
+"""fit NAME: one classical classifier on its feature sets."""
 
 import sys
 from dataclasses import asdict
@@ -31,9 +31,9 @@ def main() -> None:
         groups = np.concatenate([groups, groups[copies["parent_row"]]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
 
-    told = params.settings_of(everything, name, "classifier")
+    described = params.settings_of(everything, name, "classifier")
     with tracking.model_run(
-        everything, name, "classifier", told, [Path("data/features") / each for each in sets]
+        everything, name, "classifier", described, [Path("data/features") / each for each in sets]
     ) as run:
         seed = seeds.integer(everything.seed, f"fit/{name}")
         model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, groups)
