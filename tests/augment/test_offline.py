@@ -53,7 +53,7 @@ def test_copies_are_filled_as_requested(tmp_path: Path) -> None:
 
 def test_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK", 5)
-    monkeypatch.setattr(parallel, "ALONE", 0)
+    monkeypatch.setattr(parallel, "SERIAL", 0)
     made(tmp_path / "one", SETTINGS, workers=1)
     made(tmp_path / "two", SETTINGS, workers=2)
     for name in ("copies.npy", "copies.parquet"):
