@@ -1,4 +1,4 @@
-# make repro · make test · make ui · make lint · make bench    (each installs what it needs)
+# make repro · make test · make ui · make experiments · make lint · make bench    (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,11 +6,11 @@ export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
-.PHONY: repro test ui lint bench env lock
+.PHONY: repro test ui experiments lint bench env lock
 
 repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
-	@python -m fakeprint leaderboard
+	@fakeprint leaderboard
 
 test: env
 	@python -m pytest -n 2 --dist worksteal
@@ -18,6 +18,12 @@ test: env
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
 	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C to stop)"
 	@python -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db
+
+# columns that are kept: parameters that differ, and of the leaderboard the champion, accuracy and worst degraded accuracy
+OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|\.(low|high|macro_f1|log_loss|p_holm|cell)$$
+
+experiments: env ## a narrow `dvc exp show`: what differs between experiments, and each model's accuracy
+	@python -m dvc exp show --only-changed --drop '$(OTHER_COLUMNS)'
 
 lint: env
 	@ruff check .
@@ -32,11 +38,11 @@ bench: env ## speed compared with peers, simulated intervals and tests: one tabl
 
 env: .venv/.installed
 
-# with uv if it is installed (seconds), with pip otherwise; both check every file against the hashes in the lock
+# with uv, which pip first puts into .venv if it is not installed; both check every file against the hashes in the lock
 .venv/.installed: requirements.lock
 	@sh .ci/environment
 	@touch $@
 
-lock: ## pin the newest versions that pyproject.toml allows, for Python 3.11 to 3.13
+lock: env ## pin the newest versions that pyproject.toml allows, for Python 3.11 to 3.13
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --all-extras --upgrade pyproject.toml -o requirements.lock
