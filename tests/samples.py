@@ -1,9 +1,13 @@
-"""Rows and predictions of images that stand alone: a group each, no generator named."""
+"""The demo's settings; rows and predictions of images that stand alone: a group each, no generator named."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fakeprint.evaluation.predictions import Predictions
+
+DEMO = Path(__file__).parents[1] / "presets/demo.yaml"  # params.yaml may hold somebody's ablation
 
 
 def index_rows(labels: np.ndarray, classes: list[str], prefix: str = "i") -> pd.DataFrame:

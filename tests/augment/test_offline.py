@@ -8,8 +8,9 @@ from fakeprint import parallel, params
 from fakeprint.augment import offline
 from fakeprint.data.arrays import Split
 from fakeprint.params import Augment
+from tests.samples import DEMO
 
-SETTINGS = params.load().augment
+SETTINGS = params.load(DEMO).augment
 
 
 def train(rows: int) -> Split:

@@ -15,6 +15,7 @@ from fakeprint import params
 from fakeprint.augment import on_device, transforms
 from fakeprint.augment.on_device import apply_batch, pack_plans
 from fakeprint.augment.transforms import MEAN, Plan, Warp
+from tests.samples import DEMO
 
 COUNT, SIDE = 24, 45  # a side that blocks of 8 and squares of 2 do not fill
 Draw = Callable[[np.random.Generator], tuple[float, ...]]
@@ -67,7 +68,7 @@ def drawn(name: str, draw: Draw) -> list[Plan]:
 
 def everything(webp: bool = False) -> params.Transforms:
     """All transforms that a device supports, each for half of the images."""
-    blocks = params.load().train.transforms.model_dump()
+    blocks = params.load(DEMO).train.transforms.model_dump()
     return params.Transforms.model_validate(
         {name: {**block, "enabled": webp or name != "webp", "p": 0.5} for name, block in blocks.items()}
     )

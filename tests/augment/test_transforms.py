@@ -11,8 +11,9 @@ from PIL import Image
 from fakeprint import params, seeds
 from fakeprint.augment import transforms
 from fakeprint.augment.transforms import Plan, Warp, apply
+from tests.samples import DEMO
 
-OFF = {name: {**block, "enabled": False} for name, block in params.load().augment.transforms.model_dump().items()}
+OFF = {name: {**block, "enabled": False} for name, block in params.load(DEMO).augment.transforms.model_dump().items()}
 IDENTITY = {
     "rotation": {"degrees": (0, 0)},
     "shift": {"fraction": (0, 0)},

@@ -18,9 +18,9 @@ from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.containers import tars
 from fakeprint.data.decode import decode
 from stages import prepare, validate
+from tests.samples import DEMO
 
 COLUMNS = ["image_id", "split", "label", "path", "width", "height", "mode", "format", "bytes"]
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def stages(*names: str, path: Path, where: str = "workspace", workers: int = 1, **blocks: dict[str, Any]) -> Done:
         workspace = tmp_path / where
         workspace.mkdir(exist_ok=True)
-        content = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
         content["run"]["workers"] = workers
         content["data"] |= {"path": str(path), "title": "hand-made", **blocks.get("data", {})}
         content["validate"] |= blocks.get("validate", {})

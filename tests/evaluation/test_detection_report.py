@@ -14,9 +14,8 @@ from fakeprint.evaluation.detection import AT_VALIDATION_THRESHOLD, CROSS_FITTED
 from fakeprint.evaluation.detection_report import detections
 from fakeprint.evaluation.predictions import save_predictions
 from stages import evaluate
-from tests.samples import index_rows, predictions
+from tests.samples import DEMO, index_rows, predictions
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["fake", "real"]
 
 
@@ -62,7 +61,7 @@ def workspace(tmp_path, monkeypatch):
     """A workspace as `predict` leaves it, of classes fake and real; gives a function that sets data.real_classes."""
 
     def with_real_classes(real_classes):
-        content = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        content = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
         content["data"] |= {"title": "hand-made", "real_classes": real_classes}
         content["tracking"]["enabled"] = False
         with Path("params.yaml").open("w") as file:

@@ -14,9 +14,8 @@ from fakeprint.evaluation.robustness import FIGURES, robustness
 from fakeprint.files import read_json, write_json
 from stages import compare, evaluate
 from tests.pipeline.clones import Clone
-from tests.samples import index_rows, predictions
+from tests.samples import DEMO, index_rows, predictions
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["fake", "real"]
 SIZES = {"validation": 40, "test": 60}
 MODELS = {"lda": (4, 12), "knn": (8, 6)}  # how many images of validation and of test each gets wrong
@@ -33,7 +32,7 @@ def split(images, wrong):
 def labelled(request, tmp_path, monkeypatch):
     """Whether the test images have labels; what `predict`, `fit` and `robustness` leave lies in the working folder."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    shutil.copy(DEMO, "params.yaml")
     Clone(tmp_path).edit(
         "params.yaml",
         {"run.classifiers": list(MODELS), "run.networks": [], "run.ensembles": [], "tracking.enabled": False},

@@ -9,8 +9,9 @@ from fakeprint import features, parallel, params
 from fakeprint.errors import InputError
 from fakeprint.features import BATCH, FEATURE_SETS, extract, extract_parallel, size, write_features
 from fakeprint.features.files import PARTS, load_features, load_options
+from tests.samples import DEMO
 
-OPTIONS = {name: block.model_dump() for name, block in params.load().features if block is not None}
+OPTIONS = {name: block.model_dump() for name, block in params.load(DEMO).features if block is not None}
 
 
 @pytest.fixture(scope="module")

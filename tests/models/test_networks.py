@@ -16,9 +16,10 @@ from fakeprint.errors import InputError
 from fakeprint.features import extract
 from fakeprint.models import networks
 from fakeprint.models.networks.layers import HSVHistogram
+from tests.samples import DEMO
 
 SOURCE = Path(networks.__file__).parents[3]
-PARAMS = params.load()
+PARAMS = params.load(DEMO)
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
 SIZE = {"four_cnn": 64, "trace_net": 64}  # pixels a side of test images; 32 for the others
 SMALLEST = {"four_cnn": 46, "five_cnn": 32, "trace_net": 32}  # 16 for the others

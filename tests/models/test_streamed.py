@@ -20,6 +20,7 @@ from fakeprint.models.kernel_svm import KernelSVM, NystroemSVM, drawn
 from fakeprint.models.linear import LinearMachine
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 from tests.models.test_classifiers import SETTINGS, TRAIN, VALIDATION
+from tests.samples import DEMO
 
 
 @pytest.fixture
@@ -231,8 +232,9 @@ from fakeprint.models.classifiers import fit
 blocks.BLOCK_BYTES = 2**21
 rows = blocks.Rows(((Path(sys.argv[1]),),))
 y = np.arange(len(rows)) % 2
-for method in sys.argv[2:]:
-    settings = params.load().classifiers[method].model_copy(update={"components": 20, "approximation": "nystroem"})
+changes = {"components": 20, "approximation": "nystroem"}
+for method in sys.argv[3:]:
+    settings = params.load(sys.argv[2]).classifiers[method].model_copy(update=changes)
     for n in (100, len(rows)):
         fit(settings, rows.at(np.arange(n)), y[:n], rows.at(np.arange(9)), y[:9], 0)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -244,7 +246,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
     generator = np.random.default_rng(0)
     write_rows(tmp_path / "x.npy", (50_000, 250), (generator.random((10_000, 250), np.float32) for _ in range(5)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-c", PEAK, str(tmp_path / "x.npy"), "lda", "svm_rbf"]
+    words = [sys.executable, "-c", PEAK, str(tmp_path / "x.npy"), str(DEMO), "lda", "svm_rbf"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
     few, lda, few_again, svm = (int(line) for line in done.stdout.split("\n") if line.isdigit())
     assert lda - few < 30e6 and svm - few_again < 30e6

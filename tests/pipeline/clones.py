@@ -122,6 +122,7 @@ def tiny_clone(root: Path, **demo: int) -> Clone:
         if (ROOT / name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
+    shutil.copy2(root / "presets/demo.yaml", root / "params.yaml")
     clone = Clone(root)
     clone.run("git", "init", "-q", "-b", "main")
     clone.edit("data/demo/params.yaml", {"draw.train": 60, "draw.validation": 25, "draw.test": 10, **demo})

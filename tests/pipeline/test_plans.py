@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.pipeline.clones import IDENTITY, ROOT, Clone, ran
+from tests.samples import DEMO
 
 CLASSIFIERS = ["knn", "lda"]
 NETWORKS = ["hist_cnn", "three_cnn"]
@@ -84,7 +85,7 @@ def test_each_parameter_reruns_the_stages_that_read_it(clone: Clone) -> None:
 
 
 def test_every_block_of_params_yaml_is_changed_above() -> None:
-    blocks = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    blocks = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
     assert {key.split(".")[0] for changes, _ in CHANGES for key in changes} == set(blocks)
 
 

@@ -18,11 +18,12 @@ from fakeprint.training.batches import (
     to_device,
 )
 from fakeprint.training.images import Images
+from tests.samples import DEMO
 from tests.training.test_images import enabled, images
 
 
 def augmentation(flip: float = 0.0) -> Augmentation:
-    transforms = params.load().train.transforms.model_dump()
+    transforms = params.load(DEMO).train.transforms.model_dump()
     for transform in transforms.values():
         transform["enabled"] = False
     transforms["flip"] = {"enabled": True, "p": flip}

@@ -16,6 +16,7 @@ from fakeprint.models import networks
 from fakeprint.training import device
 from fakeprint.training.losses import Criterion
 from fakeprint.training.mixing import mixed
+from tests.samples import DEMO
 
 pytestmark = pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
@@ -49,7 +50,7 @@ def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
 
 
 def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = params.load().train.transforms.model_dump()
+    everything = params.load(DEMO).train.transforms.model_dump()
     for name, transform in everything.items():
         transform.update(enabled=name != "webp", p=1.0)
     chosen = params.Transforms(**everything)

@@ -9,6 +9,7 @@ from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.training import images as training_images
 from fakeprint.training.images import DeviceImages, Images, placed
+from tests.samples import DEMO
 
 
 def images(first: int = 6, second: int = 4) -> Images:
@@ -20,7 +21,7 @@ def images(first: int = 6, second: int = 4) -> Images:
 
 def enabled(*names: str) -> params.Transforms:
     """The default transforms, these alone on, for every image."""
-    transforms = params.load().train.transforms.model_dump()
+    transforms = params.load(DEMO).train.transforms.model_dump()
     for name, transform in transforms.items():
         transform |= {"enabled": name in names, "p": 1.0}
     return params.Transforms.model_validate(transforms)

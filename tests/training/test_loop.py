@@ -22,6 +22,7 @@ from fakeprint.training.loop import train
 from fakeprint.training.recipe import Recipe, build_recipe
 from fakeprint.training.run import Run, new_run
 from fakeprint.training.steps import train_epoch, validate
+from tests.samples import DEMO
 
 CPU = Execution("cpu", bf16=False)
 Rows = list[tuple[int, dict[str, float]]]
@@ -37,7 +38,7 @@ def coloured(count: int, seed: int, classes: int = 2) -> Images:
 
 
 def settings(**changes: Any) -> NetworkSettings:
-    everything = params.load()
+    everything = params.load(DEMO)
     given = {"epochs": 3, "batch_size": 16, "lr": 0.01, "schedule": "none", "early_stopping": 0, **changes}
     loop = everything.train.model_copy(update=given)
     network = everything.network("three_cnn")

@@ -11,6 +11,7 @@ from fakeprint.errors import InputError
 from fakeprint.training.images import Images
 from fakeprint.training.losses import Criterion, Targets, class_weights
 from fakeprint.training.recipe import build_recipe
+from tests.samples import DEMO
 
 # Probabilities of two classes: 0.8 and 0.2, then 0.5 and 0.5. Both images are of class 0.
 LOGITS = torch.tensor([[0.8, 0.2], [0.5, 0.5]]).log()
@@ -20,7 +21,7 @@ FIRST, SECOND = -np.log(0.8), -np.log(0.5)
 
 def criterion(**changes: Any) -> Criterion:
     """The loss of a training with these settings, of four images of which the last is of the second class."""
-    settings = params.load().network("three_cnn")
+    settings = params.load(DEMO).network("three_cnn")
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
     images = Images([np.zeros((4, 16, 16, 3), np.uint8)], np.array([0, 0, 0, 1]))
     return build_recipe(settings, images, ["a", "b"], 7).phases[0].criterion

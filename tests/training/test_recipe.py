@@ -12,6 +12,7 @@ from fakeprint import params
 from fakeprint.params import NetworkSettings, Train
 from fakeprint.training.images import Images
 from fakeprint.training.recipe import Recipe, build_recipe
+from tests.samples import DEMO
 
 IMAGES = Images([np.full((4, 16, 16, 3), 51, np.uint8)], np.array([0, 0, 0, 1]))
 OTHER: dict[str, Any] = {
@@ -55,7 +56,7 @@ RUN_WIDE = {"phases", "deterministic", "devices", "device", "precision", "augmen
 
 
 def settings(**train: Any) -> NetworkSettings:
-    chosen = params.load().network("three_cnn")
+    chosen = params.load(DEMO).network("three_cnn")
     return chosen.model_copy(update={"train": chosen.train.model_copy(update=train)})
 
 
@@ -91,7 +92,7 @@ def test_what_the_whole_training_has_in_common() -> None:
     changed = recipe(augment_on="device", deterministic=True)
     assert (changed.augment_on, changed.deterministic, changed.purpose) == ("device", True, "train/three_cnn")
     assert changed.identity != recipe().identity
-    own = params.load().network("three_cnn").model_copy(update={"pinned": ["model.dropout", "train.lr"]})
+    own = params.load(DEMO).network("three_cnn").model_copy(update={"pinned": ["model.dropout", "train.lr"]})
     pinned = build_recipe(own, IMAGES, ["a", "b"], 7).pinned
     assert pinned == {"model.dropout": own.model.dropout, "train.lr": own.train.lr}
     assert build_recipe(own, IMAGES, ["a", "b"], 7).identity == recipe().identity  # who set a value decides nothing

@@ -1,6 +1,5 @@
 """What the block `train` of params.yaml may say."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,10 +7,11 @@ from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.errors import InputError
+from tests.samples import DEMO
 
 
 def loaded(**train: Any) -> params.Params:
-    content = YAML(typ="safe").load(Path("params.yaml"))
+    content = YAML(typ="safe").load(DEMO)
     content["train"].update(train)
     return params.parse(content)
 
@@ -57,7 +57,7 @@ def test_what_it_may_not_say(changes: dict[str, Any], message: str) -> None:
 
 
 def test_a_networks_own_phases_are_named_as_its_own() -> None:
-    content = YAML(typ="safe").load(Path("params.yaml"))
+    content = YAML(typ="safe").load(DEMO)
     content["models"]["hist_cnn"]["train"] = {"phases": [{"epoch": 3}]}
     with pytest.raises(
         InputError, match=r"models\.hist_cnn\.train\.phases\[0\]\.epoch is not a parameter; did you mean"

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import stages.train
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
-from tests.samples import index_rows
+from tests.samples import DEMO, index_rows
 
 ROOT = Path(__file__).parents[2]
 TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
@@ -31,7 +31,7 @@ def repository(folder: Path, seed: int = 0, model: dict[str, Any] | None = None,
     (folder / "data" / "augmented").mkdir()
     yaml = YAML()
     yaml.preserve_quotes = True
-    content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = yaml.load(DEMO.read_text(encoding="utf-8"))
     content["train"].update(TINY | train)
     content["model"]["width"] = 0.25
     content["models"]["three_cnn"]["dropout"] = 0.3
