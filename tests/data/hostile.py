@@ -35,7 +35,7 @@ def zeros_bzip2(mebibytes: int) -> bytes:
 
 
 def write_zip(path: Path, members: dict[str, tuple[int, bytes, int, int]]) -> Path:
-    """Write a .zip whose directory says what it is told: name → method, packed bytes, length and CRC-32."""
+    """Write a .zip with these directory entries: name → method, packed bytes, length and CRC-32."""
     directory = b""
     with path.open("wb") as file:
         for name, (method, packed, size, crc) in members.items():

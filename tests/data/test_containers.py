@@ -266,7 +266,7 @@ def test_a_name_of_gigabytes_is_refused(tmp_path: Path) -> None:
         packed = zeros_deflated(600, wbits=31)
         first = start.compress(header.tobuf(tarfile.GNU_FORMAT)) + start.flush(zlib.Z_FULL_FLUSH)
         path.write_bytes(packed[:10] + first + packed[10:])
-        said, mebibytes = in_new_process(
+        text, mebibytes = in_new_process(
             """
 from fakeprint.data.containers import open_container
 from fakeprint.errors import InputError
@@ -278,7 +278,7 @@ except InputError as error:
 """,
             path,
         )
-        assert f"(a header of {600 * 2**20} bytes)" in said
+        assert f"(a header of {600 * 2**20} bytes)" in text
         assert mebibytes < 60
 
 
@@ -325,15 +325,15 @@ def test_names_that_break_lines_and_names_that_are_no_text(tmp_path: Path, save:
 
 def test_a_tar_s_sparse_members_are_refused(tmp_path: Path) -> None:
     """Their list of pieces may be of any length, and is not read."""
-    said = "cannot be read as an archive (sparse member sparse.png, as of tar's --sparse)"
+    text = "cannot be read as an archive (sparse member sparse.png, as of tar's --sparse)"
     member = tarfile.TarInfo("sparse.png")
     member.type = tarfile.GNUTYPE_SPARSE
-    assert said in message(with_member(tmp_path / "a.tar", member))
+    assert text in message(with_member(tmp_path / "a.tar", member))
     member = tarfile.TarInfo("sparse.png")
     member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
     member.size = 512
     pieces = b"1000000000000\n" + b"1\n" * 249
-    assert said in message(with_member(tmp_path / "b.tar", member, pieces))
+    assert text in message(with_member(tmp_path / "b.tar", member, pieces))
 
 
 def test_a_source_that_is_no_file_at_all(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_block_latent_is_coded_in_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (
             "  habits:",
@@ -124,9 +124,9 @@ def test_block_latent_is_coded_in_blocks() -> None:
         ("noise: [1.0, 3.5]", "noise: [3, 1]", "the lower bound of noise, 3.0, is above its upper bound, 1.0"),
     ],
 )
-def test_bad_parameters_get_one_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_bad_parameters_get_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in SMALL
     finished = drawn(tmp_path / "a", SMALL.replace(old, new))
     assert finished.returncode == 1
-    assert said in finished.stderr and finished.stderr.count("\n") == 1
+    assert message in finished.stderr and finished.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["params.yaml"]

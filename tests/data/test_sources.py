@@ -127,9 +127,9 @@ def test_members_that_point_outside_are_refused(tmp_path: Path, name: str) -> No
     with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as tar:
         tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     for file in ("bad.zip", "bad.tar.gz"):
-        said = message(tmp_path / file)
-        assert "1 member(s) that point outside it or are links" in said
-        assert name in said
+        text = message(tmp_path / file)
+        assert "1 member(s) that point outside it or are links" in text
+        assert name in text
 
 
 def test_links_are_refused(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_tables_that_are_none_are_one_line_and_read_up_to_a_limit(csv_folder: Pa
 
 
 def test_missing_column(csv_folder: Path) -> None:
-    said = message(csv_folder, label_column="labels")
-    assert "train.csv has no column 'labels' (data.label_column); did you mean 'label'?" in said
+    text = message(csv_folder, label_column="labels")
+    assert "train.csv has no column 'labels' (data.label_column); did you mean 'label'?" in text
     assert "no column 'file' (data.image_column)" in message(csv_folder, image_column="file")
 
 
@@ -215,9 +215,9 @@ def test_repeated_rows_are_kept_once(csv_folder: Path) -> None:
 def test_unknown_class_in_validation(csv_folder: Path) -> None:
     table = csv_folder / "validation.csv"
     table.write_text(table.read_text().replace(",b", ",A"))
-    said = message(csv_folder)
-    assert "validation has 2 image(s) of 1 class(es) that train does not have: A" in said
-    assert "(images: validation01, validation03)" in said
+    text = message(csv_folder)
+    assert "validation has 2 image(s) of 1 class(es) that train does not have: A" in text
+    assert "(images: validation01, validation03)" in text
 
 
 def test_test_id_without_file(csv_folder: Path) -> None:
@@ -270,10 +270,10 @@ def test_groups_and_generators_of_a_csv(csv_folder: Path) -> None:
     rows = source.rows
     assert rows["group_name"].tolist() == ["v1", None, "v2"] * 4 + ["v1", None, "v2", "v1"] + [None] * 3
     assert rows["generator"].tolist() == ["sd", "gan"] * 8 + [None] * 3
-    said = message(csv_folder, group_column="vidoe")
-    assert "train.csv has no column 'vidoe' (data.group_column); did you mean 'video'?" in said
-    said = message(csv_folder, generator_column="madeby")
-    assert "train.csv has no column 'madeby' (data.generator_column); did you mean 'made_by'?" in said
+    text = message(csv_folder, group_column="vidoe")
+    assert "train.csv has no column 'vidoe' (data.group_column); did you mean 'video'?" in text
+    text = message(csv_folder, generator_column="madeby")
+    assert "train.csv has no column 'madeby' (data.generator_column); did you mean 'made_by'?" in text
     with (csv_folder / "train.csv").open("a") as file:
         file.write("\ntrain00,a,v2,sd\ntrain02,a,v2,gan")
     options = {"group_column": "video", "generator_column": "made_by"}
@@ -337,15 +337,15 @@ def test_generator_folders_as_they_come_from_the_archives(tmp_path: Path, save: 
 
 
 def test_folders_that_may_be_generators_or_classes(tmp_path: Path, save: Callable[..., Path]) -> None:
-    mend = "; write GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
+    fix = "; write GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
     for name in ("vehicles/train/1.png", "vehicles/2.png", "faces/3.png"):
         save(tmp_path / "some" / name, 1)
-    said = message(tmp_path / "some", layout="folders")
-    assert said == f"{tmp_path / 'some'}: vehicles/train looks like a split of a generator, but faces has none{mend}"
+    text = message(tmp_path / "some", layout="folders")
+    assert text == f"{tmp_path / 'some'}: vehicles/train looks like a split of a generator, but faces has none{fix}"
     for name in ("Fake/train/1.png", "Fake/test/2.png", "Real/train/3.png", "Real/test/4.png"):
         save(tmp_path / "classes" / name, 1)
-    said = message(tmp_path / "classes", layout="folders")
-    assert said.endswith(f"looks like a split of a generator, but Real is the name of a class{mend}")
+    text = message(tmp_path / "classes", layout="folders")
+    assert text.endswith(f"looks like a split of a generator, but Real is the name of a class{fix}")
     for name in ("a/train/1.png", "b/train/2.png"):
         save(tmp_path / "loose" / name, 1)
     assert "2 image(s) lie directly in a split's folder, in no class folder" in message(

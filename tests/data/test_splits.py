@@ -136,11 +136,11 @@ def test_folds_are_stratified_seeded_and_of_whole_groups() -> None:
 def test_a_class_too_small_for_the_folds() -> None:
     labels = np.array(["a"] * 9 + ["b"] * 9, dtype=object)
     groups = np.concatenate([np.arange(9), np.repeat([20, 21, 22], 3)])
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as raised:
         folds(labels, groups, 5, 7)
-    assert str(said.value) == (
+    assert str(raised.value) == (
         "prepare.folds: 5 folds of train, but class b has fewer groups than that (3; near duplicates and images of one "
-        "data.group_column value are one group); ask for fewer folds"
+        "data.group_column value are one group); set fewer folds"
     )
 
 

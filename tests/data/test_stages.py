@@ -115,9 +115,9 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
         [decode((csv_folder / path).read_bytes(), 10**6).rgb for path in manifest["path"][:10]]
     ).reshape(-1, 3)
     for number, channel in enumerate(("red", "green", "blue")):
-        told = figures["train_channels"][channel]
-        assert abs(told["mean"] - train_pixels[:, number].mean()) < 1e-3
-        assert abs(told["std"] - train_pixels[:, number].std()) < 1e-3
+        channel_figures = figures["train_channels"][channel]
+        assert abs(channel_figures["mean"] - train_pixels[:, number].mean()) < 1e-3
+        assert abs(channel_figures["std"] - train_pixels[:, number].std()) < 1e-3
 
     split = load_split("train", here / "data/arrays")
     assert split.images.shape == (10, 24, 24, 3)
@@ -180,21 +180,21 @@ def test_what_is_not_taken_is_counted_and_told(
         save(csv_folder / name, 90)
     (csv_folder / "readme.txt").write_text("hello")
     done = run("validate", path=csv_folder)
-    assert "warning: 2 image(s) stand in no csv and are not taken\n" in done.stderr
-    assert "warning: 1 other file(s) of the source are not taken\n" in done.stderr
-    told = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
-    assert told == {"images_outside_splits": 0, "images_in_no_table": 2, "other_files": 1}
+    assert "warning: 2 image(s) are in no csv and not used\n" in done.stderr
+    assert "warning: 1 other file(s) of the source are not used\n" in done.stderr
+    not_taken = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
+    assert not_taken == {"images_outside_splits": 0, "images_in_no_table": 2, "other_files": 1}
     for number in range(24):
         save(tmp_path / "folders" / ("train", "test")[number // 16] / "ab"[number % 2] / f"{number}.png", number)
     for number, name in enumerate(["c/1.png", "c/deep/2.png", "d/3.png", "4.png"]):
         save(tmp_path / "folders" / name, 50 + number)
     done = run("validate", path=tmp_path / "folders", data={"layout": "folders"})
     assert (
-        "warning: 4 image(s) lie beside the splits' folders and are not taken: . (1), c (2), d (1); move them into a "
+        "warning: 4 image(s) are outside the splits' folders and not used: . (1), c (2), d (1); move them into a "
         "split's class folder if they belong to the data\n"
     ) in done.stderr
-    told = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
-    assert told == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
+    not_taken = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
+    assert not_taken == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
 
 
 def test_a_compressed_tar_is_gone_through_four_times(
@@ -279,7 +279,7 @@ def test_a_planted_shortcut(
     assert done.stderr.splitlines()[-1] == (
         f"{'error' if on_shortcut == 'stop' else 'warning'}: container facts alone identify the class with an accuracy "
         "of 1.000 (chance 0.500; that is 1.00 of the way to 1, above validate.max_shortcut_excess 0.25), most of all "
-        "format (1.000); write all images alike before training on them"
+        "format (1.000); save all images in the same way before training on them"
     )
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
 
@@ -312,12 +312,12 @@ def test_leaks_between_the_sources_own_splits(
         ["validation03", "exact duplicate", "test"],
     ]
     line = "4 image(s) of train and validation {} (2 exact duplicate, 2 same video), see reports/validate/leaks.csv"
-    said = {
+    line_starts = {
         "warn": "warning: " + line.format("are of one group with held-out images"),
         "stop": "error: " + line.format("are of one group with held-out images"),
         "drop": "warning: " + line.format("left out: their group is held out"),
     }
-    assert any(each.startswith(said[on_leak]) for each in done.stderr.splitlines()), done.stderr
+    assert any(each.startswith(line_starts[on_leak]) for each in done.stderr.splitlines()), done.stderr
     assert done.returncode == (on_leak == "stop")
     assert (here / "data/manifest.parquet").exists() == (on_leak != "stop")
     if on_leak == "stop":
@@ -395,7 +395,7 @@ def test_jpegs_saved_again_as_png_are_told_by_their_pixels(
     line = done.stderr.splitlines()[-1]
     kind = {"tell": "note", "warn": "warning", "stop": "error"}[on_trace]
     assert line.startswith(f"{kind}: traces of compression and scaling in the pixels identify the class with an ")
-    assert line.endswith("; they may be the generators' own, or of how each class was saved and scaled")
+    assert line.endswith("; they may come from the generators, or from how each class was saved and scaled")
     if on_trace != "stop":
         figures = json.loads((tmp_path / "workspace/metrics/validate.json").read_text())
         assert figures["shortcut"] == {

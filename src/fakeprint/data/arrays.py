@@ -1,4 +1,4 @@
-"""The arrays that every model sees: one .npy of uint8 RGB images a split and an index beside it."""
+"""The arrays that every model reads: per split one .npy of uint8 RGB images and an index."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +16,10 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """What all splits have in common: enough to turn a strange image into what the models were trained on.
+    """What all splits share, and all that is needed to prepare a new image as the models were trained.
 
-    classes: the labels as strings, sorted; position = class index. names: what reports show for each.
-    image_size: pixels a side. resize: "squash" or "crop". max_pixels: decompression bomb limit.
+    classes: the labels as strings, sorted; position = class index. names: their names in reports.
+    image_size: side in pixels. resize: "squash" or "crop". max_pixels: decompression bomb limit.
     """
 
     classes: list[str]
@@ -34,8 +34,8 @@ class Split:
     """One split.
 
     images: uint8 (N, H, W, 3) RGB, memory-mapped. image_ids: str (N,). labels: int64 (N,), −1 where unknown.
-    groups: int64 (N,), equal for images that must stay on one side of every split. generators: object (N,), what made
-    each image where the source says so beside the label, else None.
+    groups: int64 (N,), equal for images that must stay in one split. generators: object (N,), the generator of each
+    image where the source names it, else None.
     """
 
     images: np.ndarray
@@ -57,14 +57,14 @@ def load_dataset(folder: Path = ARRAYS) -> Dataset:
     return Dataset(**read_json(folder / "dataset.json"))
 
 
-def resized(rgb: np.ndarray, size: int, how: str) -> np.ndarray:
-    """An image, uint8 (H, W, 3), as uint8 (size, size, 3); untouched where it has that size.
+def resized(rgb: np.ndarray, size: int, resize: str) -> np.ndarray:
+    """Resize an image, uint8 (H, W, 3), to uint8 (size, size, 3); unchanged if it has that size.
 
     "squash" scales both sides to `size`; "crop" scales the shorter one and keeps the middle of the longer. Bicubic,
     with the antialiasing that Pillow gives where it shrinks.
     """
     height, width = rgb.shape[:2]
-    side = min(height, width) if how == "crop" else 0
+    side = min(height, width) if resize == "crop" else 0
     top, left = ((height - side) // 2, (width - side) // 2) if side else (0, 0)
     rgb = rgb[top : top + (side or height), left : left + (side or width)]
     if rgb.shape[:2] == (size, size):
@@ -92,7 +92,7 @@ def save_index(split: str, rows: pd.DataFrame, classes: list[str], folder: Path 
 
 
 def load_split(split: str, folder: Path = ARRAYS) -> Split:
-    """Read one split, images memory-mapped. A source without this split gives one of no images."""
+    """Read one split, images memory-mapped. For a source without this split it has no images."""
     index = load_index(split, folder)
     images = np.load(folder / f"{split}.npy", mmap_mode="r")
     generators = index["generator"].astype(object)

@@ -42,12 +42,12 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the container says, and what says nothing of the picture itself.
+    """Facts about the file that are independent of the picture.
 
     format: PNG, JPEG, WEBP, BMP, TIFF or GIF. bytes: the file's length. width, height: pixels, after EXIF rotation.
     mode: Pillow's name of the stored pixel form (RGB, L, P, RGBA, I;16, CMYK, …).
     quantisation: sums of the first and second JPEG quantisation table, 0 where there is none.
-    metadata: sorted names of what else the container holds (exif, icc_profile, dpi, text keys, …).
+    metadata: sorted names of other contents of the container (exif, icc_profile, dpi, text keys, …).
     chroma: of a JPEG, how its colours are subsampled (4:4:4, 4:2:0, …; other layers as HxV of each); '' elsewhere.
     """
 
@@ -70,7 +70,7 @@ class Decoded:
 
 
 def longest_file(max_pixels: int) -> int:
-    """Bytes of the longest file worth reading: no image is longer than 8 bytes a pixel and a generous header."""
+    """Bytes of the longest file worth reading: no image is longer than 8 bytes per pixel and a generous header."""
     return 8 * max_pixels + 2**24
 
 
@@ -80,7 +80,7 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
     Args:
         content: the whole file.
         max_pixels: width × height above which the image is refused before its pixels are decoded. Pillow's own limit,
-            twice `Image.MAX_IMAGE_PIXELS` (178,956,970 unless the process sets another), holds beside it.
+            twice `Image.MAX_IMAGE_PIXELS` (178,956,970 unless the process sets another), applies too.
 
     Raises:
         Unreadable: with the reason in a few words.

@@ -26,7 +26,7 @@ IMAGES = Path("images")
 
 
 class Draw(Block):
-    """What data/demo/params.yaml says under `draw`."""
+    """The block `draw` of data/demo/params.yaml."""
 
     size: Annotated[int, Field(ge=32, le=512, multiple_of=8)]
     train: Annotated[int, Field(ge=5)]
@@ -94,7 +94,7 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blend(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """`colour` (3,) or (H, W, 3) laid over the canvas where `cover` (H, W), 0–1, says so."""
+    """`colour` (3,) or (H, W, 3) blended over the canvas by `cover` (H, W), 0–1."""
     return canvas + (colour - canvas) * cover[..., None]
 
 
@@ -354,7 +354,7 @@ def image(seed: int, draw: Draw, number: int, decoder: str) -> np.ndarray:
 
 
 def _save(path: Path, seed: int, draw: Draw, number: int, decoder: str) -> None:
-    # Stored, not deflated: else the length of a file would tell smooth decoders from rough ones.
+    # Stored, not deflated: otherwise the file length would separate smooth decoders from rough ones.
     Image.fromarray(image(seed, draw, number, decoder)).save(path, compress_level=0)
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-FLAT = 2.0  # grey levels; thumbnails that differ by no more are alike, and a picture of less contrast shows nothing
+FLAT = 2.0  # grey levels; thumbnails that differ by no more are the same, and a picture of less contrast has no content
 UNLIKE = 0.2  # of a picture's own contrast; thumbnails that differ by more show different pictures
 BRIGHTNESS = 40.0  # grey levels; mean colours of near duplicates differ by no more
-BLOCK = 256  # pictures compared at once
+BLOCK = 256  # pictures compared in one step
 WINDOW = 256  # pictures of the same hash that each is compared with, those of the nearest brightness
 CARRIED = 8  # pictures of a hash that are compared with pictures of other hashes
 COMPARED = 32  # pairs of pictures with different hashes that are compared, times the number of pictures
@@ -23,10 +23,10 @@ Links = tuple[np.ndarray, np.ndarray]  # two int64 (L,): positions of pictures t
 
 @dataclass(frozen=True)
 class Pairs:
-    """Duplicates, each beside the image that stands for it: rows of the images checked, first < second, int64 (P,).
+    """Pairs of an image and its duplicate: rows of the images checked, first < second, int64 (P,).
 
-    An image stands at most once in `second`: a copy with identical pixels beside the first image that has them, a near
-    duplicate beside the first image of its cluster. `grouped` gives the clusters.
+    An image is at most once in `second`: a copy with identical pixels is paired with the first image that has them, a
+    near duplicate with the first image of its cluster. `grouped` gives the clusters.
 
     bits: differing bits of the two perceptual hashes; −1 where the pixels are identical.
     complete: False where a bound of the search was reached, so that some near duplicates may be missing.
@@ -47,7 +47,7 @@ def find_duplicates(pixels: np.ndarray, phashes: np.ndarray, thumbnails: np.ndar
     """Exact and near duplicates.
 
     Near duplicates are different pixels whose perceptual hashes differ in at most `most_bits` bits and whose thumbnails
-    agree: such hashes say little of dark pictures, where unlike images share one. The thumbnails, each less its mean
+    agree: for dark pictures hashes are not enough, since different images share one. The thumbnails, each less its mean
     colour, may differ (root mean square) by `UNLIKE` of the weaker one's contrast, or by `FLAT` grey levels, and their
     mean colours by `BRIGHTNESS`. Near duplicates of near duplicates form one cluster.
 
@@ -57,7 +57,7 @@ def find_duplicates(pixels: np.ndarray, phashes: np.ndarray, thumbnails: np.ndar
     The search finds all pairs of an ordinary source. Time and memory stay proportional to the number of images where
     many different pictures share a hash, or have hashes close to many others: then each is compared with the `WINDOW`
     pictures of its own hash that are nearest in brightness, `CARRIED` pictures of each hash are compared with other
-    hashes, and at most `COMPARED` such pairs for each picture. `Pairs.complete` tells whether that left anything out.
+    hashes, and at most `COMPARED` such pairs for each picture. `Pairs.complete` is False where that left something out.
 
     Args:
         pixels: bytes16 (N,), digests of the decoded pixels.
@@ -118,7 +118,7 @@ def duplicate_figures(pairs: Pairs, rows: pd.DataFrame) -> dict[str, int]:
 
 
 def duplicates_table(pairs: Pairs, rows: pd.DataFrame, most: int = 20_000) -> pd.DataFrame:
-    """For duplicates.csv: each duplicate beside the image that stands for it, by name, at most `most` rows.
+    """For duplicates.csv: each duplicate with the first image of its cluster, by name, at most `most` rows.
 
     Those across splits come first, then exact before near. A cluster that spans splits has at least one such row.
     """
@@ -162,8 +162,8 @@ class _Pictures:
         """Sum of squared differences within which two thumbnails agree, from the squares of the weaker one."""
         return np.maximum(FLAT**2 * self.values, UNLIKE**2 * weaker)
 
-    def alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Where the pictures at two lists of positions show one picture, bool (n,)."""
+    def same_picture(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether the pictures at two lists of positions show the same picture, bool (n,)."""
         differences = self.thumbnails(first)
         differences -= self._thumbnails[self.rows[second]]
         shift = self.colours[first] - self.colours[second]
@@ -171,14 +171,14 @@ class _Pictures:
         weaker = np.minimum(self.squares[first], self.squares[second])
         return (apart <= self.tolerance(weaker)) & (np.abs(shift).max(axis=1) <= BRIGHTNESS)
 
-    def alike_matrix(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """The same of each of some with each of others, bool (some, others), by one matrix product."""
+    def same_picture_matrix(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """`same_picture` for every pair of two lists of positions, bool (some, others), by one matrix product."""
         a, b = (self.thumbnails(side) - np.tile(self.colours[side], self.values // 3) for side in (some, others))
         apart = self.squares[some, None] + self.squares[others] - 2 * (a @ b.T)
-        alike: np.ndarray = apart <= self.tolerance(np.minimum(self.squares[some, None], self.squares[others]))
+        same: np.ndarray = apart <= self.tolerance(np.minimum(self.squares[some, None], self.squares[others]))
         for channel in range(3):
-            alike &= np.abs(self.colours[some, channel, None] - self.colours[others, channel]) <= BRIGHTNESS
-        return alike
+            same &= np.abs(self.colours[some, channel, None] - self.colours[others, channel]) <= BRIGHTNESS
+        return same
 
 
 def _representatives(pictures: _Pictures, most_bits: int) -> tuple[np.ndarray, bool]:
@@ -200,7 +200,7 @@ def _representatives(pictures: _Pictures, most_bits: int) -> tuple[np.ndarray, b
 
 
 def _flat_links(pictures: _Pictures, flat: np.ndarray) -> Links:
-    """Flat pictures of one hash and one rounded colour. 0 and 255 lie inside their cells, not at an edge."""
+    """Flat pictures of one hash and one rounded colour. Cells are shifted so that 0 and 255 are inside one."""
     cells = np.floor((pictures.colours[flat] + 0.5) / FLAT).astype(np.int64)
     keys = pd.DataFrame({"hash": pictures.hashes[flat], "red": cells[:, 0], "green": cells[:, 1], "blue": cells[:, 2]})
     cell = keys.groupby(list(keys.columns), sort=False).ngroup().to_numpy()
@@ -221,22 +221,22 @@ def _links_of_equal_hashes(pictures: _Pictures, order: np.ndarray, bounds: np.nd
         stop = min(start + BLOCK, len(order))
         begin = max(int(starts[start]), start - WINDOW)
         places = np.arange(begin, stop)
-        alike = pictures.alike_matrix(order[start:stop], order[begin:stop])
-        alike &= (places >= starts[start:stop, None]) & (places < places[start - begin :, None])
-        later, earlier = np.nonzero(alike)
+        same = pictures.same_picture_matrix(order[start:stop], order[begin:stop])
+        same &= (places >= starts[start:stop, None]) & (places < places[start - begin :, None])
+        later, earlier = np.nonzero(same)
         cluster = _components(later + start - begin, earlier, stop - begin)
         _, first = np.unique(cluster, return_index=True)
         yield order[begin + first[cluster]], order[begin:stop]
 
 
 def _carried(count: int, order: np.ndarray, bounds: np.ndarray, links: list[Links]) -> tuple[np.ndarray, bool]:
-    """At most `CARRIED` pictures of each hash, by hash, those first that stand for others; whether they all do."""
-    stands = np.zeros(count, dtype=bool)
-    stands[np.unique(_clusters(links, count), return_index=True)[1]] = True
+    """At most `CARRIED` pictures of each hash, the first of each cluster before others; and whether those all fit."""
+    is_first = np.zeros(count, dtype=bool)
+    is_first[np.unique(_clusters(links, count), return_index=True)[1]] = True
     sizes = np.diff(bounds)
-    order = order[np.lexsort((order, ~stands[order], np.repeat(np.arange(len(sizes)), sizes)))]
+    order = order[np.lexsort((order, ~is_first[order], np.repeat(np.arange(len(sizes)), sizes)))]
     kept = np.arange(len(order)) - np.repeat(bounds[:-1], sizes) < CARRIED
-    return order[kept], not (stands[order] & ~kept).any()
+    return order[kept], not (is_first[order] & ~kept).any()
 
 
 def _links_of_close_hashes(pictures: _Pictures, carried: np.ndarray, most_bits: int) -> tuple[list[Links], bool]:
@@ -255,8 +255,8 @@ def _links_of_close_hashes(pictures: _Pictures, carried: np.ndarray, most_bits: 
         second = carried[np.repeat(bounds[other], counts) + place % across]
         for part in range(0, len(first), BLOCK * 16):
             span = slice(part, part + BLOCK * 16)
-            alike = pictures.alike(first[span], second[span])
-            links.append((first[span][alike], second[span][alike]))
+            same = pictures.same_picture(first[span], second[span])
+            links.append((first[span][same], second[span][same]))
         allowed -= int(counts.sum())
         if not within.all():
             return links, False

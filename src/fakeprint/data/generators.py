@@ -1,4 +1,4 @@
-"""Sources that name a generator beside a label such as real or fake: GEN/{train,val}/{ai,nature}, as in GenImage."""
+"""Sources that name a generator and a label such as real or fake: GEN/{train,val}/{ai,nature}, as in GenImage."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,18 +12,18 @@ DEEPEST = 3  # folders above and including the split's: GEN/train, or GEN/imagen
 
 
 def generator_splits(inside: Sequence[Sequence[str]], split_names: Mapping[str, str], path: Path) -> list[int | None]:
-    """Where the split stands among the folders of each image, or None: of a source with generator folders on top.
+    """The position of the split among the folders of each image, for a source with generator folders on top.
 
-    All are None where no top folder has splits inside: then these folders are classes.
+    All are None if no top folder has splits inside: then these folders are classes.
 
     Args:
         inside: the folders of each image, from the top.
-        split_names: a split by the lower-case name of its folder.
+        split_names: the split by the lower-case name of its folder.
         path: of the source.
 
     Raises:
-        InputError: some top folders have splits inside and some do not, or one is named as the class of photographs
-            and holds another.
+        InputError: only some top folders have splits inside, or one has the name of the real class and holds another
+            class.
     """
     places = [
         next((place for place in range(1, min(DEEPEST, len(each))) if each[place].lower() in split_names), None)
@@ -35,16 +35,16 @@ def generator_splits(inside: Sequence[Sequence[str]], split_names: Mapping[str, 
     classes = [each[0] for each, place in inner if is_real(each[0]) and not any(map(is_real, each[place + 1 :]))]
     if inner and (without or classes):
         each, place = inner[0]
-        why = f"{first_few(without)} has none" if without else f"{classes[0]} is the name of a class"
+        reason = f"{first_few(without)} has none" if without else f"{classes[0]} is the name of a class"
         raise InputError(
-            f"{path}: {'/'.join(each[: place + 1])} looks like a split of a generator, but {why}; write "
+            f"{path}: {'/'.join(each[: place + 1])} looks like a split of a generator, but {reason}; write "
             "GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
         )
     return places
 
 
 def generator_names(folders: Iterable[str]) -> dict[str, str]:
-    """What the generator of each folder is called: imagenet_ai_0419_biggan is biggan, where that is one folder's."""
+    """The name of each folder's generator: biggan for imagenet_ai_0419_biggan, if no other folder has that name."""
     short = {folder: match[1] if (match := IMAGENET.fullmatch(folder)) else folder for folder in set(folders)}
     called = list(short.values())
     return {folder: name if called.count(name) == 1 else folder for folder, name in short.items()}

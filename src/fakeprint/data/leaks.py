@@ -1,4 +1,4 @@
-"""Images that a model would learn from and be tested on: a group in two splits of the source."""
+"""Leaks: images of one group in two splits of the source, so that a model would be tested on what it has seen."""
 
 import numpy as np
 import pandas as pd
@@ -16,11 +16,11 @@ def leaks(rows: pd.DataFrame, group_column: str | None) -> pd.DataFrame:
 
     Args:
         rows: path, image_id, split, label, group (int64), pixels (digests) and group_name (str or None).
-        group_column: what reports call the names.
+        group_column: the name of that column, for reports.
 
     Returns:
         `COLUMNS`, with the index of `rows`. held_out: the other split, test where there are both. reason: "exact
-        duplicate", else "same GROUP_COLUMN", else "near duplicate", also over images in between.
+        duplicate", else "same GROUP_COLUMN", else "near duplicate", also through images in between.
     """
     rank = rows["split"].map(SPLITS.index).astype(np.int64)
     highest = _highest(rank, rows["group"])
@@ -58,5 +58,5 @@ def leak_line(found: pd.DataFrame, on_leak: str) -> str:
 
 
 def _highest(rank: pd.Series, keys: pd.Series) -> pd.Series:
-    """The highest rank among the images with the same key; an image's own where it has none."""
+    """The highest rank among the images with the same key; an image's own rank if it has no key."""
     return rank.groupby(keys).transform("max").fillna(rank)

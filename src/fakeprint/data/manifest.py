@@ -1,4 +1,4 @@
-"""The manifest: every usable image of a source, with its final split; and where the form of a submission lies."""
+"""The manifest: every usable image of a source, with its final split; and the path of the submission form."""
 
 from pathlib import Path
 
@@ -29,11 +29,12 @@ def load_manifest(path: Path = MANIFEST) -> pd.DataFrame:
 
 
 def save_manifest(rows: pd.DataFrame, path: Path = MANIFEST) -> None:
-    """Write the manifest: `COLUMNS`, one row a usable image, in the source's order.
+    """Write the manifest: `COLUMNS`, one row per usable image, in the source's order.
 
-    generator: what made the image (of a real one, whose fakes it stands against) where the source names it, else None.
-    pixels: hexadecimal digest of the decoded image, so that whatever changes an image changes the manifest. group:
-    int64, equal for images that stay on one side of every split (near duplicates, one value of the group column).
+    generator: the image's generator (for a real image, the generator whose fakes it is compared with) where the source
+    names it, else None.
+    pixels: hexadecimal digest of the decoded image, so that any changed image changes the manifest. group:
+    int64, equal for images that stay in one split (near duplicates, one value of the group column).
     """
     with written(path) as partial:
         rows[COLUMNS].to_parquet(partial, index=False)

@@ -30,7 +30,7 @@ def write_splits(
     no larger array is held in memory.
 
     Raises:
-        InputError: a file that `validate` could read can be read no more.
+        InputError: a file that `validate` could read cannot be read any more.
     """
     splits = {split: manifest[manifest["split"] == split] for split in SPLITS}
     paths = [path for rows in splits.values() for path in rows["path"]]

@@ -9,33 +9,33 @@ REAL = re.compile(r"(\d+_)?(real|nature)", re.IGNORECASE)  # nature: GenImage; 0
 
 
 def real_classes(requested: list[str | int] | None, classes: list[str], names: list[str]) -> list[int]:
-    """Indices of the real classes, ascending; empty where none is, and then no detector's figures are given.
+    """Indices of the real classes, ascending; empty if none is, and then there are no figures of a detector.
 
     Args:
-        requested: `data.real_classes`, labels. Where it is None, real are the classes whose label or name `is_real`, or
-            none if that would be all.
+        requested: labels, `data.real_classes`. None: the classes whose label or name `is_real`, or none if that would
+            be all.
         classes: all labels of the source.
-        names: what reports call each.
+        names: the name of each in reports.
 
     Raises:
-        InputError: a class is requested that is not there, or all are.
+        InputError: a requested class does not exist, or all classes are requested.
     """
     if requested is None:
         return _by_name(classes, names)
-    wanted = {str(label) for label in requested}
-    for label in sorted(wanted):
+    labels = {str(label) for label in requested}
+    for label in sorted(labels):
         if label not in classes:
             raise InputError(f"data.real_classes: the source has no class '{label}'{near(label, classes)}")
-    if len(wanted) == len(classes):
+    if len(labels) == len(classes):
         raise InputError("data.real_classes names all classes of the source: leave out those that are fake")
-    return [index for index, label in enumerate(classes) if label in wanted]
+    return [index for index, label in enumerate(classes) if label in labels]
 
 
 def is_real(name: str) -> bool:
-    """Is this the class of photographs, by its name: real or nature, also 0_real, in any case?"""
+    """Whether a name stands for photographs: real or nature, also 0_real, in any case."""
     return REAL.fullmatch(name) is not None
 
 
 def _by_name(classes: list[str], names: list[str]) -> list[int]:
-    found = [index for index, shown in enumerate(zip(classes, names, strict=True)) if any(map(is_real, shown))]
-    return found if len(found) < len(classes) else []
+    indices = [index for index, shown in enumerate(zip(classes, names, strict=True)) if any(map(is_real, shown))]
+    return indices if len(indices) < len(classes) else []

@@ -1,4 +1,4 @@
-"""Regular files, opened without waiting and read up to a limit."""
+"""Regular files, opened without blocking and read up to a limit."""
 
 import os
 import stat
@@ -14,11 +14,11 @@ WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NO
 def open_regular(path: Path) -> BinaryIO:
     """Open a file to read; links are followed.
 
-    Its kind is looked at before it is opened, as opening some devices does something, and again afterwards, as another
-    file may have taken its place.
+    Its kind is checked before it is opened, because opening some devices has effects, and again afterwards, because
+    another file may have replaced it.
 
     Raises:
-        Unreadable: nothing there, no permission, a folder, a pipe, a device, a socket.
+        Unreadable: the file is missing, may not be read, or is a folder, pipe, device or socket.
     """
     try:
         _require_regular(path.stat().st_mode)
@@ -42,7 +42,7 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         try:
             length = os.fstat(file.fileno()).st_size
             content = file.read(length + 1) if length <= most_bytes else None
-            if content is not None and len(content) > length:  # it grows, or its length is not told, as under /proc
+            if content is not None and len(content) > length:  # it grows, or has no stated length, as under /proc
                 content += file.read(most_bytes + 1 - len(content))
         except OSError as error:
             raise Unreadable(f"cannot be read ({error.strerror})") from None

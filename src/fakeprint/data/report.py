@@ -91,7 +91,7 @@ def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str]) -
 
 
 def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str]) -> Figure:
-    """Train images of each class, drawn evenly: one row a class. Pictures are uint8 (H, W, 3)."""
+    """Train images of each class, one row per class. pictures: uint8 (H, W, 3)."""
     across = max(1, max(len(row) for row in pictures))
     figure = Figure(figsize=(1.15 * across + 1.4, 1.15 * len(pictures) + 0.7))
     grid = figure.subplots(len(pictures), across, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
@@ -116,14 +116,14 @@ def channels(found: Validation, names: list[str]) -> Figure:
     figure = Figure(figsize=(max(9, 0.7 * len(names) + 5), 4))
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(3, max(4, 0.8 * len(names))))
     for axes, groups, what in ((panels[0], by_split, "split"), (panels[1], by_class, "class of train")):
-        told = [channel_figures(found, rows) for rows in groups.values()]
+        figures_of_groups = [channel_figures(found, rows) for rows in groups.values()]
         for number, (channel, colour) in enumerate(CHANNELS.items()):
-            places = np.arange(len(told)) + (number - 1) * 0.22
-            means = [one[channel]["mean"] for one in told]
+            places = np.arange(len(figures_of_groups)) + (number - 1) * 0.22
+            means = [one[channel]["mean"] for one in figures_of_groups]
             axes.errorbar(
                 places,
                 means,
-                yerr=[one[channel]["std"] for one in told],
+                yerr=[one[channel]["std"] for one in figures_of_groups],
                 fmt="o",
                 color=colour,
                 capsize=3,
@@ -184,7 +184,7 @@ def audits(found: Validation, max_excess: float) -> Figure:
         axes.axvline(allowed, color="#c8382e", linewidth=1, linestyle="--", label="max_shortcut_excess")
         axes.set_yticks(np.arange(len(names)), names)
         axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xlabel="balanced accuracy, cross-validated")
-        verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "all images alike"
+        verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "the same for all images"
         axes.set_title(f"{what}: {verdict}", fontsize=10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle("Does anything but the picture give the class away?")

@@ -20,10 +20,8 @@ from fakeprint.data.traces import traces
 from fakeprint.parallel import in_order
 from fakeprint.progress import track
 
-THUMBNAIL = 16  # pixels a side of the pictures that near duplicates are compared by
-TRACED = (
-    5_000  # images whose traces are measured, about; the audit needs no more, and it costs half as much as decoding
-)
+THUMBNAIL = 16  # side in pixels of the pictures by which near duplicates are compared
+TRACED = 5_000  # images, about, whose traces are measured; the audit needs no more, and measuring takes time
 BATCH = 64
 
 Result = TypeVar("Result")
@@ -31,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Scan:
-    """What is kept of one image.
+    """The results for one image.
 
     pixels: 16-byte digest of size and RGB values. phash: 64-bit perceptual hash, as 8 bytes.
     thumbnail: uint8 (16, 16, 3) RGB. traces: float32, as `fakeprint.data.traces` measures them; None if not measured.
@@ -47,7 +45,7 @@ class Scan:
 
 
 def scan(container: Container, names: list[str], max_pixels: int, workers: int | None) -> list[Scan | str]:
-    """Decode files; a file that cannot be one is its reason instead. The order is that of `names`."""
+    """Decode files, in the order of `names`; for a file that cannot be decoded the result is the reason."""
     traced = min(1.0, TRACED / max(1, len(names)))
     use = partial(scan_image, max_pixels=max_pixels, traced=traced)
     return each_file(container, names, max_pixels, use, workers, "validate")
@@ -121,8 +119,8 @@ def stream(
 ) -> Iterator[tuple[int, Result | str]]:
     """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows.
 
-    From a compressed .tar that is not listed, a row comes not at all where there is no such file, and again where there
-    are two: the last one counts.
+    From a compressed .tar that is not listed, a missing file yields no row, and a file that is there twice yields its
+    row twice: the last one counts.
     """
     batches = container.batches(names, BATCH, longest_file(max_pixels))
     return track(_spread(batches, use, workers), what, total=len(names))

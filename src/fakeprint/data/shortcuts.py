@@ -43,7 +43,7 @@ class Audit:
         return (self.accuracy - self.chance) / (1 - self.chance) if self.chance < 1 else 0.0
 
     def found(self, max_excess: float) -> bool:
-        """Is the class identified better than `max_excess` allows, and than chance would at the level of 1 %?"""
+        """Whether the class is identified better than `max_excess` allows, and significantly (1 %)."""
         return self.excess > max_excess and self.p_value <= LEVEL
 
     def figures(self, max_excess: float) -> dict[str, Any]:
@@ -98,19 +98,19 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
 
 
 def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple[str, str]]:
-    """A line on each audit that identifies the class better than params allow, and what to do: tell, warn or stop."""
+    """For each audit that identifies the class better than params allow: what to do (tell, warn, stop) and one line."""
     audits = (
         (
             shortcut,
             settings.on_shortcut,
             "container facts alone identify the class",
-            "write all images alike before training on them",
+            "save all images in the same way before training on them",
         ),
         (
             trace,
             settings.on_trace,
             "traces of compression and scaling in the pixels identify the class",
-            "they may be the generators' own, or of how each class was saved and scaled",
+            "they may come from the generators, or from how each class was saved and scaled",
         ),
     )
     lines: list[tuple[str, str]] = []
@@ -150,7 +150,7 @@ def _one_of(values: list[str]) -> list[list[Any]]:
 
 
 def _audited(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows to audit: one of a group and label, at most `AUDITED`, of classes with an image for each fold."""
+    """Rows to audit: one per group and label, at most `AUDITED`, of classes with an image for each fold."""
     kept = pd.DataFrame({"group": groups, "label": labels.astype(str)}).drop_duplicates()
     kept = kept.iloc[np.sort(rng.permutation(len(kept))[:AUDITED])]
     enough = kept.groupby("label")["label"].transform("size") >= FOLDS

@@ -1,4 +1,4 @@
-"""What a source holds: image ids, splits, labels and files, from csv files or from class folders."""
+"""The contents of a source: image ids, splits, labels and files, from csv files or from class folders."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "va
 
 @dataclass(frozen=True)
 class NotTaken:
-    """Files of a source that end in no split.
+    """Files of a source that are in no split.
 
-    folders: images outside the splits' folders, counted by the folder they are in (`.` is the top). unlisted: images
-    that no csv names. other: files that are no images by their extension, and no tables that are read.
+    folders: number of images outside the splits' folders, by folder (`.` is the top). unlisted: number of images that
+    no csv names. other: number of files that are neither images by their extension nor tables that are read.
     """
 
     folders: dict[str, int]
@@ -35,15 +35,14 @@ class NotTaken:
 
 @dataclass(frozen=True)
 class Source:
-    """A source as it stands, before any file is opened.
+    """A source before any image is opened.
 
     rows: `COLUMNS`, in the source's order: image_id (str), split ("train", "validation", "test"), label (str or None),
-    generator (str or None, what made the image or, of a real one,
-    whose fakes it stands against), group_name (str or None, equal for images that belong together), path
-    (str inside the container, or None where a labelled image has no file).
+    generator (str or None; for a real image, the generator whose fakes it is compared with), group_name (str or None,
+    equal for images that belong together), path (str inside the container, or None where a labelled image has no file).
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
-    not_taken: its files that stand in no row.
+    not_taken: files that are in no row.
     """
 
     container: Container
@@ -75,10 +74,10 @@ def classes_of(labels: Iterable[str]) -> list[str]:
 
 
 def class_names(data: Data, classes: list[str]) -> list[str]:
-    """What reports call each class.
+    """The name of each class in reports.
 
     Raises:
-        InputError: data.class_names names a class that is not there, or two classes would be shown by one name.
+        InputError: data.class_names names a class that does not exist, or gives two classes one name.
     """
     named = {str(label): name for label, name in data.class_names.items()}
     for label in named:
@@ -87,8 +86,10 @@ def class_names(data: Data, classes: list[str]) -> list[str]:
     shown = [named.get(label, label) for label in classes]
     twice = next((name for name in shown if shown.count(name) > 1), None)
     if twice is not None:
-        alike = [label for label, name in zip(classes, shown, strict=True) if name == twice]
-        raise InputError(f"data.class_names: '{twice}' would be the name of {len(alike)} classes: {first_few(alike)}")
+        same_name = [label for label, name in zip(classes, shown, strict=True) if name == twice]
+        raise InputError(
+            f"data.class_names: '{twice}' would be the name of {len(same_name)} classes: {first_few(same_name)}"
+        )
     return shown
 
 
@@ -115,7 +116,7 @@ def _csv_source(container: Container, data: Data) -> Source:
         if lost:
             raise InputError(
                 f"{_shown(container, files['test'])}: {len(lost)} test id(s) without file: {first_few(lost)}; "
-                "add the files or take the ids out"
+                "add the files or remove the ids"
             )
     rows = pd.concat(tables.values(), ignore_index=True)[COLUMNS]
     again = rows.duplicated(["split", "image_id"])
@@ -127,7 +128,7 @@ def _csv_source(container: Container, data: Data) -> Source:
 
 
 def _csv_files(container: Container) -> dict[str, str]:
-    """Split → name of its csv, all beside train.csv; any case, val or valid for validation too."""
+    """Split → name of its csv, all in the folder of train.csv; in any case, also val or valid for validation."""
     tables = [name for name in container.names if name.lower().endswith(".csv")]
     trains = [name for name in tables if name.rpartition("/")[2].lower() == "train.csv"]
     if not trains:
@@ -140,7 +141,7 @@ def _csv_files(container: Container) -> dict[str, str]:
         if folder != top or split is None:
             continue
         if split in found:
-            raise InputError(f"{container.path}: both {found[split]} and {name} say what {split} is; keep one")
+            raise InputError(f"{container.path}: both {found[split]} and {name} list the {split} images; keep one")
         found[split] = name
     return found
 
@@ -171,7 +172,7 @@ def _read_ids(container: Container, name: str, data: Data, labelled: bool = Fals
 
 
 def _found(ids: pd.Series, split: str, images: list[str], prefix: str, shown: str) -> list[str | None]:
-    """The file of each id, or None: in the split's own folder where there is one, else anywhere beside the csv.
+    """The file of each id, or None: in the split's own folder if there is one, else anywhere in the csv's folder.
 
     An id is a path or a name, with or without its extension; one with an extension also finds the same name with
     another (competitions re-encode their images and keep the ids).
@@ -212,7 +213,7 @@ def _first_match(wanted: str, by: list[dict[str, set[str]]]) -> set[str]:
 
 
 def _require_one_of_each(rows: pd.DataFrame, container: Container) -> None:
-    """An image may stand in one csv twice, or in two csv files, but with one label, generator and group only."""
+    """An image may be listed twice, or in two csv files, but with one label, generator and group only."""
     for column, what in (("label", "labels"), ("generator", "generators"), ("group_name", "groups")):
         known = rows[rows[column].notna()]
         by_id = known.groupby(["split", "image_id"])[column].transform("nunique")
@@ -235,12 +236,12 @@ def _folder_source(container: Container) -> Source:
     prefix = _top_of_folders(images)
     rows = list(_folder_rows(images, prefix, container))
     has_splits = any(row.split for row in rows)
-    beside: dict[str, int] = {}
+    outside_splits: dict[str, int] = {}
     if has_splits:
         for row in rows:
             if not row.split:
                 folder = row.path[len(prefix) :].rpartition("/")[0].partition("/")[0] or "."
-                beside[folder] = beside.get(folder, 0) + 1
+                outside_splits[folder] = outside_splits.get(folder, 0) + 1
         rows = [row for row in rows if row.split]
     loose = [row.path for row in rows if row.label is None and row.split != "test"]
     if loose:
@@ -264,7 +265,7 @@ def _folder_source(container: Container) -> Source:
     splits = [split for split in SPLITS if (table["split"] == split).any()]
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
-    not_taken = NotTaken(beside, 0, _other_files(container.names, set()))
+    not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()))
     return Source(container, table, table.iloc[:0], splits, not_taken)
 
 
@@ -313,13 +314,13 @@ def _require_classes(source: Source, data: Data) -> None:
         raise InputError(f"{source.container.path}: train has one class only, '{known[0]}'; at least two are needed")
     for split in ("validation", "test"):
         labelled = rows[(rows["split"] == split) & rows["label"].notna()]
-        strange = labelled[~labelled["label"].isin(known)]
-        if len(strange):
-            names = classes_of(strange["label"])
+        foreign = labelled[~labelled["label"].isin(known)]
+        if len(foreign):
+            names = classes_of(foreign["label"])
             raise InputError(
-                f"{source.container.path}: {split} has {len(strange)} image(s) of {len(names)} class(es) that train "
+                f"{source.container.path}: {split} has {len(foreign)} image(s) of {len(names)} class(es) that train "
                 f"does not have: {first_few(names)}{near(names[0], known)} "
-                f"(images: {first_few(strange['image_id'], 3)})"
+                f"(images: {first_few(foreign['image_id'], 3)})"
             )
     real_classes(data.real_classes, known, class_names(data, known))
 
@@ -339,7 +340,7 @@ def _images(names: list[str]) -> list[str]:
 
 
 def _stem(name: str) -> str:
-    """The name without its extension, where that is one of an image."""
+    """The name without its extension, if that is one of an image."""
     dot = name.rfind(".")
     return name[:dot] if dot > 0 and name[dot:].lower() in EXTENSIONS else name
 

@@ -1,4 +1,4 @@
-"""Which images are kept and on which side: balanced sampling, groups, splits that the source does not have, folds."""
+"""Sampling per class, groups, splits that the source does not have, and folds."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed:
 
     Args:
         rows: split, label (None = unlabelled, all kept), path.
-        per_class: one number for all splits, or a split's own by its name; a split that has none, and None, keeps all.
+        per_class: one number for all splits, or one per split by name; None, or no number for a split, keeps all.
         seed: params.seed. A class's draw depends on no other class.
     """
     if per_class is None:
@@ -38,7 +38,7 @@ def joined(groups: np.ndarray, names: pd.Series) -> np.ndarray:
 
     Args:
         groups: int64 (N,) from 0, equal for near duplicates.
-        names: str or None (N,), of data.group_column; None links to nothing.
+        names: str or None (N,), of data.group_column; None links no images.
     """
     code, _ = pd.factorize(names)  # −1 for None
     named = code >= 0
@@ -49,7 +49,7 @@ def joined(groups: np.ndarray, names: pd.Series) -> np.ndarray:
 
 
 def requested_splits(present: list[str], data: Data) -> dict[str, float]:
-    """The splits that the source lacks and params ask for, and the fraction of its train images for each."""
+    """The splits to make, because the source has none, and the fraction of its train images for each."""
     fractions = {"validation": data.validation_fraction, "test": data.test_fraction}
     return {split: fraction for split, fraction in fractions.items() if split not in present and fraction}
 
@@ -57,12 +57,12 @@ def requested_splits(present: list[str], data: Data) -> dict[str, float]:
 def split_off(rows: pd.DataFrame, groups: np.ndarray, requested: dict[str, float], seed: int) -> pd.Series:
     """The final split of each image: the requested splits are taken from train, stratified, in whole groups.
 
-    Each split gets an image at least of every class that has groups enough, train first, then validation. A class that
-    is one group stays in train.
+    Each split gets at least one image of every class with enough groups, train first, then validation. A class that is
+    one group stays in train.
 
     Args:
         rows: split, label.
-        groups: int64 (N,), equal for images that stay on one side.
+        groups: int64 (N,), equal for images that stay in one split.
         requested: as `requested_splits` gives them.
         seed: params.seed.
 
@@ -86,7 +86,7 @@ def split_off(rows: pd.DataFrame, groups: np.ndarray, requested: dict[str, float
 
 
 def reached_fractions(rows: pd.DataFrame, requested: dict[str, float]) -> dict[str, dict[str, float]]:
-    """What part of the images that the source had in train each split got: split → label → fraction.
+    """The fraction of the source's train images that each split got: split → label → fraction.
 
     Args:
         rows: split (the final one) and label.
@@ -101,7 +101,7 @@ def reached_fractions(rows: pd.DataFrame, requested: dict[str, float]) -> dict[s
 def far_from_requested(
     rows: pd.DataFrame, requested: dict[str, float], reached: dict[str, dict[str, float]]
 ) -> dict[str, list[str]]:
-    """Classes that got no image of a split, or a part far from the requested one: by split.
+    """Classes whose part in a split is 0 or far from the requested one, by split.
 
     Far is more than a fifth of what was requested, and more than the rounding to whole images accounts for.
     """
@@ -121,8 +121,8 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
 
     Args:
         labels: (N,), the classes.
-        groups: int64 (N,), equal for images that stay on one side.
-        count: of folds.
+        groups: int64 (N,), equal for images that stay in one fold.
+        count: number of folds.
         seed: params.seed.
 
     Raises:
@@ -133,7 +133,7 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     if scarce:
         raise InputError(
             f"prepare.folds: {count} folds of train, but class {first_few(scarce)} has fewer groups than that "
-            f"({min(number_of.values())}; {GROUPED}); ask for fewer folds"
+            f"({min(number_of.values())}; {GROUPED}); set fewer folds"
         )
     return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
 
@@ -141,7 +141,8 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
 def with_fold(manifest: pd.DataFrame, settings: Prepare, seed: int) -> pd.DataFrame:
     """The manifest with fold `settings.fold` of its train images as validation split, without those that it had.
 
-    Test images stay; without a fold everything does. Raises InputError where a class has fewer groups than folds.
+    Test images stay. Without a fold the manifest is returned as it is. Raises InputError if a class has fewer groups
+    than folds.
     """
     if settings.fold is None:
         return manifest

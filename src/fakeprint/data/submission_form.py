@@ -1,4 +1,4 @@
-"""What the challenge wants back: the ids, their order and the header of a submission, as the source says them."""
+"""The ids, their order and the header of a submission, as the source gives them."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -16,8 +16,8 @@ TEST = "test.csv"
 def submission_form(source: Container, image_column: str, label_column: str, test_ids: Sequence[str]) -> pd.DataFrame:
     """A submission whose label column is not filled in yet.
 
-    The source's sample_submission.csv, else the ids of its test.csv, else `test_ids` (of a source that does not say, or
-    whose test split was split off). All columns are str. Raises InputError for a file without the columns.
+    The source's sample_submission.csv, else the ids of its test.csv, else `test_ids` (where the source has neither,
+    or the test split was split off). All columns are str. Raises InputError for a file without the columns.
     """
     for file, columns in ((SAMPLE, [image_column, label_column]), (TEST, [image_column])):
         name = _nearest(source.names, file)
@@ -35,6 +35,6 @@ def submission_form(source: Container, image_column: str, label_column: str, tes
 
 
 def _nearest(names: Sequence[str], file: str) -> str | None:
-    """The file of this name that lies least deep: archives often hold one folder around everything."""
+    """The file of this name with the shortest path: archives often hold one folder around everything."""
     found = [name for name in names if PurePosixPath(name).name.lower() == file]
     return min(found, key=lambda name: (name.count("/"), name), default=None)

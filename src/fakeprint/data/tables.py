@@ -9,13 +9,15 @@ from fakeprint.data.decode import Unreadable
 from fakeprint.errors import InputError, printable
 
 MOST_BYTES = 2**28  # of a csv: some millions of rows
-LONGEST_HEADING = 2**20  # bytes; a file without a line break is no table, and a million columns would fill the memory
+LONGEST_HEADING = (
+    2**20
+)  # bytes; a file without a line break is not a table, and a million columns would fill the memory
 
 
 def read_table(container: Container, name: str) -> pd.DataFrame:
     """A csv, headings and cells as stripped text (object columns).
 
-    Raises InputError for a file that is no CSV, not UTF-8, or longer than `MOST_BYTES`, and for two equal headings.
+    Raises InputError for a file that is not CSV, not UTF-8, or longer than `MOST_BYTES`, and for two equal headings.
     """
     shown = container.path / name
     try:

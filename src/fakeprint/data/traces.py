@@ -11,7 +11,7 @@ QUALITIES = (30, 40, 50, 60, 65, 70, 75, 80, 85, 90, 95)  # of the compressions 
 BLOCKS = 128  # 8 × 8 blocks whose coefficients are looked at
 BORDER = 6  # place of the step between pixels 7 and 8 among those that have one on either side
 FAINT = 0.05  # grey levels; weaker differences are as good as none
-BANDS = 16  # of the frequencies from 0 to half a cycle a pixel
+BANDS = 16  # of the frequencies from 0 to 0.5 cycles per pixel
 
 # Facts and the number of values of each, in the order of `traces`.
 FACTS = {"block_grid": 6, "compression": len(QUALITIES), "interpolation": 2 * BANDS}
@@ -51,7 +51,7 @@ def columns_by_fact(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _middle(grey: np.ndarray) -> np.ndarray:
-    """The middle, float32 (h, w), at most `SIDE` a side; its corner lies on the image's 8 × 8 grid."""
+    """The middle, float32 (h, w), at most `SIDE` pixels a side; its corner is on the image's 8 × 8 grid."""
     top, left = ((length - min(length, SIDE)) // 2 // 8 * 8 for length in grey.shape)
     return grey[top : top + SIDE, left : left + SIDE].astype(np.float32)
 
@@ -67,7 +67,7 @@ def _profiles(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _block_grid(*profiles: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     values = []
     for step, _ in profiles:
-        excess = step[1:-1] - (step[:-2] + step[2:]) / 2  # over the steps beside it
+        excess = step[1:-1] - (step[:-2] + step[2:]) / 2  # over the neighbouring steps
         places = excess[: len(excess) // 8 * 8].reshape(-1, 8).mean(axis=0) / (step.mean() + FAINT)
         strongest = int(places.argmax())
         values += [places[BORDER], places[strongest], (strongest - BORDER) % 8]
@@ -80,9 +80,11 @@ def _compression(grey: np.ndarray) -> np.ndarray:
     coefficients = blocks[:: -(-len(blocks) // BLOCKS)] @ _DCT
     steps = coefficients.ravel() / np.repeat(_STEPS[:, None], len(coefficients), axis=1).reshape(len(QUALITIES), -1)
     whole = np.rint(steps)
-    told = whole != 0  # smaller ones fit any table
+    nonzero = whole != 0  # smaller ones fit any table
     fit = 1 - 4 * np.abs(np.subtract(steps, whole, out=steps), out=steps)
-    fits: np.ndarray = np.einsum("ij,ij->i", fit, told.astype(np.float32)) / (told.sum(axis=1, dtype=np.float32) + 8)
+    fits: np.ndarray = np.einsum("ij,ij->i", fit, nonzero.astype(np.float32)) / (
+        nonzero.sum(axis=1, dtype=np.float32) + 8
+    )
     return fits
 
 
@@ -115,7 +117,7 @@ _ROWS, _COLUMNS = np.array([(row, column) for row in range(5) for column in rang
 
 
 def _steps(quality: int) -> np.ndarray:
-    """The table's steps at a quality of 1–100 at the frequencies looked at, by the rule of the IJG's library."""
+    """The table's steps at a quality of 1–100 at the frequencies used, by the rule of the IJG's library."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((np.array(_LUMINANCE)[_ROWS, _COLUMNS] * scale + 50) // 100, 1, 255).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""All that `validate` finds out about a source, and the manifest of its usable images."""
+"""What `validate` finds in a source, and the manifest of its usable images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ class Validation:
     image_id, split, reason. shortcut, trace: how well container facts, and traces of compression and scaling,
     identify the class. sums: int64 (N, 2, 3), sum and sum of squares of each image's channels, as in the manifest.
     requested: fraction of train by split, of the splits that the source did not have. reached: the same by class.
-    not_taken: the source's files that stand in no split.
+    not_taken: the source's files that are in no split.
     """
 
     manifest: pd.DataFrame
@@ -51,9 +51,9 @@ class Validation:
 
 @dataclass(frozen=True)
 class Checked:
-    """The files of a source, each opened once: rows that decode (`scans` beside them) and rows set aside.
+    """The files of a source: rows that decode, with their `scans`, and rows set aside.
 
-    listed: all of them. classes: the labels of train before any file was set aside.
+    listed: number of all rows. classes: the labels of train before any file was set aside.
     """
 
     rows: pd.DataFrame
@@ -64,7 +64,7 @@ class Checked:
 
 
 def check_files(source: Source, data: Data, seed: int, workers: int | None) -> Checked:
-    """Decode the sampled rows' files; set aside by reason what cannot be used."""
+    """Decode the files of the sampled rows; set aside, with a reason, what cannot be used."""
     rows = sampled(source.rows, data.per_class, seed)
     has_file = rows["path"].notna().to_numpy()
     results: list[Scan | str] = ["missing"] * len(rows)
@@ -83,14 +83,14 @@ def check_files(source: Source, data: Data, seed: int, workers: int | None) -> C
     )
 
 
-def require_few_bad(checked: Checked, most: float) -> None:
-    """Raises InputError where more than the fraction `most` of the files was set aside, or a class has none left."""
+def require_few_bad(checked: Checked, max_fraction: float) -> None:
+    """Raises InputError if more than `max_fraction` of the files were set aside, or a class has none left."""
     bad = checked.set_aside[checked.set_aside["reason"] != "repeated row"]
-    if len(bad) > most * checked.listed:
+    if len(bad) > max_fraction * checked.listed:
         reasons = ", ".join(f"{count} {reason}" for reason, count in bad["reason"].value_counts(sort=False).items())
         raise InputError(
             f"{len(bad)} of {checked.listed} files cannot be used ({reasons}): {first_few(bad['image_id'])}; more "
-            f"than validate.max_bad_fraction ({most:g}) allows; all are in reports/validate/set_aside.csv"
+            f"than validate.max_bad_fraction ({max_fraction:g}) allows; all are in reports/validate/set_aside.csv"
         )
     left = checked.rows.loc[checked.rows["split"] == "train", "label"]
     gone = [label for label in checked.classes if label not in set(left)]
@@ -162,7 +162,7 @@ def _audited(rows: pd.DataFrame, facts: dict[str, np.ndarray], seed: int, purpos
 
 
 def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation of each channel over all pixels of these rows, grey levels of 255."""
+    """Mean and standard deviation of each channel over all pixels of these rows, in grey levels, 0–255."""
     pixels = int((found.manifest["width"] * found.manifest["height"]).to_numpy()[rows].sum())
     sums, squares = found.sums[rows].sum(axis=0)
     figures = {}
@@ -174,7 +174,7 @@ def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, 
 
 
 def figures(found: Validation, settings: Validate, listed: int) -> dict[str, Any]:
-    """Concise figures for metrics/validate.json."""
+    """The content of metrics/validate.json."""
     manifest = found.manifest
     train = manifest.loc[manifest["split"] == "train", "label"].value_counts()
     reasons = found.set_aside["reason"].value_counts().sort_index()
@@ -247,23 +247,23 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
 
 
 def not_taken_lines(not_taken: NotTaken) -> list[str]:
-    """What of the source stands in no split, a line each; at most five folders by name."""
+    """What of the source is in no split, one line each; at most five folders by name."""
     lines = []
     if not_taken.folders:
         listed = first_few(f"{folder} ({count})" for folder, count in sorted(not_taken.folders.items()))
         lines.append(
-            f"{sum(not_taken.folders.values())} image(s) lie beside the splits' folders and are not taken: {listed}; "
+            f"{sum(not_taken.folders.values())} image(s) are outside the splits' folders and not used: {listed}; "
             "move them into a split's class folder if they belong to the data"
         )
     if not_taken.unlisted:
-        lines.append(f"{not_taken.unlisted} image(s) stand in no csv and are not taken")
+        lines.append(f"{not_taken.unlisted} image(s) are in no csv and not used")
     if not_taken.other:
-        lines.append(f"{not_taken.other} other file(s) of the source are not taken")
+        lines.append(f"{not_taken.other} other file(s) of the source are not used")
     return lines
 
 
 def split_off_lines(found: Validation) -> list[str]:
-    """Where groups kept a split from what was requested: classes without images in it, and those far off."""
+    """Where groups kept a split from the requested fractions: classes without images in it, and classes far off."""
     lines = []
     for split, classes in far_from_requested(found.manifest, found.requested, found.reached).items():
         reached = found.reached[split]

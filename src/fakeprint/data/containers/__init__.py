@@ -1,7 +1,7 @@
-"""Where a source's bytes lie: a folder, a .zip, a .tar or a compressed .tar, each read in place and in parallel.
+"""The files of a source: a folder, a .zip, a .tar or a compressed .tar, read in place and in parallel.
 
 An archive is never unpacked. A member that points outside it (an absolute name, `..`), and any link, is refused.
-Nothing is read without a limit, and only regular files are opened: what a source holds may be anything.
+Every read has a limit, and only regular files are opened, because a source may hold anything.
 """
 
 import stat
@@ -29,18 +29,18 @@ class Container(Protocol):
         """Its files, "/" between the parts, sorted; hidden files are left out."""
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """The whole content of one file. Raises Unreadable, for a file longer than `most_bytes` too."""
+        """The whole content of one file. Raises Unreadable, also for a file longer than `most_bytes`."""
 
     def batches(self, names: list[str], size: int, most_bytes: int) -> Iterator[Batch]:
-        """The named files, at most `size` a batch; a file longer than `most_bytes` comes as Unreadable, unread."""
+        """The named files, in batches of at most `size`; a file longer than `most_bytes` is not read but Unreadable."""
 
 
 def open_container(path: str | Path) -> Container:
     """Open a source's folder or archive.
 
     Raises:
-        InputError: nothing there, no known archive, a damaged one, or one with members that point outside. Of a
-            compressed .tar that is found out where its files are listed or read.
+        InputError: no such file, an unknown or damaged archive, or one with members that point outside. For a
+            compressed .tar these are found only when its files are listed or read.
     """
     path = Path(path)
     try:

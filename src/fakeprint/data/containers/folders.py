@@ -14,15 +14,15 @@ LINKED = "a link to a folder"
 
 
 class Folder:
-    """A folder. Linked files are read; linked folders are refused, as DVC does not see a change of what lies in them.
+    """A folder. Linked files are read; linked folders are refused, since DVC does not see changes in them.
 
-    The folder itself may be a link: that one DVC follows.
+    The folder itself may be a link, which DVC follows.
     """
 
     def __init__(self, path: Path):
         self.path = path
         found = list(walk(path))
-        _refuse_closed(path, [(name, why) for name, why in found if why is not None])
+        _refuse_closed(path, [(name, reason) for name, reason in found if reason is not None])
         self.names = sorted(name for name, _ in found)
         require_utf8(path, self.names)
 
@@ -31,7 +31,7 @@ class Folder:
         return read_regular(self.path / name, most_bytes)
 
     def batches(self, names: list[str], size: int, most_bytes: int) -> Iterator[Batch]:
-        """The named files, `size` a batch."""
+        """The named files, in batches of `size`."""
         for rows in chunks(len(names), size):
             yield Batch(rows, partial(_read_files, self.path.absolute(), [names[row] for row in rows], most_bytes))
 
@@ -39,14 +39,14 @@ class Folder:
 def walk(folder: Path) -> Iterator[tuple[str, str | None]]:
     """Every file below a folder, "/" between the parts, in the order of the parts, and None; hidden ones are left out.
 
-    Links to folders are not followed, for they may lead in circles: such a folder comes with the reason `LINKED`, one
-    that cannot be read with another.
+    Links to folders are not followed, since they may form loops; they are yielded with the reason `LINKED`. Folders
+    that cannot be read are yielded with another reason.
     """
     waiting: list[tuple[str, bool, str | None]] = [("", True, None)]
     while waiting:
-        name, is_folder, why = waiting.pop()
+        name, is_folder, reason = waiting.pop()
         if not is_folder:
-            yield name, why
+            yield name, reason
             continue
         try:
             with os.scandir(folder / name) as found:
@@ -62,9 +62,9 @@ def walk(folder: Path) -> Iterator[tuple[str, str | None]]:
 
 def _refuse_closed(path: Path, closed: list[tuple[str, str]]) -> None:
     """Raises InputError for folders that are links or cannot be read."""
-    for name, why in closed:
-        if why != LINKED:
-            raise InputError(f"data.path: the folder {path / name} {why}")
+    for name, reason in closed:
+        if reason != LINKED:
+            raise InputError(f"data.path: the folder {path / name} {reason}")
     if closed:
         shown = [f"{path / name} is {(path / name).resolve()}" for name, _ in closed]
         raise InputError(
@@ -76,7 +76,7 @@ def _refuse_closed(path: Path, closed: list[tuple[str, str]]) -> None:
 def _links_to_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_symlink() and entry.is_dir()
-    except OSError:  # it leads to itself, or to where nobody may look: reading it says so
+    except OSError:  # a loop, or no permission: reading it gives the reason
         return False
 
 

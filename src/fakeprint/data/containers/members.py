@@ -1,4 +1,4 @@
-"""What folders and archives have in common: batches, which names count, which are refused, how damage is reported."""
+"""What folders and archives share: batches of files, names that are hidden or refused, errors of damaged archives."""
 
 import lzma
 import struct
@@ -25,8 +25,8 @@ DAMAGE = (
 class Batch:
     """Some files of a container, picklable: `read()` gives their contents in the order of `rows`.
 
-    rows: positions in the list of names that was asked for. here: the contents are long and in this process's memory
-    already: use them here, before the next batch is made, and send them nowhere.
+    rows: positions in the list of requested names. here: the contents are long and in this process's memory
+    already; use them in this process, before the next batch is made.
     """
 
     rows: list[int]
@@ -35,19 +35,19 @@ class Batch:
 
 
 def chunks(count: int, size: int) -> Iterator[list[int]]:
-    """0 to `count` − 1, `size` at a time."""
+    """0 to `count` − 1, in lists of up to `size`."""
     for start in range(0, count, size):
         yield list(range(start, min(start + size, count)))
 
 
 def position(names: Sequence[str], name: str) -> int | None:
-    """Where a name stands among sorted ones, None where it does not."""
+    """The index of a name in a sorted list, None if it is not there."""
     row = bisect_left(names, name)
     return row if row < len(names) and names[row] == name else None
 
 
 def hidden(name: str) -> bool:
-    """Hidden files and what macOS adds to archives."""
+    """Whether the file is hidden, or one that macOS adds to archives."""
     return name.startswith(".") or "/." in name or ("__MACOSX" in name and "__MACOSX" in name.split("/"))
 
 
@@ -58,7 +58,7 @@ def plain(name: str) -> str:
 
 
 def points_outside(name: str) -> bool:
-    """Would this member, unpacked, lie outside the folder it is unpacked into?"""
+    """Whether this member would be unpacked outside the target folder."""
     if name[:1] not in ("", "/", "\\") and ".." not in name and name[1:2] != ":":
         return False
     parts = name.replace("\\", "/").split("/")
@@ -66,7 +66,7 @@ def points_outside(name: str) -> bool:
 
 
 def refuse(path: Path, outside: list[str], links: list[str]) -> None:
-    """Raises InputError where an archive has members that point outside it or are no plain files."""
+    """Raises InputError if an archive has members that point outside it or are not plain files."""
     bad = list(dict.fromkeys([*outside, *links]))
     if bad:
         raise InputError(
@@ -76,7 +76,7 @@ def refuse(path: Path, outside: list[str], links: list[str]) -> None:
 
 
 def require_utf8(path: Path, names: Iterable[str]) -> None:
-    """Raises InputError for names that are no text: tables could not hold them."""
+    """Raises InputError for names that are not UTF-8, which tables cannot hold."""
     bad = [name for name in names if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)]
     if bad:
         raise InputError(

@@ -28,8 +28,8 @@ from fakeprint.data.decode import Unreadable
 from fakeprint.data.regular import open_regular
 
 LONGEST_HEADER = 2**20  # bytes of a long name or of extended headers; tarfile reads them whole
-XZ_MEMORY = 2**28  # bytes to unpack with; `xz -9` asks for a quarter of it
-BATCH_BYTES = 2**24  # bytes of a compressed .tar's batch, as several wait in memory for their processes
+XZ_MEMORY = 2**28  # bytes to unpack with; `xz -9` needs a quarter of it
+BATCH_BYTES = 2**24  # bytes of one batch of a compressed .tar; several wait in memory for their processes
 PIECE = 2**20  # bytes read at a time where they are not kept
 TABLE_BYTES = 2**26  # bytes of tables that are kept as the archive is listed, so that they need no pass of their own
 EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -64,18 +64,18 @@ class Tar:
         return content
 
     def batches(self, names: list[str], size: int, most_bytes: int) -> Iterator[Batch]:
-        """The named members, `size` a batch."""
+        """The named members, in batches of `size`."""
         for rows in chunks(len(names), size):
             places = [_place(self._index, names[row]) for row in rows]
             yield Batch(rows, partial(_read_ranges, self.path.absolute(), places, most_bytes))
 
 
 class CompressedTar:
-    """A compressed .tar: one pass unpacks it in memory and hands the contents out.
+    """A compressed .tar, which every pass unpacks in memory from its start.
 
-    Listing takes a pass, made when it is first needed, and keeps the tables. Once it is listed, a pass ends where the
-    last wanted member was seen; `batches` of an archive that is not listed goes through all of it and may give a member
-    several times, of which the last counts.
+    The first use of `names` takes a pass to list the members, and keeps the tables. After that, a pass ends at the last
+    requested member. `batches` of an archive that is not listed reads all of it and may yield a member several times,
+    of which the last counts.
     """
 
     def __init__(self, path: Path):
@@ -88,7 +88,7 @@ class CompressedTar:
         return self._index.names
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """The whole content of one member; a table's is at hand. Raises Unreadable."""
+        """The whole content of one member; tables are kept in memory. Raises Unreadable."""
         content: bytes | Unreadable = Unreadable("missing")
         if position(self.names, name) is not None:
             content = self._tables.get(name, content)
@@ -102,7 +102,7 @@ class CompressedTar:
         return content
 
     def batches(self, names: list[str], size: int, most_bytes: int) -> Iterator[Batch]:
-        """The named members in the archive's order, at most `size` a batch and `BATCH_BYTES` in all, or one longer."""
+        """The named members in the archive's order, in batches of at most `size` and `BATCH_BYTES`, or one longer."""
         rows_of: dict[str, list[int]] = {}
         for row, name in enumerate(names):
             rows_of.setdefault(name, []).append(row)
@@ -139,10 +139,10 @@ class CompressedTar:
                     room -= member.size
             yield member
 
-    def _contents(self, wanted: set[str], most_bytes: int) -> Iterator[tuple[str, bytes | Unreadable]]:
-        """Names and contents of wanted members, in the archive's order."""
+    def _contents(self, requested: set[str], most_bytes: int) -> Iterator[tuple[str, bytes | Unreadable]]:
+        """Names and contents of the requested members, in the archive's order."""
         index = self.__dict__.get("_index")  # not listed: not worth a pass
-        left = wanted if index is None else {name for name in wanted if position(index.names, name) is not None}
+        left = requested if index is None else {name for name in requested if position(index.names, name) is not None}
         if not left:
             return
         with self._pass() as archive:
@@ -150,7 +150,7 @@ class CompressedTar:
                 name = plain(member.name)
                 if name not in left or not member.isreg():
                     continue
-                # A name may stand twice: the last one counts, as in unpacking.
+                # A name may be there twice: the last one counts, as in unpacking.
                 if index is not None and _place(index, name) != (member.offset_data, member.size):
                     continue
                 yield name, _content(archive, member) if member.size <= most_bytes else Unreadable("too large")
@@ -215,7 +215,7 @@ def _require_length(length: int) -> None:
 
 
 class _Xz(io.RawIOBase):
-    """An .xz file from its start; lzma.LZMAFile would allocate a dictionary of up to 4 GiB for the asking."""
+    """An .xz file from its start; lzma.LZMAFile would allocate a dictionary of up to 4 GiB if the file says so."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -257,7 +257,7 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
 
 
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members but folders, without the list of all that tarfile would keep."""
+    """The members that are not folders, without the list of all members that tarfile would keep."""
     while (member := archive.next()) is not None:
         archive.members.clear()  # type: ignore[attr-defined]
         if not member.isdir():
@@ -265,7 +265,7 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _members_to_the_end(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The members but folders of a stream, which is read on to its end, for there its checksum is."""
+    """The members of a stream that are not folders; the stream is read to its end, where its checksum is."""
     yield from _members(archive)
     while cast(BinaryIO, archive.fileobj).read(PIECE):
         pass

@@ -31,11 +31,11 @@ from fakeprint.data.regular import open_regular
 from fakeprint.errors import InputError, first_few
 
 PIECE = 2**20  # bytes unpacked at a time
-LZMA_MEMORY = 2**28  # bytes; a member may ask for a dictionary of 4 GiB
+LZMA_MEMORY = 2**28  # bytes; a member may need a dictionary of 4 GiB
 
 
 class Member(NamedTuple):
-    """What the directory says of a member: where its header is, packed and unpacked length, CRC-32, method."""
+    """A member by its directory entry: offset of its header, packed and unpacked length, CRC-32, method."""
 
     offset: int
     packed: int
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 class Zip:
-    """A .zip. Of its directory, names and five numbers a member are kept."""
+    """A .zip. The names and five numbers per member are kept of its directory."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -61,7 +61,7 @@ class Zip:
         return content
 
     def batches(self, names: list[str], size: int, most_bytes: int) -> Iterator[Batch]:
-        """The named members, `size` a batch."""
+        """The named members, in batches of `size`."""
         for rows in chunks(len(names), size):
             members = [self._member(names[row]) for row in rows]
             yield Batch(rows, partial(_read_members, self.path.absolute(), members, most_bytes))
@@ -116,7 +116,7 @@ def _read_members(path: Path, members: list[Member | None], most_bytes: int) -> 
 
 
 def _read_member(file: BinaryIO, member: Member | None, most_bytes: int) -> bytes:
-    """Unpack a member, never more of it than its directory entry says and `most_bytes` allows.
+    """Unpack a member, never more than its directory entry states or `most_bytes` allows.
 
     zipfile's own reader has no such limit for bzip2 and LZMA, where 4 KiB may become gigabytes.
     """
@@ -161,8 +161,8 @@ def _unpacker(file: BinaryIO, member: Member) -> tuple[_Unpacker, int, bytes]:
     if member.method == zipfile.ZIP_BZIP2:
         return bz2.BZ2Decompressor(), member.packed, b""
     if member.method == zipfile.ZIP_LZMA:
-        # Version and length of the properties, 2 bytes each, and 5 bytes of properties: with the length (here: not
-        # told) behind them they are the header of an .lzma file.
+        # Version and length of the properties, 2 bytes each, and 5 bytes of properties: with the length (here: unknown)
+        # behind them they are the header of an .lzma file.
         properties = file.read(9)[4:]
         unpacker = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=LZMA_MEMORY)
         return unpacker, max(0, member.packed - 9), properties + b"\xff" * 8
