@@ -42,10 +42,10 @@ def test_figures_are_scikit_learns_under_any_weights_with_ties_and_without(seed)
     weights[:, 0], weights[[0, -1]] = 1.0, 1.0
     figures = detection.weighted_figures(detector, None, weights)
     for column, of_each in enumerate(weights.T):
-        told = (detector.fake, detector.log_odds)
-        fpr, tpr, _ = roc_curve(*told, sample_weight=of_each, drop_intermediate=False)
-        assert figures["auc"][column] == pytest.approx(roc_auc_score(*told, sample_weight=of_each))
-        precision = average_precision_score(*told, sample_weight=of_each)
+        fake_and_scores = (detector.fake, detector.log_odds)
+        fpr, tpr, _ = roc_curve(*fake_and_scores, sample_weight=of_each, drop_intermediate=False)
+        assert figures["auc"][column] == pytest.approx(roc_auc_score(*fake_and_scores, sample_weight=of_each))
+        precision = average_precision_score(*fake_and_scores, sample_weight=of_each)
         assert figures["average_precision"][column] == pytest.approx(precision)
         balanced = balanced_accuracy_score(detector.fake, detector.log_odds >= 0, sample_weight=of_each)
         assert figures["balanced_accuracy"][column] == pytest.approx(balanced)
@@ -59,28 +59,28 @@ def test_figures_are_scikit_learns_under_any_weights_with_ties_and_without(seed)
 
 def test_figures_agree_with_the_theory_of_gaussian_scores():
     detector = drawn(60_000, 30_000, 2.0, np.random.default_rng(0))
-    told = detection.figures(detector, detection.decisions_at(detector, 0.0))
-    assert told["auc"] == pytest.approx(norm.cdf(2 / np.sqrt(2)), abs=0.003)
-    assert told["eer"] == pytest.approx(norm.cdf(-1), abs=0.004)
-    assert told["balanced_accuracy"] == told[AT_VALIDATION_THRESHOLD] == pytest.approx(norm.cdf(1), abs=0.004)
+    result = detection.figures(detector, detection.decisions_at(detector, 0.0))
+    assert result["auc"] == pytest.approx(norm.cdf(2 / np.sqrt(2)), abs=0.003)
+    assert result["eer"] == pytest.approx(norm.cdf(-1), abs=0.004)
+    assert result["balanced_accuracy"] == result[AT_VALIDATION_THRESHOLD] == pytest.approx(norm.cdf(1), abs=0.004)
     for key, rate in RATES.items():
-        assert told[key] == pytest.approx(norm.sf(norm.isf(rate) - 2.0), abs=0.015)
-    assert (told["real_images"], told["fake_images"]) == (60_000, 30_000)
+        assert result[key] == pytest.approx(norm.sf(norm.isf(rate) - 2.0), abs=0.015)
+    assert (result["real_images"], result["fake_images"]) == (60_000, 30_000)
 
 
 def test_extremes():
-    def told(fake, score):
+    def figures_of(fake, score):
         return detection.figures(images(fake, score), None)
 
-    perfect = told([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
+    perfect = figures_of([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])
     assert perfect["auc"] == perfect["average_precision"] == perfect["tpr_at_1_percent_fpr"] == 1
     assert perfect["eer"] == 0
-    reversed_ = told([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9])
+    reversed_ = figures_of([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9])
     assert (reversed_["auc"], reversed_["eer"], reversed_["tpr_at_5_percent_fpr"]) == (0, 1, 0)
-    constant = told([1, 1, 0, 0], [0.3] * 4)
+    constant = figures_of([1, 1, 0, 0], [0.3] * 4)
     assert (constant["auc"], constant["eer"], constant["tpr_at_5_percent_fpr"]) == (0.5, 0.5, 0)
     # 50 real images: at 1 % none may be taken for fake, at 5 % two of them.
-    few = told([0] * 50 + [1] * 4, [*np.linspace(0, 0.5, 48), 0.7, 0.8, 0.6, 0.75, 0.85, 0.9])
+    few = figures_of([0] * 50 + [1] * 4, [*np.linspace(0, 0.5, 48), 0.7, 0.8, 0.6, 0.75, 0.85, 0.9])
     assert few["tpr_at_1_percent_fpr"] == 0.5
     assert few["tpr_at_5_percent_fpr"] == 1.0
 
@@ -99,11 +99,11 @@ def test_curves_hold_scikit_learns_detection_errors():
 
 def three_classes(labels, generators=None):
     """Classes real, StyleGAN, SD3; every image's probabilities 0.5, 0.3, 0.2."""
-    said = predictions(np.asarray(labels, dtype=np.int64), np.tile([0.5, 0.3, 0.2], (len(labels), 1)))
+    of_labels = predictions(np.asarray(labels, dtype=np.int64), np.tile([0.5, 0.3, 0.2], (len(labels), 1)))
     if generators is None:
-        return said
+        return of_labels
     named = np.array(generators, dtype=object)
-    return Predictions(said.image_ids, said.labels, said.probabilities, said.groups, named)
+    return Predictions(of_labels.image_ids, of_labels.labels, of_labels.probabilities, of_labels.groups, named)
 
 
 NAMES = ["real", "StyleGAN", "SD3"]
@@ -140,23 +140,23 @@ def test_generators_are_those_of_the_source_else_the_fake_classes():
 def test_a_generator_stands_against_its_own_real_images_where_it_has_some():
     fake, names = [0, 0, 0, 1, 1, 1], ["ADM", "ADM", "VQDM", "ADM", "VQDM", "Glide"]
     detector = images(fake, [0.1, 0.6, 0.2, 0.9, 0.4, 0.7], generators=names)
-    told = detection.figures(detector, None)["generators"]
-    assert [told[name]["real_images"] for name in ("ADM", "Glide", "VQDM")] == [2, 3, 1]
-    assert [told[name]["balanced_accuracy"] for name in ("ADM", "Glide", "VQDM")] == pytest.approx([0.75, 5 / 6, 0.5])
-    assert [told[name]["recall"] for name in ("ADM", "Glide", "VQDM")] == [1, 1, 0]
+    result = detection.figures(detector, None)["generators"]
+    assert [result[name]["real_images"] for name in ("ADM", "Glide", "VQDM")] == [2, 3, 1]
+    assert [result[name]["balanced_accuracy"] for name in ("ADM", "Glide", "VQDM")] == pytest.approx([0.75, 5 / 6, 0.5])
+    assert [result[name]["recall"] for name in ("ADM", "Glide", "VQDM")] == [1, 1, 0]
 
 
 def test_figures_of_generators_are_those_of_their_images_alone_and_the_mean_counts_each_once():
     rng = np.random.default_rng(5)
     detector = drawn(50, 90, 1.0, rng, generators=[None] * 50 + ["a"] * 60 + ["b"] * 30)
-    told = detection.figures(detector, None)
+    result = detection.figures(detector, None)
     for name in ("a", "b"):
         of = (detector.generators == name) | ~detector.fake
         alone = detection.figures(images(detector.fake[of], expit(detector.log_odds[of])), None)
         for key in ("auc", "average_precision", "eer", "balanced_accuracy", *RATES):
-            assert told["generators"][name][key] == pytest.approx(alone[key])
-    for key, mean in told["generator_mean"].items():
-        assert mean == pytest.approx(np.mean([told["generators"][name][key] for name in ("a", "b")]))
+            assert result["generators"][name][key] == pytest.approx(alone[key])
+    for key, mean in result["generator_mean"].items():
+        assert mean == pytest.approx(np.mean([result["generators"][name][key] for name in ("a", "b")]))
     assert detector.names == ["a", "b"]
 
 
@@ -202,21 +202,21 @@ def test_folds_of_cross_fitting_keep_groups_together():
     fold = group_folds(detector.fake, detector.groups, detection.FOLDS, generator(7, "evaluate/detection/folds"))
     assert (fold[:40] == fold[40:]).all()
     assert np.bincount(fold).tolist() == [16] * 5
-    assert (decisions.taken_for_fake[:40] == decisions.taken_for_fake[40:]).all()
+    assert (decisions.predicted_fake[:40] == decisions.predicted_fake[40:]).all()
 
 
 def test_without_groups_to_divide_nothing_is_cross_fitted():
     one_group = images([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], groups=[0, 0, 1, 2])
     assert detection.decisions_on_validation(one_group, 7) is None
-    told = detection.figures(one_group, None)
-    assert "validation_threshold" not in told
-    assert CROSS_FITTED not in told
+    result = detection.figures(one_group, None)
+    assert "validation_threshold" not in result
+    assert CROSS_FITTED not in result
 
 
 def test_the_threshold_of_validation_decides_other_images():
     decisions = detection.decisions_at(images([0, 1, 1], [0.3, 0.4, 0.35]), logit(0.32))
-    told = detection.figures(images([0, 1, 1], [0.3, 0.4, 0.35]), decisions)
-    assert told[AT_VALIDATION_THRESHOLD] == 1
-    assert told["validation_threshold"] == pytest.approx({"probability": 0.32, "log_odds": logit(0.32)})
-    assert told["balanced_accuracy"] == 0.5
-    json.dumps(told, allow_nan=False)
+    result = detection.figures(images([0, 1, 1], [0.3, 0.4, 0.35]), decisions)
+    assert result[AT_VALIDATION_THRESHOLD] == 1
+    assert result["validation_threshold"] == pytest.approx({"probability": 0.32, "log_odds": logit(0.32)})
+    assert result["balanced_accuracy"] == 0.5
+    json.dumps(result, allow_nan=False)

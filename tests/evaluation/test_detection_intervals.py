@@ -26,7 +26,7 @@ def test_resamples_keep_groups_whole_and_the_numbers_of_real_and_of_fake_groups(
 
 def test_the_blocks_in_which_resamples_are_drawn_are_all_used(monkeypatch):
     detector = drawn(30, 30, 1.0, np.random.default_rng(0))
-    monkeypatch.setattr(detection_intervals, "HELD", 60 * 300)
+    monkeypatch.setattr(detection_intervals, "CHUNK_WEIGHTS", 60 * 300)
     sizes = [block.shape[1] for block in resamples(detector, 7)]
     assert sizes == [300] * 6 + [200]
 
@@ -40,9 +40,9 @@ def test_intervals_hold_their_level(monkeypatch):
     is_fake, groups = np.repeat([False, True], 90), np.arange(180) // 3
     for sample in range(100):
         values = np.sqrt(0.5) * (rng.normal(size=60)[groups] + rng.normal(size=180)) + 1.5 * (is_fake - 0.5)
-        told = intervals(images(is_fake, norm.cdf(values), groups=groups), None, sample, 0.95)
+        result = intervals(images(is_fake, norm.cdf(values), groups=groups), None, sample, 0.95)
         for key, value in truth.items():
-            held[key] += told[key][0] <= value <= told[key][1]
+            held[key] += result[key][0] <= value <= result[key][1]
     assert all(90 <= count <= 99 for count in held.values()), held
 
 
@@ -61,29 +61,29 @@ def test_every_figure_has_an_interval_around_it():
     rng = np.random.default_rng(3)
     detector = drawn(120, 90, 1.0, rng, generators=[None] * 120 + ["a"] * 60 + ["b"] * 30)
     decisions = detection.decisions_on_validation(detector, 7)
-    told, figures = intervals(detector, decisions, 7, 0.95), detection.figures(detector, decisions)
+    result, figures = intervals(detector, decisions, 7, 0.95), detection.figures(detector, decisions)
 
-    def compare(told, figures):
+    def compare(result, figures):
         for key, value in figures.items():
             if key == "validation_threshold":
                 continue
             if isinstance(value, dict):
-                compare(told[key], value)
+                compare(result[key], value)
             elif key not in ("real_images", "fake_images"):
-                assert told[key][0] < value < told[key][1]
+                assert result[key][0] < value < result[key][1]
 
-    compare(told, figures)
-    assert set(told["generators"]) == {"a", "b"}
+    compare(result, figures)
+    assert set(result["generators"]) == {"a", "b"}
     narrow = intervals(detector, decisions, 7, 0.5)["auc"]
-    assert told["auc"][0] < narrow[0] < narrow[1] < told["auc"][1]
+    assert result["auc"][0] < narrow[0] < narrow[1] < result["auc"][1]
 
 
 def test_a_figure_that_does_not_scatter_has_wilsons_interval():
-    told = intervals(images([0] * 40 + [1] * 60, [0.2] * 40 + [0.8] * 60), None, 7, 0.95)
-    assert told["recall_of_real"] == told["auc"] == pytest.approx(wilson(40, 40), abs=1e-6)
-    assert told["recall_of_fake"] == pytest.approx(wilson(60, 60), abs=1e-6)
-    assert told["eer"] == pytest.approx(wilson(0, 40), abs=1e-6)
-    assert told["recall_of_fake"][0] < told["balanced_accuracy"][0] < 1 == told["balanced_accuracy"][1]
+    result = intervals(images([0] * 40 + [1] * 60, [0.2] * 40 + [0.8] * 60), None, 7, 0.95)
+    assert result["recall_of_real"] == result["auc"] == pytest.approx(wilson(40, 40), abs=1e-6)
+    assert result["recall_of_fake"] == pytest.approx(wilson(60, 60), abs=1e-6)
+    assert result["eer"] == pytest.approx(wilson(0, 40), abs=1e-6)
+    assert result["recall_of_fake"][0] < result["balanced_accuracy"][0] < 1 == result["balanced_accuracy"][1]
     grouped = images([0] * 40 + [1] * 60, [0.2] * 40 + [0.8] * 60, groups=np.arange(100) // 4)
     assert intervals(grouped, None, 7, 0.95)["recall_of_real"] == pytest.approx(wilson(10, 10), abs=1e-6)
 
@@ -103,10 +103,10 @@ def test_what_shows_no_scatter_has_no_interval():
     one_of_each = drawn(20, 20, 1.0, rng, groups=np.repeat([0, 1], 20))
     assert intervals(one_of_each, None, 7, 0.95) == {}
     real_of_one = drawn(20, 20, 1.0, rng, groups=np.repeat(np.arange(21), [20] + [1] * 20))
-    told = intervals(real_of_one, None, 7, 0.95)
-    assert set(told) == {"recall_of_fake"}  # all else rests on the one group of real images, too
+    result = intervals(real_of_one, None, 7, 0.95)
+    assert set(result) == {"recall_of_fake"}  # all else rests on the one group of real images, too
     share = detection.figures(real_of_one, None)["recall_of_fake"]
-    assert told["recall_of_fake"] == pytest.approx(wilson(round(20 * share), 20), abs=0.06)
+    assert result["recall_of_fake"] == pytest.approx(wilson(round(20 * share), 20), abs=0.06)
 
 
 def test_few_groups_scatter_more_than_their_resamples():

@@ -36,11 +36,11 @@ def test_a_curve_of_each_generator_up_to_ten():
 
 def test_the_points_are_the_figures():
     detector = with_generators(2)
-    told, drawn_pictures = detection.figures(detector, None), pictures(detector)
+    figures, drawn_pictures = detection.figures(detector, None), pictures(detector)
     marked = [line.get_xydata()[0] for line in drawn_pictures["roc"].axes[0].lines if line.get_marker() == "o"]
-    assert np.allclose(marked, [[rate, told[key]] for key, rate in detection.RATES.items()])
+    assert np.allclose(marked, [[rate, figures[key]] for key, rate in detection.RATES.items()])
     (eer,) = [line.get_xydata()[0] for line in drawn_pictures["det"].axes[0].lines if line.get_marker() == "o"]
-    assert np.allclose(eer, detection_plots.deviate(np.array([told["eer"]] * 2)))
+    assert np.allclose(eer, detection_plots.deviate(np.array([figures["eer"]] * 2)))
 
 
 def test_pictures_are_drawn_and_the_same_twice(tmp_path):

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 CLASSES = ["fake", "real"]
 
 
-def said(images, seed, labelled=True):
+def random_predictions(images, seed, labelled=True):
     """Half of the images are fake and have larger probabilities of it, around 0.2 instead of 0.5."""
     rng = np.random.default_rng(seed)
     labels = np.arange(images) % 2
@@ -29,8 +29,10 @@ def said(images, seed, labelled=True):
 
 
 def test_the_threshold_of_validation_is_cross_fitted_there_and_applied_to_test():
-    told = detections({"validation": said(200, 0), "test": said(400, 1)}, [1], CLASSES, 7, 0.95)
-    validation, test = told["validation"].figures, told["test"].figures
+    result = detections(
+        {"validation": random_predictions(200, 0), "test": random_predictions(400, 1)}, [1], CLASSES, 7, 0.95
+    )
+    validation, test = result["validation"].figures, result["test"].figures
     assert validation["validation_threshold"] == test["validation_threshold"]
     assert 0.15 < test["validation_threshold"]["probability"] < 0.25
     assert validation["balanced_accuracy"] == test["balanced_accuracy"] == 0.5
@@ -44,13 +46,15 @@ def test_the_threshold_of_validation_is_cross_fitted_there_and_applied_to_test()
 
 
 def test_splits_that_cannot_tell_are_left_out():
-    unlabelled = said(50, 1, labelled=False)
-    assert set(detections({"validation": said(50, 0), "test": unlabelled}, [1], CLASSES, 7, 0.95)) == {"validation"}
+    unlabelled = random_predictions(50, 1, labelled=False)
+    assert set(detections({"validation": random_predictions(50, 0), "test": unlabelled}, [1], CLASSES, 7, 0.95)) == {
+        "validation"
+    }
     only_fake = predictions(np.zeros(5, dtype=np.int64), np.tile([0.6, 0.4], (5, 1)))
-    told = detections({"validation": only_fake, "test": said(50, 0)}, [1], CLASSES, 7, 0.95)
-    assert set(told) == {"test"}
-    assert "validation_threshold" not in told["test"].figures
-    assert detections({"validation": said(50, 0)}, [], CLASSES, 7, 0.95) == {}
+    result = detections({"validation": only_fake, "test": random_predictions(50, 0)}, [1], CLASSES, 7, 0.95)
+    assert set(result) == {"test"}
+    assert "validation_threshold" not in result["test"].figures
+    assert detections({"validation": random_predictions(50, 0)}, [], CLASSES, 7, 0.95) == {}
 
 
 @pytest.fixture
@@ -69,7 +73,7 @@ def workspace(tmp_path, monkeypatch):
     save_dataset(Dataset(CLASSES, CLASSES, 16, "squash", 10_000))
     np.save("data/arrays/validation.npy", np.zeros((40, 16, 16, 3), dtype=np.uint8))
     save_index("validation", index_rows(np.arange(40) % 2, CLASSES), CLASSES)
-    splits = {"validation": said(40, 0), "test": said(60, 1)}
+    splits = {"validation": random_predictions(40, 0), "test": random_predictions(60, 1)}
     save_predictions("lda", CLASSES, splits)
     return with_real_classes
 
@@ -104,8 +108,8 @@ def test_a_sure_model_is_ranked_by_its_small_probabilities():
     """All probabilities of fake round to 1; what is left of real tells them apart."""
     labels = np.arange(60) % 2
     real = np.where(labels == 1, 1e-18, 1e-24) * np.exp(np.random.default_rng(0).normal(size=60))
-    told = detections({"validation": predictions(labels, np.stack([1 - real, real], axis=1))}, [1], CLASSES, 7, 0.95)[
+    result = detections({"validation": predictions(labels, np.stack([1 - real, real], axis=1))}, [1], CLASSES, 7, 0.95)[
         "validation"
     ].figures
-    assert (told["auc"], told[CROSS_FITTED], told["balanced_accuracy"]) == (1, 1, 0.5)
-    assert told["validation_threshold"]["log_odds"] > logit(1 - 1e-15)
+    assert (result["auc"], result[CROSS_FITTED], result["balanced_accuracy"]) == (1, 1, 0.5)
+    assert result["validation_threshold"]["log_odds"] > logit(1 - 1e-15)

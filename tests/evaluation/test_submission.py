@@ -40,7 +40,7 @@ def test_extra_ids_are_named(tmp_path):
 
 def test_set_aside_test_images_are_named_with_their_reason(tmp_path):
     frame = form(tmp_path, sample_submission="image_id,label\na,0\nb,0\n")
-    with pytest.raises(InputError, match=r"needs test images that were set aside: b \(truncated\); mend the files"):
+    with pytest.raises(InputError, match=r"needs test images that were set aside: b \(truncated\); fix the files"):
         filled(frame, {"a": "1"}, {"b": "truncated"})
 
 

@@ -1,8 +1,8 @@
-"""The bootstrap over groups: how a model's figures scatter over other samples of as many groups of images.
+"""The bootstrap over groups: how a model's metrics vary over other samples of as many groups of images.
 
-Each resample draws as many groups as there are, with replacement (Efron 1979; whole groups, because the images of one
-are no independent evidence). Draws are not stratified by class: how many images of each class a sample holds is chance
-too, and a group may hold several classes. A resample without images of a class is scored as a report of such images is.
+Each resample draws as many groups as there are, with replacement (Efron 1979; whole groups, because the images of a
+group are not independent). Draws are not stratified by class: the number of images per class is random too, and a group
+may hold several classes. A resample without images of a class is scored like any sample without them.
 
 All figures but the ROC-AUC are functions of weighted sums over groups, so many resamples are one matrix product.
 """
@@ -16,8 +16,8 @@ from fakeprint import seeds
 from fakeprint.evaluation import metrics
 
 RESAMPLES = 2000
-AT_ONCE = 64  # resamples that are drawn at once: few, so that a small sample's stay in a processor's cache
-HELD = 2**22  # weights of 8 bytes that are held at once, where a large sample allows fewer resamples
+CHUNK = 64  # resamples drawn together: few, so that those of a small sample fit into the processor's cache
+CHUNK_WEIGHTS = 2**22  # weights of 8 bytes in memory at most; large samples are drawn in smaller chunks
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Totals:
     gaps: np.ndarray
 
     def weighted(self, weights: np.ndarray) -> "Totals":
-        """Of resamples, (…, B): each group counts as often as weights, float (G, B), say."""
+        """The totals of resamples, (…, B), in which each group counts as often as `weights`, float (G, B)."""
         return Totals(*(part @ weights for part in vars(self).values()))
 
     def figures(self) -> dict[str, np.ndarray]:
         """accuracy, log_loss, ece and the report's averages (`macro_f1`, `weighted_precision`, …), each float (…).
 
-        As `fakeprint.evaluation.metrics` defines them: what a sample cannot define is left out of a mean.
+        Defined as in `fakeprint.evaluation.metrics`; what a sample does not define is left out of a mean.
         """
         images = self.actual.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -83,10 +83,10 @@ def totals_of(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray,
 
 @dataclass(frozen=True)
 class Ranking:
-    """One class's scores in order: what the ROC-AUC of a resample needs.
+    """One class's scores in order, for the ROC-AUC of resamples.
 
     positives, negatives: rows of the images of the class and of the others, the latter by score, ascending. below,
-    not_above: int, for each positive, how many negatives score less, and how many no more.
+    not_above: int, for each positive, the number of negatives that score less, and at most as much.
     """
 
     positives: np.ndarray
@@ -95,7 +95,7 @@ class Ranking:
     not_above: np.ndarray
 
     def area(self, weights: np.ndarray) -> np.ndarray:
-        """ROC-AUC, float (B,), of images that count as weights, float (N, B), say; NaN where a side is empty.
+        """ROC-AUC, float (B,), of images weighted by `weights`, float (N, B); NaN without positives or negatives.
 
         The share of pairs of a positive and a negative in which the positive scores more, ties half (Bamber 1975).
         """
@@ -108,7 +108,7 @@ class Ranking:
 
 
 def ranking(positive: np.ndarray, scores: np.ndarray) -> Ranking:
-    """positive: bool (N,), whether each image is of the class. scores: float (N,)."""
+    """Order the images for `Ranking`. positive: bool (N,), whether each is of the class. scores: float (N,)."""
     mine, others = np.flatnonzero(positive), np.flatnonzero(~positive)
     others = others[np.argsort(scores[others], kind="stable")]
     return Ranking(
@@ -120,14 +120,14 @@ def ranking(positive: np.ndarray, scores: np.ndarray) -> Ranking:
 
 
 def weights(groups: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, float64 (groups, b) for some resamples at a time; each column sums to `groups`.
+    """Yield how often each group is drawn, float64 (groups, b), in chunks of resamples; each column sums to `groups`.
 
-    The same for every model and split of so many groups.
+    The draws are the same for every model and split with as many groups.
     """
     rng = seeds.generator(seed, "bootstrap")
-    at_once = max(1, min(AT_ONCE, HELD // groups))
-    for start in range(0, RESAMPLES, at_once):
-        columns = min(at_once, RESAMPLES - start)
+    chunk = max(1, min(CHUNK, CHUNK_WEIGHTS // groups))
+    for start in range(0, RESAMPLES, chunk):
+        columns = min(chunk, RESAMPLES - start)
         drawn = rng.integers(0, groups, size=(groups, columns)) * columns + np.arange(columns)
         yield np.bincount(drawn.ravel(), minlength=groups * columns).reshape(groups, columns).astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""The champion: the best model's folder, and its members' if it is an ensemble, copied out so that it stands alone."""
+"""The champion: the best model's folder, and its members' if it is an ensemble, copied so that it is complete."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from fakeprint.models.description import read_description
 from fakeprint.params import Predict
 
 MODELS = Path("models")
-CHAMPION = "champion"  # the folder's name beside the models
+CHAMPION = "champion"  # its folder among the models
 
 
 def copy_out(name: str, title: str, predict: Predict, models: Path = MODELS) -> None:

@@ -1,12 +1,12 @@
-"""Real against fake: the figures of a detector, from the probabilities of a classifier whose classes include real ones.
+"""Real against fake: metrics of a detector, from the probabilities of a classifier with real classes.
 
-The score of an image is the log-odds of its being fake; the probability of being fake is the sum over all classes that
-are not real. An image is taken for fake where its score is at least the threshold. Images of equal score move together:
-no figure depends on the order of the images, and a constant score has an AUC of 0.5.
+The score of an image is the log-odds of being fake; the probability of being fake is the sum over all classes that are
+not real. An image is classified as fake if its score is at least the threshold. Images of equal score are treated
+together: no metric depends on the order of the images, and a constant score has an AUC of 0.5.
 
-Every figure is computed for many weightings of the images at once, one column of weights for each resample of a
-bootstrap; a weighting of ones gives the figure itself. The real images are sorted once, and a generator's figures
-follow from where its images fall among them: the cost grows with the images, however many generators there are.
+Every metric is computed for many weightings of the images in one call, one column of weights for each resample of a
+bootstrap; weights of one give the metric itself. The real images are sorted once, and each generator's images are
+looked up among them, so the cost grows with the images and not with the number of generators.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,8 +21,8 @@ from fakeprint import seeds
 from fakeprint.evaluation.predictions import Predictions
 from fakeprint.folds import group_folds
 
-MOST = 1000.0  # largest log-odds, those of a probability of 1; smaller ones than ln(10^-308) do not occur
-RATES = {"tpr_at_1_percent_fpr": 0.01, "tpr_at_5_percent_fpr": 0.05}  # false positive rates held fixed
+MOST = 1000.0  # largest log-odds, for a probability of 1; ln(10^-308) is the smallest that occurs
+RATES = {"tpr_at_1_percent_fpr": 0.01, "tpr_at_5_percent_fpr": 0.05}  # fixed false positive rates
 FOLDS = 5  # of cross-fitting
 MOST_CURVES = 10  # generators with a curve of their own
 CROSS_FITTED = "balanced_accuracy_cross_fitted"
@@ -36,8 +36,8 @@ class Detector:
     """The labelled images of one split as real or fake, and one model's scores of them.
 
     fake: bool (N,), at least one image of each kind. log_odds: float64 (N,), see `fake_log_odds`.
-    groups: int64 (N,), equal for images that are no independent evidence. generators: object (N,), the name of what
-    made each image, None where it has no name.
+    groups: int64 (N,), equal for images that are not independent. generators: object (N,), the name of each image's
+    generator, or None.
     """
 
     fake: np.ndarray
@@ -51,9 +51,9 @@ class Detector:
         return sorted({name for name in self.generators[self.fake] if name is not None})
 
     def against(self, generator: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of a generator's fake images, and of the real images that stand against them: int64 (F,), (R,).
+        """Rows of a generator's fake images, and of the real images they are compared with: int64 (F,), (R,).
 
-        These are the real images that carry the generator's name, and all of them where none does.
+        These are the real images with the generator's name, or all real images if there are none.
         """
         named = self.generators == generator
         own = np.flatnonzero(named & ~self.fake)
@@ -62,22 +62,22 @@ class Detector:
 
 @dataclass(frozen=True)
 class Decisions:
-    """Which images are taken for fake at a threshold that was chosen on validation images, and how to call the figure.
+    """Images classified as fake at a threshold that was chosen on validation images, and the name of the metric.
 
-    threshold: log-odds, chosen on all validation images. taken_for_fake: bool (N,). key: CROSS_FITTED where the images
-    are the validation images themselves, AT_VALIDATION_THRESHOLD for any others.
+    threshold: log-odds, chosen on all validation images. predicted_fake: bool (N,). key: CROSS_FITTED if the images are
+    the validation images themselves, AT_VALIDATION_THRESHOLD otherwise.
     """
 
     threshold: float
-    taken_for_fake: np.ndarray
+    predicted_fake: np.ndarray
     key: str
 
 
 def detector_of(predictions: Predictions, real: Sequence[int], names: Sequence[str]) -> Detector | None:
-    """The labelled images as real or fake; None where the split has only real or only fake ones, or none.
+    """The labelled images as real or fake; None unless the split has both.
 
-    Generators are those that the source names. Where it names none of a fake image, every fake class is a generator if
-    there are several; a single fake class stays without generators.
+    Generators are those that the source names. If it names none for any fake image, every fake class is a generator,
+    provided there are several.
 
     Args:
         predictions: of one split; images without label are left out.
@@ -100,8 +100,8 @@ def detector_of(predictions: Predictions, real: Sequence[int], names: Sequence[s
 def fake_log_odds(probabilities: np.ndarray, is_real: np.ndarray) -> np.ndarray:
     """ln(P(fake) / P(real)), each the sum over its classes, float64 (N,) in ±1,000.
 
-    Probabilities that a sure model rounds to 1 keep their order by how small the others are. Values that should be
-    equal may be off by rounding, so 9 decimals are kept.
+    Probabilities that round to 1 keep their order through the small probabilities of the other side. Values are rounded
+    to 9 decimals, since equal ones may differ by rounding errors.
 
     probabilities: float64 (N, C). is_real: bool (C,).
     """
@@ -114,14 +114,14 @@ def fake_log_odds(probabilities: np.ndarray, is_real: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(fake: np.ndarray, log_odds: np.ndarray) -> float:
-    """The log-odds at which balanced accuracy is largest, where several are that nearest to 0.
+    """The log-odds at which balanced accuracy is largest; of several the one nearest to 0.
 
-    Halfway between the probabilities of two images, or between their log-odds where the probabilities are alike.
+    Halfway between the probabilities of two images, or between their log-odds if the probabilities are equal.
 
-    fake: bool (N,), both kinds. log_odds: float (N,).
+    fake: bool (N,), with both values. log_odds: float (N,).
     """
     fpr, tpr, at = roc_curve(fake, log_odds, drop_intermediate=False)
-    above, below = at[1:-1], at[2:]  # at[0] is infinite: it takes no image for fake
+    above, below = at[1:-1], at[2:]  # at[0] is infinite: no image is fake
     middle = logit((expit(above) + expit(below)) / 2)
     between = np.where((below < middle) & (middle < above), middle, (below + above) / 2)
     thresholds = np.append(between, -MOST)
@@ -133,26 +133,26 @@ def best_threshold(fake: np.ndarray, log_odds: np.ndarray) -> float:
 def decisions_on_validation(detector: Detector, seed: int) -> Decisions | None:
     """Decisions on the validation images, on which the threshold is chosen too.
 
-    Each fold is decided at the threshold of the largest balanced accuracy on the other folds: with the threshold chosen
-    on the same images, the figure would be too good. Folds keep groups together and the shares of real and fake images;
-    the seed draws them, the same for every model. None where all real or all fake images are one group.
+    Each fold is decided at the threshold with the largest balanced accuracy on the other folds: a threshold chosen on
+    the same images would make the figure too high. Folds keep groups together and the shares of real and fake images,
+    and are the same for every model. None if all real or all fake images are one group.
     """
     rng = seeds.generator(seed, "evaluate/detection/folds")
     fold = group_folds(detector.fake, detector.groups, FOLDS, rng)
-    taken_for_fake = np.zeros(len(detector.fake), dtype=bool)
+    predicted_fake = np.zeros(len(detector.fake), dtype=bool)
     for number in range(FOLDS):
         held_out = fold == number
         fake, log_odds = detector.fake[~held_out], detector.log_odds[~held_out]
         if fake.all() or not fake.any():
             return None
-        taken_for_fake[held_out] = detector.log_odds[held_out] >= best_threshold(fake, log_odds)
-    return Decisions(best_threshold(detector.fake, detector.log_odds), taken_for_fake, CROSS_FITTED)
+        predicted_fake[held_out] = detector.log_odds[held_out] >= best_threshold(fake, log_odds)
+    return Decisions(best_threshold(detector.fake, detector.log_odds), predicted_fake, CROSS_FITTED)
 
 
 def kinds(detector: Detector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The group of each image, int64 (N,) from 0 to G − 1, and of each group its kind and number of images, int64 (G,).
+    """The group of each image, int64 (N,) from 0 to G − 1, and the kind and number of images of each group, int64 (G,).
 
-    Kinds: 0 of real images, 1 of fake ones, 2 of both.
+    Kinds: 0 for real images, 1 for fake ones, 2 for both.
     """
     _, group, size = np.unique(detector.groups, return_inverse=True, return_counts=True)
     fakes = np.bincount(group, weights=detector.fake)
@@ -160,7 +160,7 @@ def kinds(detector: Detector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def decisions_at(detector: Detector, threshold: float) -> Decisions:
-    """Decisions on other images than those on which the threshold was chosen."""
+    """Decisions on images other than those on which the threshold was chosen."""
     return Decisions(threshold, detector.log_odds >= threshold, AT_VALIDATION_THRESHOLD)
 
 
@@ -168,10 +168,10 @@ def decisions_at(detector: Detector, threshold: float) -> Decisions:
 
 
 def figures(detector: Detector, decisions: Decisions | None) -> dict[str, Any]:
-    """The figures of one split as `metrics/MODEL/evaluate.json` holds them under `detection`.
+    """The metrics of one split, for `detection` in `metrics/MODEL/evaluate.json`.
 
-    Those of `weighted_figures`, and the numbers of images behind them; `validation_threshold` is that of the
-    decisions as a probability and as log-odds. What cannot be computed is left out.
+    Those of `weighted_figures`, and the numbers of images; `validation_threshold` is the threshold of the decisions as
+    a probability and as log-odds. What cannot be computed is left out.
     """
     content = _first(weighted_figures(detector, decisions, np.ones((len(detector.fake), 1))))
     for name, of_generator in content.get("generators", {}).items():
@@ -197,9 +197,9 @@ def weighted_figures(detector: Detector, decisions: Decisions | None, weights: n
     """Every figure under every weighting of the images; NaN where real or fake images have no weight in all.
 
     auc: area under the ROC curve. average_precision: of fake images, as scikit-learn defines it; it depends on the
-    share of fake images, that of these images. balanced_accuracy, recall_of_real, recall_of_fake: at the threshold 0.5.
+    share of fake images in the data. balanced_accuracy, recall_of_real, recall_of_fake: at the threshold 0.5.
     balanced_accuracy_…: at the threshold fixed on validation images. tpr_at_…, eer: see `_of_curve`. generators: of
-    each one's images against real ones, see `Detector.against`; recall and balanced accuracy at the threshold 0.5.
+    each one's images against real images, see `Detector.against`; recall and balanced accuracy at the threshold 0.5.
     generator_mean: the means over generators, each counting as one.
 
     weights: float64 (N, B), not negative, one column for each weighting.
@@ -214,7 +214,7 @@ def weighted_figures(detector: Detector, decisions: Decisions | None, weights: n
     }
     figures["balanced_accuracy"] = (figures["recall_of_real"] + figures["recall_of_fake"]) / 2
     if decisions:
-        decided = decisions.taken_for_fake == detector.fake
+        decided = decisions.predicted_fake == detector.fake
         figures[decisions.key] = (_share(decided, real, weights) + _share(decided, fake, weights)) / 2
     generators = {}
     for name in detector.names:
@@ -304,18 +304,18 @@ def _equal_error_rate(above: np.ndarray, at_or_above: np.ndarray, missed: np.nda
         [np.take_along_axis(rates, place, axis=0)[0] for place in (after - 1, after)] for rates in (fpr, fnr)
     )
     below, beyond = low_fnr - low_fpr, high_fpr - high_fnr
-    part = below / np.maximum(below + beyond, np.finfo(float).tiny)  # both are 0 where all stays at (1, 1)
+    part = below / np.maximum(below + beyond, np.finfo(float).tiny)  # both are 0 if the curve stays at (1, 1)
     return np.asarray(low_fpr + part * (high_fpr - low_fpr))
 
 
 def _share(right: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of the weight of these rows, float (B,), that lies on images decided rightly; NaN where they have none."""
+    """Share of the weight of these rows, float (B,), on correctly classified images; NaN if they have no weight."""
     chosen = weights[rows]
     return _ratio(right[rows].astype(np.float64) @ chosen, chosen.sum(axis=0))
 
 
 def _mean(rows: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean over generators, float (B,), of those that have weight."""
+    """Mean over the generators that have weight, float (B,)."""
     stacked = np.stack(list(rows))
     known = ~np.isnan(stacked)
     return _ratio(np.where(known, stacked, 0.0).sum(axis=0), known.sum(axis=0))
@@ -330,7 +330,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Curve:
-    """A ROC curve: fpr, tpr float (T,) from (0, 0) to (1, 1); whose; on how many real and fake images."""
+    """A ROC curve: fpr, tpr float (T,) from (0, 0) to (1, 1), with its name and numbers of real and fake images."""
 
     name: str
     fpr: np.ndarray

@@ -1,4 +1,4 @@
-"""How sure the figures of real against fake are: a bootstrap over groups of images."""
+"""Intervals of the metrics of real against fake, by a bootstrap over groups of images."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,22 +13,22 @@ from fakeprint.evaluation.intervals import Interval, wilson
 
 RESAMPLES = 2000
 DIGITS = 6  # of an interval's bounds
-ROUNDING = 1e-12  # what equal figures of resamples may scatter
-HELD = 2**19  # weights of resamples that are held at once, of 8 bytes
+ROUNDING = 1e-12  # standard deviation of resampled figures that counts as 0
+CHUNK_WEIGHTS = 2**19  # weights of 8 bytes in memory at most
 
 
 def intervals(detector: Detector, decisions: Decisions | None, seed: int, confidence: float) -> dict[str, Any]:
-    """Intervals (low, high) in [0, 1] of the figures of `weighted_figures`, nested alike.
+    """Intervals (low, high) in [0, 1] of the figures of `weighted_figures`, nested in the same way.
 
-    Groups of images are drawn with replacement, whole, 2,000 times; those of real images apart from those of fake ones,
-    since how many there are of each is the data set's design. The interval is the figure ± Student's t times the
-    scatter over the resamples, on the logit scale: near 1 and for few groups it holds its level better than the
-    resamples' own percentiles. The threshold fixed on validation stays as it is.
+    Whole groups of images are drawn with replacement 2,000 times; groups of real and of fake images separately, since
+    their numbers are fixed by the design of the data set. The interval is the figure ± Student's t times the standard
+    deviation over the resamples, on the logit scale: near 1 and for few groups it keeps its confidence level better
+    than percentiles of the resamples. The threshold chosen on validation stays fixed.
 
-    A figure of 0 or 1 does not scatter: it gets Wilson's interval for a share of the groups that it rests on, those of
-    the fewer kind where it is no share. Left out is what does not scatter between 0 and 1 (all images have one score),
-    what rests on real or fake images of a single group, of which nothing can be said, and a TPR at so low an FPR that
-    it allows for less than one group of real images, which is the TPR at another FPR.
+    A figure of 0 or 1 does not vary: it gets Wilson's interval for a share of its groups, of the less frequent kind if
+    it is not a share. No interval is given for a figure between 0 and 1 that does not vary (all images have one score),
+    for a figure of a single group of real or fake images, and for a TPR at an FPR of less than one group of real
+    images.
 
     confidence: in (0, 1).
     """
@@ -49,7 +49,7 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
 
 
 def area_with_interval(detector: Detector, seed: int, confidence: float) -> tuple[float, Interval | None]:
-    """The AUC and its interval, None where `intervals` has none, without the time that the other figures take."""
+    """The AUC and its interval as in `intervals` (None if it has none), without computing the other figures."""
     area = weighted_area(detector, np.ones((len(detector.fake), 1)))
     blocks = [{"auc": weighted_area(detector, weights)} for weights in resamples(detector, seed)]
     sides = _groups(detector, np.flatnonzero(~detector.fake), np.flatnonzero(detector.fake))
@@ -62,7 +62,7 @@ def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int
 
 
 def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], confidence: float) -> dict[str, Any]:
-    """The intervals of these figures, but not of those nested in them; groups: numbers of real and of fake ones."""
+    """The intervals of these figures, not of nested ones; groups: numbers of groups of real and of fake images."""
     bounds = {}
     for key, values in found.items():
         if isinstance(values, dict) or groups[0] * RATES.get(key, 1.0) < 1:
@@ -73,7 +73,7 @@ def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], c
         resampled = resampled[~np.isnan(resampled)]  # a generator may be missing from a resample
         error = float(resampled.std(ddof=1)) if len(resampled) > 1 else 0.0
         if 0 < value < 1 and error > ROUNDING and fewest > 1:
-            # A resample of G groups scatters as if their number were G − 1.
+            # A resample of G groups varies as if their number were G − 1.
             error *= np.sqrt(fewest / (fewest - 1))
             half = float(student.ppf(0.5 + confidence / 2, fewest - 1)) * error / (value * (1 - value))
             bounds[key] = _rounded(expit(logit(value) - half), expit(logit(value) + half))
@@ -85,7 +85,7 @@ def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], c
 
 
 def _sides(key: str, groups: tuple[int, int]) -> list[int]:
-    """Numbers of groups that a figure rests on: of real, of fake, or of both images, of which it is the mean."""
+    """Numbers of groups that a figure is based on: of real images, of fake ones, or of both if it is their mean."""
     if key.startswith("balanced_accuracy"):
         return list(groups)
     return [{"recall_of_real": groups[0], "recall_of_fake": groups[1], "recall": groups[1]}.get(key, min(groups))]
@@ -96,12 +96,12 @@ def _rounded(low: float, high: float) -> Interval:
 
 
 def resamples(detector: Detector, seed: int) -> Iterator[np.ndarray]:
-    """How often each image is drawn, float64 (N, b) for some resamples at a time; the same for every model."""
+    """Yield how often each image is drawn, float64 (N, b), in chunks of resamples; the same for every model."""
     rng = seeds.generator(seed, "evaluate/detection/bootstrap")
     group, kind, _ = kinds(detector)
-    at_once = max(1, HELD // len(group))
-    for start in range(0, RESAMPLES, at_once):
-        columns = min(at_once, RESAMPLES - start)
+    chunk = max(1, CHUNK_WEIGHTS // len(group))
+    for start in range(0, RESAMPLES, chunk):
+        columns = min(chunk, RESAMPLES - start)
         counts = np.zeros((len(kind), columns))
         for members in (np.flatnonzero(kind == number) for number in range(3)):
             drawn = rng.integers(0, max(1, len(members)), (len(members), columns)) * columns + np.arange(columns)

@@ -1,4 +1,4 @@
-"""The pictures of real against fake: ROC and detection error tradeoff. Each function returns a matplotlib Figure."""
+"""Plots of real against fake: ROC and detection error tradeoff. Each function returns a matplotlib Figure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,9 +14,9 @@ from fakeprint.evaluation.detection_report import Detection
 from fakeprint.evaluation.plots import BLUE, GREY, LONGEST, ORANGE
 
 COLOURS = ("#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#333333", "#98df8a")
-LOWEST = 1e-3  # false positive rate at which the ROC's axis begins
+LOWEST = 1e-3  # lowest false positive rate on the ROC's axis
 DET_TICKS = np.array([0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
-DET_LIMITS = (0.0007, 0.85)  # rates outside lie on the border
+DET_LIMITS = (0.0007, 0.85)  # rates outside are drawn on the border
 
 
 def pictures(detections: Mapping[str, Detection], title: str) -> dict[str, Figure]:
@@ -34,10 +34,10 @@ def pictures(detections: Mapping[str, Detection], title: str) -> dict[str, Figur
 
 
 def roc_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) -> Figure:
-    """True positive rate over false positive rate, the latter on a logarithmic axis: alarms must be rare to be of use.
+    """True positive rate over false positive rate, the latter on a logarithmic axis, since only low rates are useful.
 
-    Steps, since no threshold lies between images of one score. The points, with their intervals, are those of `figures`
-    at 1 and 5 %; in the grey range a false positive would be less than one real image.
+    The curve has steps, because images of one score share a threshold. The points are those of `figures` at 1 and 5 %,
+    with their intervals; the grey range is less than one real image.
 
     curves: all images first, then one of each generator. figures: see `Detection`.
     """
@@ -68,17 +68,18 @@ def roc_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) ->
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("false positive rate: real images taken for fake")
-    axes.set_ylabel("true positive rate: fake images found")
+    axes.set_xlabel("false positive rate: real images classified as fake")
+    axes.set_ylabel("true positive rate: fake images detected")
     axes.set_title(f"{title}\nAUC {_with_interval(figures, 'auc', 1, 4)}")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
 def det_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) -> Figure:
-    """Misses over false alarms on normal deviate axes, where Gaussian scores give a straight line (Martin et al. 1997).
+    """False negative over false positive rate on normal deviate axes (Martin et al. 1997).
 
-    The point is the equal error rate of `figures`. curves: all images first, then one of each generator.
+    On these axes Gaussian scores give a straight line. The point is the equal error rate of `figures`. curves: all
+    images first, then one of each generator.
     """
     figure, axes = _panel()
     for curve, style in _styled(curves):
@@ -91,8 +92,8 @@ def det_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) ->
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(norm.ppf(DET_TICKS)))
         axis.set_major_formatter(FuncFormatter(lambda deviate, _: f"{100 * norm.cdf(deviate):.3g}"))
-    axes.set_xlabel("false positive rate: real images taken for fake, %")
-    axes.set_ylabel("false negative rate: fake images missed, %")
+    axes.set_xlabel("false positive rate: real images classified as fake (%)")
+    axes.set_ylabel("false negative rate: fake images missed (%)")
     axes.set_title(f"{title}\nequal error rate {_with_interval(figures, 'eer', 100, 2)} %")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -131,5 +132,5 @@ def _shade(axes: Axes, one: float) -> None:
 
 
 def deviate(rates: np.ndarray) -> np.ndarray:
-    """Rates in [0, 1] as quantiles of the normal distribution; beyond the axes, on their border."""
+    """Rates in [0, 1] as quantiles of the normal distribution; rates beyond the axes are moved to their border."""
     return np.asarray(norm.ppf(np.clip(rates, *DET_LIMITS)))

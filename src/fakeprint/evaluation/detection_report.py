@@ -1,4 +1,4 @@
-"""One model as a detector: its figures with their intervals, and its curves, of each labelled split."""
+"""One model as a detector: metrics with intervals, and curves, for each labelled split."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from fakeprint.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Detection:
-    """One split. figures: nested numbers, and pairs under `intervals`. curves: see `detection.curves`."""
+    """One split. figures: nested numbers, and pairs under `intervals`. curves: as `detection.curves` gives them."""
 
     figures: dict[str, Any]
     curves: list[Curve]
@@ -28,10 +28,10 @@ class Detection:
 def detections(
     splits: Mapping[str, Predictions], real: Sequence[int], names: Sequence[str], seed: int, confidence: float
 ) -> dict[str, Detection]:
-    """Real against fake on each split that has labelled images of both; none where no class is real.
+    """Real against fake on each split that has labelled images of both; empty if no class is real.
 
-    The threshold is fixed on the split `validation`. Its own figure at that threshold is cross-fitted; other splits are
-    decided at the one threshold of all validation images.
+    The threshold is chosen on the split `validation`. Validation's own figure is cross-fitted; other splits use the one
+    threshold of all validation images.
 
     Args:
         splits: predictions by the name of their split.

@@ -1,4 +1,4 @@
-"""All models side by side: order, figures with intervals, paired tests against the champion, recall per class."""
+"""The leaderboard: models in order, metrics with intervals, paired tests against the champion, recall per class."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,17 +17,17 @@ from fakeprint.evaluation.robustness import Robustness, Worst
 from fakeprint.evaluation.scores import Scores, scored
 
 OTHERS = {"macro_f1": "macro F1", "log_loss": "log loss"}
-ANY_BINS = 15  # of the calibration error, which no leaderboard shows
+BINS = 15  # of the calibration error, which the leaderboard does not show
 
 
 @dataclass(frozen=True)
 class Standing:
     """One model on the leaderboard.
 
-    scores: on validation, by which it stands where it stands. test: on test, None where no test image is labelled.
+    scores: on validation, which tested the order. test: on test, None if no test image is labelled.
     p_holm: p-value of the test against the champion, Holm-corrected; None for the champion itself. worst: the
-    degradation that costs it most, None where none was tried. area: AUC of real against fake, on the split of the
-    p-values, and its interval where it has one; None where that split has no images of both.
+    degradation with its lowest accuracy, None if none was tried. area: AUC of real against fake, on the split of the
+    p-values, and its interval or None; None if that split does not have images of both.
     """
 
     name: str
@@ -66,10 +66,11 @@ class Standing:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Standings, best on validation first; names of the classes, confidence of the intervals.
+    """The models' standings, best on validation first.
 
-    images, test_images: how many labelled ones validation and test have; test_images is 0 where none is labelled.
-    grouped: whether several images are one group, so that intervals and tests are of groups.
+    names: of the classes. confidence: of the intervals. images, test_images: numbers of labelled images of validation
+    and test; test_images is 0 if none is labelled. grouped: whether a group has several images, so that intervals and
+    tests are for groups.
     """
 
     standings: list[Standing]
@@ -86,21 +87,21 @@ class Leaderboard:
 
     @property
     def degraded(self) -> bool:
-        """Whether any model was tried on degraded images."""
+        """Whether any model was evaluated on degraded images."""
         return any(row.worst for row in self.standings)
 
     @property
     def detecting(self) -> bool:
-        """Whether some classes are real, so that models are detectors too."""
+        """Whether some classes are real, so that models are evaluated as detectors too."""
         return any(row.area for row in self.standings)
 
     @property
     def compared_on(self) -> str:
-        """The split whose images the p-values are of."""
+        """The split on which the p-values are computed."""
         return "test" if self.test_images else "validation"
 
     def as_json(self) -> dict[str, Any]:
-        """For `dvc metrics show`: nested dicts of numbers, and pairs under `intervals`, which it passes over."""
+        """For `dvc metrics show`: nested dicts of numbers, and pairs under `intervals`, which it ignores."""
         return {
             "champion": self.champion.name,
             "images": self.images,
@@ -200,19 +201,19 @@ class Leaderboard:
         )
 
     def _explained(self) -> str:
-        """What the table's figures, intervals and p-values are of."""
+        """The text that explains the table's figures, intervals and p-values."""
         of_test = f" and {self.test_images} labelled test images" if self.test_images else ""
-        grouped = ", made for groups of images that are no independent evidence" * self.grouped
+        grouped = ", computed for groups of images that are not independent" * self.grouped
         text = (
             f"{self.images} validation images{of_test}. Order and champion are by validation accuracy. In brackets: "
-            f"{100 * self.confidence:g} % intervals, Wilson's of proportions, by bootstrap of the others{grouped}."
+            f"{100 * self.confidence:g} % intervals, Wilson's for proportions, bootstrap for the others{grouped}."
         )
         if len(self.standings) > 1:
             text += self._tests_explained()
         if self.degraded:
             text += (
-                " Worst degraded: the validation accuracy on the degradation that costs the model most; as the lowest "
-                "of several it is a little too low."
+                " Worst degraded: the lowest validation accuracy over the degradations; as the lowest of several it is "
+                "slightly too low."
             )
         if self.detecting:
             text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
@@ -226,16 +227,16 @@ class Leaderboard:
         if self.test_images:
             text += (
                 f"{others} comparison{'s' * (others > 1)}. Nothing was chosen on test: its figures are reported once. "
-                "The champion was picked by its validation figure, which is a little too good for that; its test "
-                "figure is not."
+                "The champion was selected by its validation accuracy, which is therefore slightly too high; its test "
+                "accuracy is not."
             )
         else:
             text += (
-                f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was picked "
-                "on these images. For the same reason its own figure is a little too good. So is that of a network "
-                "whose epoch, or a k-NN whose k, was chosen on them, and no p-value makes up for that."
+                f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was selected "
+                "on these images. For the same reason its own accuracy is slightly too high. So is that of a network "
+                "whose epoch, or a k-NN whose k, was chosen on them; the p-values do not correct for that."
             )
-        return text + " Models with a large p cannot be told apart from the champion on so many images."
+        return text + " A large p means that these images do not distinguish the model from the champion."
 
 
 def _main_figures(scores: Scores) -> dict[str, Any]:
@@ -284,7 +285,7 @@ def _area_text(area: tuple[float, Interval | None] | None) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p-value to read."""
+    """A p-value as text."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
@@ -305,19 +306,19 @@ def compare(
     seed: int = 0,
     real: Sequence[int] = (),
 ) -> Leaderboard:
-    """Rank models by validation accuracy; equal ones by log loss, then by name. The first is the champion.
+    """Rank models by validation accuracy, ties by log loss, then by name. The first is the champion.
 
-    Against it the others are tested: on test where that is labelled, since nothing was chosen on it, as M − 1
-    comparisons; else on validation, on which the champion was picked, as part of the family of all pairs.
+    The others are tested against it: on test if that is labelled, since nothing was chosen on it, as M − 1 comparisons;
+    otherwise on validation, on which the champion was selected, as part of the family of all pairs.
 
-    models: per model labelled predictions of validation, all of the same images in the same order, at least one model
-    and one image. names: of the classes. robustness: where given, each model's worst degradation stands beside its
-    accuracy. test: the same models' predictions of the test split; unlabelled images are left out. seed: params.seed.
-    real: indices of the real classes, if some are: each model's AUC as a detector then stands beside the others.
+    models: labelled predictions of validation by model, of the same images in the same order, at least one model and
+    one image. names: of the classes. robustness: for each model's worst degradation. test: the same models' predictions
+    of the test split; unlabelled images are left out. seed: params.seed. real: indices of the real classes; if there
+    are any, each model gets an AUC as a detector.
     """
 
     def scores_of(predictions: Predictions) -> Scores:
-        return scored(predictions, names, ANY_BINS, confidence, seed, areas=False)
+        return scored(predictions, names, BINS, confidence, seed, areas=False)
 
     def area_of(predictions: Predictions) -> tuple[float, Interval | None] | None:
         detector = detector_of(predictions, real, names) if real else None
@@ -327,8 +328,8 @@ def compare(
     order = sorted(models, key=lambda name: _rank(name, on_validation[name]))
     labelled = {name: (test or {})[name].labelled for name in order if test}
     has_test = any(len(predictions.labels) for predictions in labelled.values())
-    decides = labelled if has_test else models
-    correct, groups = np.array([decides[name].correct for name in order]), decides[order[0]].groups
+    tested = labelled if has_test else models
+    correct, groups = np.array([tested[name].correct for name in order]), tested[order[0]].groups
     p_values = against_one(correct, groups, 0) if has_test else against_any(correct, groups)[0]
     standings = [
         Standing(
@@ -337,7 +338,7 @@ def compare(
             float(p) if name != order[0] else None,
             scores_of(labelled[name]) if has_test else None,
             robustness.worst(name) if robustness else None,
-            area_of(decides[name]),
+            area_of(tested[name]),
         )
         for name, p in zip(order, p_values, strict=True)
     ]

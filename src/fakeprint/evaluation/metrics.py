@@ -1,4 +1,4 @@
-"""Figures of merit of a classifier, from class indices and probabilities."""
+"""Metrics of a classifier, from class indices and probabilities."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, r
 
 from fakeprint.evaluation.intervals import Interval
 
-LEAST_PROBABILITY = 1e-15  # log loss of a class given probability 0 would be infinite; a k-NN gives such
+LEAST_PROBABILITY = 1e-15  # a k-NN predicts probabilities of 0, whose log loss would be infinite
 
 
 AVERAGES = ("macro", "weighted")
@@ -22,9 +22,9 @@ class ClassReport:
     table: indexed by class name, columns precision, recall, f1 (floats in [0, 1]) and support (int). Precision is 0
     for a class that was never predicted; recall is NaN for a class without images, and all three if it was never
     predicted either.
-    macro, weighted: the averages over classes, plain and by support, of what is not NaN. accuracy: in [0, 1].
-    intervals: (low, high) of the figures, keyed by "accuracy", and by row ("macro average", …) and column; a figure
-    without one is not among them.
+    macro, weighted: the averages over classes, unweighted and by support, without NaN. accuracy: in [0, 1].
+    intervals: (low, high) of the figures, keyed by "accuracy", and by row ("macro average", …) and column; figures
+    without an interval are missing.
     """
 
     table: pd.DataFrame
@@ -35,7 +35,7 @@ class ClassReport:
 
     @property
     def images(self) -> int:
-        """Number of images in all."""
+        """Number of all images."""
         return int(self.table["support"].sum())
 
     def as_frame(self) -> pd.DataFrame:
@@ -49,7 +49,7 @@ class ClassReport:
         return frame
 
     def as_text(self) -> str:
-        """The report to read."""
+        """The report as a text table."""
         frame = self.as_frame()
         width = max(len(str(name)) for name in frame.index)
         column = 22 if self.intervals else 9
@@ -60,8 +60,8 @@ class ClassReport:
             figures = "".join(f"  {self._cell(row[key], (name, key)):>{column}}" for key in self.macro)
             lines.append(f"{name!s:{width}}{figures}  {int(row['support']):>9}")
         blank = f"{'':{2 * (column + 2)}}"
-        whole = self._cell(self.accuracy, "accuracy")
-        lines.append(f"{'accuracy':{width}}{blank}  {whole:>{column}}  {self.images:>9}")
+        accuracy_cell = self._cell(self.accuracy, "accuracy")
+        lines.append(f"{'accuracy':{width}}{blank}  {accuracy_cell:>{column}}  {self.images:>9}")
         return "\n".join(lines) + "\n"
 
     def _cell(self, value: float, key: Any) -> str:
@@ -71,7 +71,7 @@ class ClassReport:
         return f"{value:.4f} ({bounds[0]:.4f}–{bounds[1]:.4f})" if bounds else f"{value:.4f}"
 
     def as_json(self) -> dict[str, Any]:
-        """The report as nested dicts of numbers, and lists [low, high]; None where a figure cannot be given."""
+        """The report as nested dicts of numbers, and lists [low, high]; None where a figure is not defined."""
         rows = {
             name: {
                 **{key: number(row[key]) for key in self.macro},
@@ -81,8 +81,8 @@ class ClassReport:
             for name, row in self.as_frame().iterrows()
         }
         averages = {name: rows.pop(name) for name in [f"{name} average" for name in AVERAGES]}
-        whole = {"intervals": {"accuracy": list(self.intervals["accuracy"])}} if self.intervals else {}
-        return {"classes": rows, **averages, "accuracy": self.accuracy, **whole}
+        intervals = {"intervals": {"accuracy": list(self.intervals["accuracy"])}} if self.intervals else {}
+        return {"classes": rows, **averages, "accuracy": self.accuracy, **intervals}
 
     def _bounds_of(self, row: Any) -> dict[str, Any]:
         bounds = {key: list(self.intervals[row, key]) for key in self.macro if (row, key) in self.intervals}
@@ -95,7 +95,7 @@ def number(value: Any) -> float | None:
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    """Mean over the first axis without NaN; NaN if all values are NaN."""
     defined = ~np.isnan(values)
     count = defined.sum(axis=0)
     sums = np.where(defined, values, 0.0).sum(axis=0)
@@ -136,7 +136,7 @@ def row_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def log_loss(actual: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of −ln p(actual class), in nats, with p clipped to at least 1e-15 (so at most 34.5 for an image).
+    """Mean of −ln p(actual class), in nats, with p clipped to at least 1e-15 (so at most 34.5 per image).
 
     actual: int (N,). probabilities: float (N, C).
     """
@@ -201,11 +201,12 @@ def roc_auc(actual: np.ndarray, probabilities: np.ndarray) -> float | None:
 
 
 def figures(actual: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int) -> dict[str, Any]:
-    """All figures of one model as `metrics/MODEL/evaluate.json` holds them: nested dicts of numbers.
+    """All metrics of one model, as nested dicts of numbers, for `metrics/MODEL/evaluate.json`.
 
     What cannot be computed (ROC-AUC of one class, recall of a class without images) is left out.
 
-    actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: of the calibration error.
+    actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: number of bins of the calibration
+    error.
     """
     report = class_report(actual, probabilities.argmax(axis=1), names)
     area = roc_auc(actual, probabilities)

@@ -18,7 +18,7 @@ from fakeprint.evaluation.predictions import Predictions
 from fakeprint.evaluation.robustness import Robustness
 
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9641c", "#8a8a8a"
-LONGEST = 22  # letters of a class or model name on an axis
+LONGEST = 22  # characters of a class or model name on an axis
 
 
 def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalised: bool) -> Figure:
@@ -36,7 +36,7 @@ def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalis
 
 def _draw_confusion(axes: Axes, counts: np.ndarray, names: list[str], normalised: bool) -> None:
     shares = row_shares(counts)
-    # A square-root scale: on a linear one a share of 5 % looks like none.
+    # A square-root scale: on a linear one a share of 5 % looks like 0.
     image = axes.imshow(np.nan_to_num(shares), cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     for (row, column), share in np.ndenumerate(shares):
         axes.text(
@@ -80,7 +80,7 @@ def _short(name: str, most: int = LONGEST) -> str:
 def reliability_picture(bins: pd.DataFrame, error: float, title: str, interval: Interval | None = None) -> Figure:
     """The reliability plot: accuracy per bin of confidence against the diagonal, and below it the images per bin.
 
-    bins: what `metrics.reliability` gives. error: the expected calibration error, in [0, 1]; interval: its own.
+    bins: what `metrics.reliability` gives. error: the expected calibration error, in [0, 1]; interval: of it.
     """
     figure = Figure(figsize=(5.6, 6.2), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -119,9 +119,9 @@ class Mistake:
 
 
 def most_confident_mistakes(actual: np.ndarray, probabilities: np.ndarray, most: int) -> list[Mistake]:
-    """The wrongly classified images with the largest probability first, equal ones in the order of the images.
+    """The wrongly classified images, highest confidence first, ties in the order of the images.
 
-    actual: int (N,). probabilities: float (N, C). most: how many at most.
+    actual: int (N,). probabilities: float (N, C). most: maximum number.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != actual)
@@ -132,7 +132,7 @@ def most_confident_mistakes(actual: np.ndarray, probabilities: np.ndarray, most:
 def mistakes_picture(
     mistakes: Sequence[Mistake], images: np.ndarray, image_ids: np.ndarray, names: list[str], title: str
 ) -> Figure:
-    """The mistakes as a grid of pictures, the surest first; each says what it is and what it was taken for.
+    """A grid of misclassified images, highest confidence first, each with its actual and predicted class.
 
     images: uint8 (N, H, W, 3), image_ids: str (N,), of the split that the mistakes' rows refer to.
     """
@@ -145,8 +145,8 @@ def mistakes_picture(
     for axes, mistake in zip(grid.flat, mistakes, strict=False):
         axes.imshow(images[mistake.row], interpolation="nearest")
         actual, predicted = (_short(names[index], 19) for index in (mistake.actual, mistake.predicted))
-        axes.set_title(f"is {actual}\ntaken for {predicted}", fontsize=8.5)
-        below = f"{100 * mistake.confidence:.0f} % sure, {_short(str(image_ids[mistake.row]))}"
+        axes.set_title(f"actual: {actual}\npredicted: {predicted}", fontsize=8.5)
+        below = f"confidence {100 * mistake.confidence:.0f} %, {_short(str(image_ids[mistake.row]))}"
         axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top", fontsize=7)
     if not mistakes:
         grid[0, 0].text(0.5, 0.5, "no mistakes to show", ha="center", va="center", transform=grid[0, 0].transAxes)
@@ -167,8 +167,8 @@ def leaderboard_pictures(board: Leaderboard, champion: Predictions, title: str) 
 def leaderboard_picture(board: Leaderboard, title: str) -> Figure:
     """Validation accuracy of every model with its interval, the champion on top in another colour.
 
-    A square below marks the test accuracy, an open circle the validation accuracy on the worst degradation, both with
-    their intervals, where the board knows them.
+    Where known, a square marks the test accuracy, and an open circle the validation accuracy on the worst degradation,
+    each with its interval.
     """
     figure = Figure(figsize=(7.6, 1.9 + _row_height(board) * max(3, len(board.standings))), layout="constrained")
     axes = figure.subplots()
@@ -213,7 +213,7 @@ def _draw_leaderboard(axes: Axes, board: Leaderboard) -> None:
     axes.set_ylim(len(board.standings) - 0.4, -0.6)
     _share_axis(axes, min(ends), max(ends))
     marks = ["circle: validation", "square: test"] if board.test_images else []
-    marks += ["open circle: validation, its worst degradation"] if board.degraded else []
+    marks += ["open circle: validation, worst degradation"] if board.degraded else []
     images = f"{board.images} validation" + (f" and {board.test_images} test" if board.test_images else "") + " images"
     caption = f"accuracy on {images}, {100 * board.confidence:g} % intervals"
     axes.set_xlabel("\n".join([caption, "; ".join(marks)] if marks else [caption]))
@@ -262,11 +262,10 @@ def recall_picture(board: Leaderboard, title: str) -> Figure:
 
 
 def robustness_picture(table: Robustness, title: str) -> Figure:
-    """Accuracy of every model on every degradation, as a heat map in per cent; clean first, apart from the others.
+    """A heat map of every model's accuracy (%) on every degradation, with intervals; clean images in the first column.
 
-    Below each figure stands its interval, where the table has one.
-    Models stand in the order of their clean accuracy, the best on top; degradations by name, so that like ones are
-    neighbours whatever order presets put them in.
+    Models are in the order of their clean accuracy, the best on top; degradations by name, so that similar ones are
+    neighbours.
     """
     shares = table.accuracies().reshape(-1, len(table.cells))
     order = np.argsort(-shares[:, 0], kind="stable")
@@ -295,7 +294,7 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
         rotation_mode="anchor",
     )
     axes.set_yticks(range(height), [_short(model) for model in models])
-    axes.set_xlabel("degradation of the validation images; each model's worst in bold, intervals below")
+    axes.set_xlabel("degradation of the validation images; bold: worst of each model; small: intervals")
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
     bar.set_label("accuracy")
     axes.set_title(f"Accuracy on degraded images (%)\n{title}")
@@ -303,7 +302,7 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
 
 
 def summary_picture(board: Leaderboard, counts: np.ndarray, title: str) -> Figure:
-    """The leaderboard beside the champion's confusion matrix (counts int (C, C), rows actual): the README's picture."""
+    """The leaderboard and the champion's confusion matrix (counts int (C, C), rows actual), for the README."""
     side = max(5.0, 2.2 + 0.5 * len(board.names), 1.5 + _row_height(board) * len(board.standings))
     figure = Figure(figsize=(6.4 + side + 1.0, side), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[6.4, side + 1.0])

@@ -16,12 +16,12 @@ PREDICTED = ("validation", "test")  # the splits that a file of predictions hold
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model says of one split.
+    """One model's predictions of one split.
 
     image_ids: str (N,), in the order of the arrays. labels: int64 (N,), class index, −1 where unknown.
-    probabilities: float64 (N, C), rows sum to 1. groups: int64 (N,), equal for images that are no independent evidence
-    (near duplicates, frames of one video). generators: object (N,), what made each image where the source says so
-    beside the label, else None.
+    probabilities: float64 (N, C), rows sum to 1. groups: int64 (N,), equal for images that are not independent
+    (near duplicates, frames of one video). generators: object (N,), the generator of each image where the source names
+    it, else None.
     """
 
     image_ids: np.ndarray
@@ -37,7 +37,7 @@ class Predictions:
 
     @property
     def labelled(self) -> "Predictions":
-        """Those of images whose label is known."""
+        """The predictions of images whose label is known."""
         known = self.labels >= 0
         if known.all():
             return self
@@ -79,9 +79,9 @@ def load_predictions(name: str, classes: list[str], split: str, folder: Path = P
         raise InputError(f"{path} is missing: run `dvc repro` first")
     frame = pd.read_parquet(path)
     columns = [f"p_{label}" for label in classes]
-    found = [name for name in frame.columns if name.startswith("p_")]
-    if found != columns:
-        raise InputError(f"{path} was made for other classes ({first_few(found)}): run `dvc repro`")
+    found_columns = [name for name in frame.columns if name.startswith("p_")]
+    if found_columns != columns:
+        raise InputError(f"{path} was made for other classes ({first_few(found_columns)}): run `dvc repro`")
     rows = frame[frame["split"] == split]
     labels = rows["label"].map({label: index for index, label in enumerate(classes)}).fillna(-1).astype(np.int64)
     generators = rows["generator"].astype(object)
@@ -92,3 +92,9 @@ def load_predictions(name: str, classes: list[str], split: str, folder: Path = P
         rows["group"].to_numpy(dtype=np.int64),
         generators.where(generators.notna(), None).to_numpy(dtype=object),
     )
+
+
+def load_members(names: list[str], classes: list[str], split: str) -> tuple[Predictions, np.ndarray]:
+    """Read one split of an ensemble's members: the first one's predictions, and the probabilities of all, (N, M, C)."""
+    members = [load_predictions(name, classes, split, MEMBERS) for name in names]
+    return members[0], np.stack([member.probabilities for member in members], axis=1)

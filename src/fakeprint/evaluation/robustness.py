@@ -1,4 +1,4 @@
-"""How models fare on degraded images: figures per model and degradation, as files hold them."""
+"""Metrics of every model on degraded images, and the files that hold them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ COLUMNS = ("accuracy", "macro_f1", "ece")
 class Worst:
     """The degradation with a model's lowest accuracy (the first of equals), and that accuracy, in [0, 1].
 
-    interval: of that accuracy, where known; as the lowest of several, it is a little too low.
+    interval: of that accuracy, where known. The lowest of several accuracies is slightly biased downwards.
     """
 
     cell: str
@@ -40,7 +40,7 @@ class Worst:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Every model on every degradation; `clean` is each model's first cell.
+    """Metrics of every model on every degradation; `clean` is each model's first cell.
 
     figures[model][cell] holds accuracy, macro_f1 and ece, in [0, 1], and under `intervals` a pair [low, high] of each.
     """
@@ -54,7 +54,7 @@ class Robustness:
         return list(next(iter(self.figures.values()))) if self.figures else [CLEAN]
 
     def worst(self, model: str) -> Worst | None:
-        """None for a model that was left out, and where the grid is empty."""
+        """The worst degradation of a model; None for a model that was left out, and for an empty grid."""
         degraded = {name: row["accuracy"] for name, row in self.figures.get(model, {}).items() if name != CLEAN}
         if not degraded:
             return None
@@ -66,7 +66,7 @@ class Robustness:
         return np.array([[row[cell]["accuracy"] for cell in self.cells] for row in self.figures.values()])
 
     def interval(self, model: str, cell: str, figure: str = "accuracy") -> Interval | None:
-        """The interval of one figure, None where it has none."""
+        """The interval of one figure, or None."""
         pair = self.figures[model][cell].get("intervals", {}).get(figure)
         return (pair[0], pair[1]) if pair else None
 
@@ -111,7 +111,7 @@ def robustness(
     """Figures of every model on every degradation.
 
     probabilities[cell][model]: float (N, C), of the same images in the same order, `clean` first. labels: int (N,).
-    groups: int (N,), equal for images that are no independent evidence. names: of the C classes. bins: of the
+    groups: int (N,), equal for images that are not independent. names: of the C classes. bins: of the
     calibration error. confidence: of the intervals. seed: params.seed, of the bootstrap.
     """
 

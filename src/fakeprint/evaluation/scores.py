@@ -1,4 +1,4 @@
-"""All figures of one model on one split, each with its interval."""
+"""All metrics of one model on one split, with intervals."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,16 +10,16 @@ from fakeprint.evaluation.intervals import Interval, f1_interval, proportion, sy
 from fakeprint.evaluation.metrics import ClassReport
 from fakeprint.evaluation.predictions import Predictions
 
-DIGITS = 6  # of an interval's bounds: more say nothing, and are not the same on every processor
+DIGITS = 6  # of an interval's bounds; further digits mean nothing and differ between processors
 
 
 @dataclass(frozen=True)
 class Scores:
     """Figures of one model on one split.
 
-    figures: what `metrics.figures` gives. intervals: the same keys, a pair (low, high) each; a figure without one is
-    not among them. report: precision, recall and F1 per class, with intervals. images: how many are labelled, and
-    scored.
+    figures: what `metrics.figures` gives. intervals: the same keys, a pair (low, high) each; figures without one are
+    missing. report: precision, recall and F1 per class, with intervals. images: number of labelled
+    images.
     """
 
     figures: dict[str, Any]
@@ -28,7 +28,7 @@ class Scores:
     images: int
 
     def as_json(self) -> dict[str, Any]:
-        """Nested numbers, and pairs under `intervals`, which `dvc metrics` passes over."""
+        """Nested numbers, and pairs under `intervals`, which `dvc metrics` ignores."""
         return {"images": self.images, **self.figures, "intervals": self.intervals}
 
 
@@ -37,13 +37,13 @@ def scored(
 ) -> Scores:
     """Score the labelled images, at least one.
 
-    Accuracy and each class's precision, recall and F1 have Wilson's interval, made for groups where groups hold several
+    Accuracy and each class's precision, recall and F1 have Wilson's interval, for groups where groups hold several
     images (`intervals.proportion`). Averages over classes, log loss, calibration error and ROC-AUC have one by the
-    bootstrap over groups (`intervals.symmetric`). That of the calibration error is of what this many images give on
-    average, which is more than 0 even for a perfectly calibrated model.
+    bootstrap over groups (`intervals.symmetric`). The interval of the calibration error is for its mean over samples of
+    this size, which is above 0 even for a perfectly calibrated model.
 
-    names: of the C classes. bins: of the calibration error. seed: params.seed, of the bootstrap. areas: with ROC-AUC,
-    which takes most of the time (0.1 s for 1,250 images of 5 classes, 14 s for 100,000).
+    names: of the C classes. bins: of the calibration error. seed: params.seed, for the bootstrap. areas: whether to
+    compute the ROC-AUC, which takes most of the time (0.1 s for 1,250 images of 5 classes, 14 s for 100,000).
     """
     predictions = predictions.labelled
     labels, probabilities = predictions.labels, predictions.probabilities
@@ -61,7 +61,7 @@ def scored(
     whole = rows["accuracy"]
     for average in metrics.AVERAGES:
         for key, figure in getattr(report, average).items():
-            # Averages of all right or all wrong scatter as little as the accuracy, whose interval then serves.
+            # If all or no images are right, averages do not vary, like the accuracy; they get its interval.
             rows[f"{average} average", key] = by_error(f"{average}_{key}", figure) or whole
     found = {
         "accuracy": whole,

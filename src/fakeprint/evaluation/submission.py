@@ -1,4 +1,4 @@
-"""The submission file: the ids, order and header that the challenge asks for, and a refusal of anything else."""
+"""The submission file: the ids, order and header of the sample submission, and nothing else."""
 
 from collections.abc import Mapping
 
@@ -12,18 +12,18 @@ def filled(
 ) -> pd.DataFrame:
     """The form with its label column filled in; header and order stay.
 
-    labels: the predicted label of each image id. set_aside: why a test image was not used, of each such id.
-    Raises InputError naming the ids that are asked for but not predicted, or predicted but not asked for.
+    labels: the predicted label of each image id. set_aside: for ids of test images that were not used, the reason.
+    Raises InputError naming the ids that are requested but not predicted, or predicted but not requested.
     """
     ids = form[image_column]
     unusable = [f"{name} ({set_aside[name]})" for name in ids if name not in labels and name in set_aside]
     if unusable:
-        raise InputError(f"the submission needs test images that were set aside: {first_few(unusable)}; mend the files")
+        raise InputError(f"the submission needs test images that were set aside: {first_few(unusable)}; fix the files")
     missing = [name for name in ids if name not in labels]
     if missing:
         raise InputError(f"the submission needs images that the test split does not have: {first_few(missing)}")
-    asked = set(ids)
-    extra = [name for name in labels if name not in asked]
+    requested = set(ids)
+    extra = [name for name in labels if name not in requested]
     if extra:
         raise InputError(f"the test split has images that the submission must not name: {first_few(extra)}")
     return form.assign(**{label_column: ids.map(labels)})
