@@ -49,7 +49,7 @@ def test_an_unknown_set_names_the_near_one(images):
         extract("residuals", {}, images)
 
 
-def test_written_sets_come_back_side_by_side(tmp_path, images):
+def test_written_sets_come_back_concatenated(tmp_path, images):
     parts = {part: images[number:] for number, part in enumerate(PARTS)}
     for name in ("hsv_hist", "rgb_hist"):
         write_features(name, {"bins": 4}, parts, 1, tmp_path)
@@ -64,11 +64,11 @@ def test_written_sets_come_back_side_by_side(tmp_path, images):
 
 def test_a_set_is_written_batch_by_batch_and_whole_or_not_at_all(tmp_path, images, monkeypatch):
     monkeypatch.setattr(features, "BATCH", 2)
-    asked = []
+    batches = []
 
     def counted(name, options, images):
-        asked.append((len(images), type(images)))
-        if len(asked) == 9:
+        batches.append((len(images), type(images)))
+        if len(batches) == 9:
             raise InputError("no more")
         return extract(name, options, images)
 
@@ -78,7 +78,7 @@ def test_a_set_is_written_batch_by_batch_and_whole_or_not_at_all(tmp_path, image
     with pytest.raises(InputError, match="no more"):
         write_features("hsv_hist", {"bins": 4}, parts, 1, tmp_path / "features")
     # One image for the size, then two parts of 2, 2, 2 and 1; a batch is a copy, so that a map's pages go
-    assert asked == [(1, np.ndarray)] + [(n, np.ndarray) for n in (2, 2, 2, 1)] * 2
+    assert batches == [(1, np.ndarray)] + [(n, np.ndarray) for n in (2, 2, 2, 1)] * 2
     assert list((tmp_path / "features").iterdir()) == []
 
 

@@ -281,13 +281,13 @@ def test_calibration_is_not_fooled_by_duplicates(method):
 @pytest.mark.parametrize(
     ("method", "rows", "message"),
     [
-        ("knn", [0, 1, 2, 3], r"^classifiers: k = 5 neighbours are more than the 4 train images; lower k$"),
+        ("knn", [0, 1, 2, 3], r"^classifiers: k = 5 is more than the 4 train images; lower k$"),
         (
             "svm_rbf",
             [0, 1, 2, 3, 4, 6, 7, 9, 10],
             r"^class index 2: fewer than the 3 groups of train images \(near dup",
         ),
-        ("lda", [0, 3, 6], r"^the train images show 1 class\(es\); a classifier needs at least 2$"),
+        ("lda", [0, 3, 6], r"^the train images have 1 class\(es\); a classifier needs at least 2$"),
         ("forest", [0, 2, 3], r"^class index 1: fewer than the 1 train image this classifier needs$"),
     ],
 )
@@ -324,10 +324,10 @@ def test_damaged_and_missing_files_are_one_line(tmp_path):
     save_classifier(tmp_path, fitted("lda"))
     path = tmp_path / "classifier.skops"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"^[^\n]*classifier.skops is no classifier that skops can read: [^\n]+$"):
+    with pytest.raises(InputError, match=r"^[^\n]*classifier.skops is not a classifier that skops can read: [^\n]+$"):
         load_classifier(tmp_path)
     path.unlink()
-    with pytest.raises(InputError, match=r"classifier.skops can not be read \(No such file or directory\): run `dvc"):
+    with pytest.raises(InputError, match=r"classifier.skops cannot be read \(No such file or directory\): run `dvc"):
         load_classifier(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "network"}')
     with pytest.raises(
@@ -343,11 +343,11 @@ def test_knn_arrays_are_never_unpickled(tmp_path):
     save_classifier(tmp_path, fitted("knn"))
     shutil.copy(tmp_path / "labels.npy", tmp_path / "kept.npy")
     np.save(tmp_path / "labels.npy", np.array([foreign_function], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"holds no whole k-NN classifier: .*allow_pickle=False"):
+    with pytest.raises(InputError, match=r"does not hold a complete k-NN classifier: .*allow_pickle=False"):
         load_classifier(tmp_path)
     shutil.move(tmp_path / "kept.npy", tmp_path / "labels.npy")
     (tmp_path / "scaling.npy").unlink()
-    with pytest.raises(InputError, match="holds no whole k-NN classifier: "):
+    with pytest.raises(InputError, match="does not hold a complete k-NN classifier: "):
         load_classifier(tmp_path)
 
 

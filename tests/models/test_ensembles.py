@@ -51,14 +51,14 @@ def test_weights_by_hand():
 def test_a_temperature_of_two_takes_square_roots():
     assert tempered(np.array([[0.8, 0.2]]), 2) == pytest.approx(np.array([[2 / 3, 1 / 3]]))  # √0.8 : √0.2 = 2 : 1
     assert tempered(np.array([[1.0, 0.0]]), 1).tolist() == [[1.0, 0.0]]
-    said = np.stack([np.array([[0.8, 0.2]]), np.array([[0.5, 0.5]])], axis=1)
-    assert WeightedAverage([0.5, 0.5], [2, 1])(said) == pytest.approx(np.array([[7 / 12, 5 / 12]]))
+    of_members = np.stack([np.array([[0.8, 0.2]]), np.array([[0.5, 0.5]])], axis=1)
+    assert WeightedAverage([0.5, 0.5], [2, 1])(of_members) == pytest.approx(np.array([[7 / 12, 5 / 12]]))
 
 
 def test_stacking_is_a_logistic_regression_of_log_probabilities():
-    said = np.stack([np.array([[0.8, 0.2]]), np.array([[0.6, 0.4]])], axis=1)
+    of_members = np.stack([np.array([[0.8, 0.2]]), np.array([[0.6, 0.4]])], axis=1)
     odds = (0.8 / 0.2) * (0.6 / 0.4) ** 2 * np.exp(0.5)
-    assert stacked_by_hand()(said) == pytest.approx(np.array([[odds / (1 + odds), 1 / (1 + odds)]]))
+    assert stacked_by_hand()(of_members) == pytest.approx(np.array([[odds / (1 + odds), 1 / (1 + odds)]]))
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_what_is_stored_answers_as_before(tmp_path, method, make, classes):
     save_ensemble(tmp_path, about, combination)
     assert json.loads((tmp_path / "model.json").read_text())["kind"] == "ensemble"
     names, loaded = load_ensemble(tmp_path)
-    said = np.random.default_rng(0).dirichlet(np.ones(classes), (5, 2))
+    of_members = np.random.default_rng(0).dirichlet(np.ones(classes), (5, 2))
     assert names == ["lda", "knn"]
-    assert np.array_equal(loaded(said), combination(said))
-    assert loaded(said).sum(axis=1) == pytest.approx(np.ones(5))
+    assert np.array_equal(loaded(of_members), combination(of_members))
+    assert loaded(of_members).sum(axis=1) == pytest.approx(np.ones(5))
 
 
 def test_damaged_and_foreign_files_are_one_line(tmp_path):
@@ -136,7 +136,7 @@ def test_none_left_says_how_to_go_on():
         members_that_run("average", average(["svm_rbf", "three_cnn"]), RUN)
     assert str(error.value) == (
         "ensembles.average: no member runs (members: svm_rbf, three_cnn); name one in run.networks or run.classifiers, "
-        "or take average out: -S 'run.ensembles=[]'"
+        "or remove average: -S 'run.ensembles=[]'"
     )
 
 

@@ -20,10 +20,10 @@ def test_published_size() -> None:
 @pytest.mark.parametrize("members", [1, 2, 4])
 def test_probabilities(members: int) -> None:
     torch.manual_seed(0)
-    said = torch.rand(6, members, 3).softmax(2)
+    of_members = torch.rand(6, members, 3).softmax(2)
     head = EnsembleHead(members, 3).eval()
-    torch.testing.assert_close(head(said).sum(1), torch.ones(6))
-    torch.testing.assert_close(head.member_weights(said).sum(1), torch.ones(6))
+    torch.testing.assert_close(head(of_members).sum(1), torch.ones(6))
+    torch.testing.assert_close(head.member_weights(of_members).sum(1), torch.ones(6))
 
 
 def test_the_meta_head_is_heard_as_far_as_the_members_are_unsure() -> None:

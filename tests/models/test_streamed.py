@@ -186,8 +186,8 @@ def test_a_machine_that_stops_before_its_minimum_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(linear, "MOST_PASSES", 2)
     LinearMachine().fit(*TRAIN)
-    said = "warning: 2 passes did not reach the minimum of log: scale the features or lower C\n"
-    assert capsys.readouterr().err == said
+    printed = "warning: 2 passes did not reach the minimum of log: scale the features or lower C\n"
+    assert capsys.readouterr().err == printed
 
 
 def test_lda_of_columns_that_depend_on_each_other_wants_shrinkage():
@@ -209,8 +209,8 @@ def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, ca
     fit(SETTINGS[method], x, y, *VALIDATION, seed=0)
     taken = sum(int(most * each / 120) for each in np.bincount(y))
     assert seen == [taken] and taken <= most
-    said = capsys.readouterr().out
-    assert said == f"{method}: fitted on {taken} of 120 train rows, drawn by class (as many as 0 GB hold)\n"
+    printed = capsys.readouterr().out
+    assert printed == f"{method}: fitted on {taken} of 120 train rows, drawn by class (as many as 0 GB hold)\n"
     fit(SETTINGS[method].model_copy(update={"rows": 30}), x, y, *VALIDATION, seed=0)
     assert seen == [taken, 30]
     with pytest.raises(

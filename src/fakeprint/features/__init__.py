@@ -1,4 +1,4 @@
-"""Feature sets: pure functions from images to numbers, one image at a time, so that batches change nothing."""
+"""Feature sets: pure functions from images to numbers, one image at a time, so that batches do not change results."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ from fakeprint.parallel import in_order
 from fakeprint.params import near
 from fakeprint.progress import track
 
-BATCH = 256  # images a task of the pool: small enough for a live progress bar, large enough to hide the hand-over
+BATCH = (
+    256  # images per task of the pool: few enough for a live progress bar, many enough to hide the cost of sending them
+)
 
 Options = dict[str, Any]
 
@@ -26,7 +28,7 @@ Options = dict[str, Any]
 class FeatureSet:
     """One set: `describe(image uint8 (H, W, 3) RGB, **options)` gives its numbers, float32 (D,).
 
-    Where `batches` says so, it takes images (N, H, W, 3) and gives (N, D).
+    If `batches`, it takes images (N, H, W, 3) and gives (N, D).
     """
 
     summary: str
@@ -36,12 +38,12 @@ class FeatureSet:
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
-    "rgb_hist": FeatureSet("joint RGB histogram, bins a channel", "Swain and Ballard 1991", colour.rgb_hist),
-    "hsv_hist": FeatureSet("HSV histogram, each channel on its own", "Swain and Ballard 1991", colour.hsv_hist),
-    "hsv_joint": FeatureSet("joint HSV histogram, bins a channel", "Swain and Ballard 1991", colour.hsv_joint),
+    "rgb_hist": FeatureSet("joint RGB histogram", "Swain and Ballard 1991", colour.rgb_hist),
+    "hsv_hist": FeatureSet("HSV histogram, per channel", "Swain and Ballard 1991", colour.hsv_hist),
+    "hsv_joint": FeatureSet("joint HSV histogram", "Swain and Ballard 1991", colour.hsv_joint),
     "pixels": FeatureSet("the image itself, shrunk", "the usual baseline", colour.pixels),
     "residual": FeatureSet(
-        "co-occurrences of truncated pixel differences, a channel and across channels",
+        "co-occurrences of truncated pixel differences, per channel and across channels",
         "SPAM (Pevný, Bas and Fridrich 2010), SRM (Fridrich and Kodovský 2012)",
         residual.residual,
     ),
@@ -60,11 +62,11 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 
 
 def extract(name: str, options: Options, images: np.ndarray) -> np.ndarray:
-    """The features of a batch, on one core, or for a network's on the device.
+    """The features of a batch, computed on one core, or on the device for a network's features.
 
     images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends on image i alone, bit for bit; on a GPU the
     last bits of a network's features may depend on how many images share its batch.
-    Raises InputError for an unknown set, and where the set can not describe images of this size.
+    Raises InputError for an unknown set, and for images of a size that the set does not support.
     """
     feature_set = _known(name)
     if not len(images):
@@ -82,33 +84,33 @@ def size(name: str, options: Options, image_shape: tuple[int, ...]) -> int:
 def extract_blocks(
     sets: Mapping[str, Options], images: np.ndarray, workers: int | None, what: str
 ) -> Iterator[np.ndarray]:
-    """The sets of all images side by side, block by block: float32 (n, D) in the order of the images, n ≤ `BATCH`.
+    """The concatenated sets of all images, in blocks float32 (n, D) in the order of the images, n ≤ `BATCH`.
 
-    Over processes, with progress called `what`; the number of workers (None: all cores) changes nothing. A network's
-    features are computed in this process where it has a device of its own. sets: name → options. images: uint8
-    (N, H, W, 3), an array or a memory map, of which a block at a time is held.
+    Computed in worker processes, with progress called `what`; the number of workers (None: all cores) does not change
+    the result. A network's features are computed in this process if it has a GPU. sets: name → options. images: uint8
+    (N, H, W, 3), an array or a memory map, of which one block at a time is read.
     """
     starts = range(0, len(images), BATCH)
     batches = (np.array(remapped(images)[start : start + BATCH]) for start in starts)
     if "backbone" in sets and backbone.device() != "cpu":
-        done: Iterable[np.ndarray] = (side_by_side(sets, batch) for batch in batches)
+        done: Iterable[np.ndarray] = (extract_sets(sets, batch) for batch in batches)
     else:
-        done = in_order((delayed(side_by_side)(dict(sets), batch) for batch in batches), workers)
+        done = in_order((delayed(extract_sets)(dict(sets), batch) for batch in batches), workers)
     return track(done, what, total=len(starts), unit="batch") if len(starts) > 1 else iter(done)
 
 
-def side_by_side(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
-    """What `extract` gives of each set, name → options, in one array: float32 (N, D)."""
+def extract_sets(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
+    """The concatenated features of several sets, name → options: float32 (N, D)."""
     return np.concatenate([extract(name, options, images) for name, options in sets.items()], axis=1)
 
 
 def write_features(
     name: str, options: Options, parts: Mapping[str, np.ndarray], workers: int | None, folder: Path = FEATURES
 ) -> None:
-    """Extract one set of all parts and write it whole: PART.npy, float32 (N, D), and features.json.
+    """Extract one set from all parts and write the folder: PART.npy, float32 (N, D), and features.json.
 
-    Each batch is written as it comes, so that no part is ever in memory. parts: name (PARTS) → images uint8
-    (N, H, W, 3), memory maps of one size. workers: None = all cores; changes no byte.
+    Each batch is written when it is done, so that no part is in memory. parts: name (PARTS) → images uint8
+    (N, H, W, 3), memory maps of one size. workers: None = all cores; does not change the files.
     """
     numbers = size(name, options, parts["train"].shape[1:])
     with written_folder(folder / name) as partial:
@@ -119,7 +121,7 @@ def write_features(
 
 
 def extract_parallel(name: str, options: Options, images: np.ndarray, workers: int | None, what: str) -> np.ndarray:
-    """`extract` over processes, with progress called `what`; the number of workers (None: all cores) changes nothing.
+    """`extract` in worker processes (None: all cores), whose number does not change the result; shows progress `what`.
 
     images: uint8 (N, H, W, 3), an array or a memory map. Returns float32 (N, D).
     """

@@ -1,6 +1,6 @@
-"""Features of a pretrained network as they are, for linear classifiers (Sharif Razavian et al. 2014).
+"""Features of a frozen pretrained network, for linear classifiers (Sharif Razavian et al. 2014).
 
-torch is imported when the first image comes, not before.
+torch is imported only when features are computed.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from fakeprint.models.pretrained import Body
 
 
-# Images a forward pass. One on a CPU: batches gain a tenth at most there, and a row's bits would depend on its batch.
+# Images per forward pass. One on a CPU: batches gain at most a tenth there, and a row's last bits would depend on them.
 BATCH = {"cpu": 1, "cuda": 256, "mps": 64}
 
 
 def backbone(images: np.ndarray, architecture: str, weights: str, input_size: int | None) -> np.ndarray:
-    """The numbers that reach a network's last layer, a forward pass without gradients or dropout.
+    """The inputs of a network's last layer, from a forward pass without gradients or dropout.
 
     images: uint8 (N, H, W, 3) RGB, H = W; scaled to input_size (bilinear, antialiased; None: as they are) and
     normalised as the weights were trained. architecture: "timm:NAME"; weights as in `fakeprint.models.pretrained`.
-    Computed on `device()`: in batches on a GPU; on a CPU image by image and by one thread, so that sums are added in
-    one order however many cores there are.
-    Returns float32 (N, D), D = 1,280 of EfficientNet-Lite0. Raises InputError for a name timm has not, weights that can
-    not be had and a side that does not suit the network.
+    Computed on `device()`: in batches on a GPU; on a CPU image by image with one thread, so that the order of sums does
+    not depend on the number of cores.
+    Returns float32 (N, D), D = 1,280 of EfficientNet-Lite0. Raises InputError for a name that timm does not have,
+    weights that cannot be loaded and an image size that the network does not support.
     """
     import torch
 
@@ -36,7 +36,7 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
     place = device()
     body = _body(architecture, weights, side, place)
     features = []
-    # TF32 keeps 10 bits: enough to tell a GPU's features from a CPU's in the third digit.
+    # TF32 keeps 10 bits: a GPU's features would differ from a CPU's in the third digit.
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     with _one_thread(), torch.inference_mode(), exact:
         mean, std = (torch.tensor(each, device=place).view(1, 3, 1, 1) for each in (body.mean, body.std))
@@ -50,14 +50,14 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
                 features.append(body.module(pixels).flatten(1).cpu().numpy())
             except (RuntimeError, AssertionError, ValueError) as error:
                 raise InputError(
-                    f"features.backbone.input_size: images of {side} pixels a side do not suit {architecture} "
+                    f"features.backbone.input_size: {architecture} does not support images of {side}×{side} pixels "
                     f"({str(error).splitlines()[0]})"
                 ) from None
     return np.concatenate(features)
 
 
 def device() -> str:
-    """Where the network computes: "cuda", else "mps", else "cpu"."""
+    """The device of the network: "cuda" if there is one, else "mps", else "cpu"."""
     import torch
 
     if torch.cuda.is_available():
@@ -67,7 +67,7 @@ def device() -> str:
 
 @lru_cache(maxsize=1)
 def _body(architecture: str, weights: str, side: int, place: str) -> "Body":
-    """Loaded once a process."""
+    """Loaded once per process."""
     from fakeprint.models.pretrained import load_body
 
     body = load_body(architecture, weights, side, "features.backbone")
@@ -77,7 +77,7 @@ def _body(architecture: str, weights: str, side: int, place: str) -> "Body":
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order however many cores there are, so that the number of workers changes no bit."""
+    """Limit torch to one thread, so that the order of sums does not depend on the number of cores or workers."""
     import torch
 
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""Colour: histograms that sum to one, and the shrunk image itself."""
+"""Colour: normalised histograms, and the shrunk image itself."""
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ def hsv_hist(image: np.ndarray, bins: int) -> np.ndarray:
 
 
 def pixels(image: np.ndarray, size: int) -> np.ndarray:
-    """The image shrunk by area averaging to `size` pixels a side.
+    """The image shrunk by area averaging to `size` × `size` pixels.
 
     image: uint8 (H, W, 3) RGB. Returns float32 (size · size · 3,) in [0, 1].
     """

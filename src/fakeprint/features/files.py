@@ -12,12 +12,12 @@ PARTS = ("train", "augmented", "validation")  # what `fit` reads; `predict` extr
 
 
 def load_features(names: list[str], part: str, folder: Path = FEATURES) -> Rows:
-    """The sets of one part side by side, (N, D), on disk. Raises InputError where a set has not been extracted."""
+    """The concatenated sets of one part, (N, D), on disk. Raises InputError if a set has not been extracted."""
     return Rows((tuple(_existing(folder / name / f"{part}.npy") for name in names),))
 
 
 def load_options(names: list[str], folder: Path = FEATURES) -> dict[str, dict[str, Any]]:
-    """Set name → the options it was extracted with."""
+    """The options that each set was extracted with, by its name."""
     return {name: read_json(_existing(folder / name / "features.json"))["options"] for name in names}
 
 

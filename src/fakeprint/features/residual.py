@@ -1,11 +1,11 @@
-"""Residual: what neighbouring pixels of a generator's output do together, once the scene is taken away."""
+"""Residual: co-occurrences of differences between neighbouring pixels, which contain little of the scene."""
 
 import functools
 
 import cv2
 import numpy as np
 
-LENGTH = 3  # differences in a row that are counted together
+LENGTH = 3  # neighbouring differences per pattern
 
 
 def residual(
@@ -14,14 +14,15 @@ def residual(
     """Co-occurrences of truncated pixel differences.
 
     Differences of 1st, 2nd and 3rd order along rows and along columns are divided by a step, rounded and clipped at
-    ±truncation, and what LENGTH of them in a row (along the difference and across it) show is counted, a channel (SPAM:
-    Pevný, Bas and Fridrich 2010). Patterns that differ in sign or direction only are counted as one (the symmetries of
-    SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and blind to mirroring. Rows and
-    columns stay apart: upsampling need not treat them alike. Three options add to this:
+    ±truncation, and patterns of LENGTH neighbouring ones (along the difference and across it) are counted per channel
+    (SPAM: Pevný, Bas and Fridrich 2010). Patterns that differ only in sign or direction are counted as one (the
+    symmetries of SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and invariant to
+    mirroring. Rows and columns have separate tables, since upsampling may treat them differently. Three options add to
+    this:
 
-    opponent: the planes red − green and blue − green count as two channels more.
-    joint: what red, green and blue show at one pixel, at the finest step.
-    srm: residuals of SRM that look both ways at once: two 3×3 kernels, and the least and greatest of four differences.
+    opponent: the planes red − green and blue − green are two more channels.
+    joint: patterns of red, green and blue at one pixel, at the finest step.
+    srm: two-dimensional residuals of SRM: two 3×3 kernels, and the minimum and maximum of four differences.
 
     image: uint8 (H, W, 3) RGB. Returns float32 (D,); each table of co-occurrences sums to one.
     """
@@ -52,7 +53,7 @@ def _srm(planes: np.ndarray, truncation: int, along: np.ndarray, colours: np.nda
         tables.append(_merged(_patterns_both_ways(truncated, levels), along))
         tables.append(_merged(_colour_patterns(truncated, levels), colours))
     for four in (_first_differences(planes), _second_differences(planes)):
-        # The greatest of an image is the least of its negative: both tell the same, and are counted together.
+        # The maximum of an image is the minimum of its negative, so both are counted together.
         ends = [_truncated(end, 1, truncation) for end in (four.min(axis=0), -four.max(axis=0))]
         tables.append(_merged(_patterns_both_ways(ends[0], levels) + _patterns_both_ways(ends[1], levels), undirected))
     return tables
@@ -65,7 +66,7 @@ def _planes(image: np.ndarray, opponent: bool) -> np.ndarray:
 
 
 def _truncated(differences: np.ndarray, step: int, truncation: int) -> np.ndarray:
-    """Differences in steps, rounded, clipped at ±truncation and counted from 0: uint8 if patterns fit, or uint16."""
+    """Differences in steps, rounded, clipped at ±truncation and counted from 0: uint8 if patterns fit, else uint16."""
     in_steps = differences if step == 1 else np.rint(differences / np.float32(step)).astype(np.int16)
     counted = np.clip(in_steps, -truncation, truncation) + np.int16(truncation)
     return counted.astype(np.uint8 if (2 * truncation + 1) ** LENGTH <= 256 else np.uint16)
@@ -77,18 +78,18 @@ def _square(planes: np.ndarray) -> np.ndarray:
 
 
 def _laplacian(planes: np.ndarray) -> np.ndarray:
-    """Each pixel against the four beside it: (3, H − 2, W − 2)."""
+    """The four neighbours minus four times the pixel: (3, H − 2, W − 2)."""
     return _first_differences(planes).sum(axis=0, dtype=np.int16)
 
 
 def _first_differences(planes: np.ndarray) -> np.ndarray:
-    """The four neighbours less the pixel: (4, 3, H − 2, W − 2)."""
+    """Each of the four neighbours minus the pixel: (4, 3, H − 2, W − 2)."""
     neighbours = [planes[:, :-2, 1:-1], planes[:, 2:, 1:-1], planes[:, 1:-1, :-2], planes[:, 1:-1, 2:]]
     return np.stack(neighbours) - planes[:, 1:-1, 1:-1]
 
 
 def _second_differences(planes: np.ndarray) -> np.ndarray:
-    """Opposite neighbours less twice the pixel, down, across and along both diagonals: (4, 3, H − 2, W − 2)."""
+    """Opposite neighbours minus twice the pixel, down, across and along both diagonals: (4, 3, H − 2, W − 2)."""
     pairs = [
         planes[:, :-2, 1:-1] + planes[:, 2:, 1:-1],
         planes[:, 1:-1, :-2] + planes[:, 1:-1, 2:],
@@ -99,7 +100,7 @@ def _second_differences(planes: np.ndarray) -> np.ndarray:
 
 
 def _patterns(truncated: np.ndarray, levels: int, axis: int) -> np.ndarray:
-    """How often each pattern of LENGTH neighbours along the axis occurs, a channel: (channels, levels ** LENGTH)."""
+    """Counts of each pattern of LENGTH neighbours along the axis, per channel: (channels, levels ** LENGTH)."""
     if axis == 2:
         first, second, third = truncated[:, :, :-2], truncated[:, :, 1:-1], truncated[:, :, 2:]
     else:
@@ -113,20 +114,20 @@ def _patterns_both_ways(truncated: np.ndarray, levels: int) -> np.ndarray:
 
 
 def _colour_patterns(truncated: np.ndarray, levels: int) -> np.ndarray:
-    """How often each pattern of the three channels at one pixel occurs: (1, levels³)."""
+    """Counts of each pattern of the three channels at one pixel: (1, levels³)."""
     red, green, blue = truncated[:3]
     base = truncated.dtype.type(levels)
     return _counts(((red * base + green) * base + blue)[None], levels)
 
 
 def _counts(patterns: np.ndarray, levels: int) -> np.ndarray:
-    """How often each number below levels ** LENGTH occurs in each plane; OpenCV counts faster than NumPy."""
+    """Counts of each number below levels ** LENGTH in each plane; OpenCV is faster than NumPy."""
     kinds = levels**LENGTH
     return np.stack([cv2.calcHist([plane], [0], None, [kinds], [0, kinds]).ravel() for plane in patterns])
 
 
 def _merged(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Counts of patterns of one class added, each row made to sum to one; flat."""
+    """Counts summed over the patterns of each class, each row normalised to sum to one; flat."""
     merged = np.stack([np.bincount(classes, weights=row) for row in counts])
     return (merged / merged.sum(axis=1, keepdims=True)).ravel()
 
@@ -135,11 +136,11 @@ def _merged(counts: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _classes(levels: int, length: int, reverse: bool, sign: bool = True) -> np.ndarray:
     """The class (0, 1, …) of each pattern: those that differ in `sign`, or in direction (`reverse`), share one."""
     pattern = np.indices((levels,) * length).reshape(length, -1)
-    alike = [pattern]
+    equivalent = [pattern]
     if sign:
-        alike.append(levels - 1 - pattern)
+        equivalent.append(levels - 1 - pattern)
     if reverse:
-        alike += [each[::-1] for each in alike]
+        equivalent += [each[::-1] for each in equivalent]
     weights = levels ** np.arange(length)[::-1]
-    first = np.min([weights @ each for each in alike], axis=0)
+    first = np.min([weights @ each for each in equivalent], axis=0)
     return np.unique(first, return_inverse=True)[1]

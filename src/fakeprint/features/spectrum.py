@@ -1,4 +1,4 @@
-"""Spectrum: how much power an image holds at each spatial frequency, whatever the direction."""
+"""Spectrum: the power of an image at each spatial frequency, averaged over directions."""
 
 import functools
 
@@ -8,18 +8,18 @@ import scipy.fft
 
 from fakeprint.errors import InputError
 
-HIGHEST = np.sqrt(0.5)  # cycles a pixel, at the corners of the spectrum
+HIGHEST = np.sqrt(0.5)  # cycles per pixel, at the corners of the spectrum
 
 
 def spectrum(image: np.ndarray, bins: int) -> np.ndarray:
-    """Azimuthally averaged log power spectra of the image and of what a 3×3 median filter takes away from it.
+    """Azimuthally averaged log power spectra of the image and of its difference from a 3×3 median filter.
 
     Upsampling leaves its traces in the highest frequencies (Durall, Keuper and Keuper, "Watch your up-convolution",
-    2020); the median residual takes the scene out of their way.
+    2020); the median residual removes most of the scene.
 
     image: uint8 (H, W, 3) RGB. Returns float32 (6 · bins,): red, green, blue, then their residuals, each from the
-    lowest to the highest frequency (√½ cycles a pixel); log(1 + power), power a pixel, the channel's mean left out.
-    Raises InputError where a ring would hold no frequency.
+    lowest to the highest frequency (√½ cycles per pixel); log(1 + power per pixel), without the channel's mean.
+    Raises InputError if a ring would contain no frequency.
     """
     residual = image.astype(np.int16) - cv2.medianBlur(np.ascontiguousarray(image), 3)
     planes = np.concatenate([image, residual], axis=2).transpose(2, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Probabilities from a machine's decision values (Platt 1999), by what it says of rows that it was not fitted on."""
+"""Probabilities from decision values (Platt 1999), calibrated on rows that the model was not fitted on."""
 
 from typing import Self
 
@@ -9,10 +9,10 @@ from sklearn.frozen import FrozenEstimator
 
 
 class Decisions(ClassifierMixin, BaseEstimator):
-    """A machine that has answered already: its rows are decision values, (N,) of two classes or (N, C)."""
+    """A classifier whose input rows are decision values already, (N, 1) for two classes or (N, C)."""
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Self:
-        """Note the classes."""
+        """Store the classes."""
         self.classes_ = np.unique(y)
         return self
 
@@ -21,7 +21,7 @@ class Decisions(ClassifierMixin, BaseEstimator):
         return x[:, 0] if x.shape[1] == 1 else x
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """The class of the highest decision value; scikit-learn wants it there, and does not call it."""
+        """The class of the highest decision value; required by scikit-learn, but not called."""
         scores = self.decision_function(x)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
 
@@ -29,7 +29,7 @@ class Decisions(ClassifierMixin, BaseEstimator):
 def calibrated(decisions: np.ndarray, y: np.ndarray) -> CalibratedClassifierCV:
     """scikit-learn's sigmoid calibration; `predict_proba(decisions)` gives probabilities, float64 (N, C).
 
-    decisions: float64 (N, 1) of two classes or (N, C), each row's from a machine that was fitted without it. y: class
+    decisions: float64 (N, 1) for two classes or (N, C), each row from a model that was fitted without it. y: class
     indices (N,).
     """
     machine = FrozenEstimator(Decisions().fit(decisions, y))

@@ -1,4 +1,4 @@
-"""Classical classifiers over concatenated features: one way to fit them, one to save and load them."""
+"""Classical classifiers on concatenated features: fit, save and load."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from fakeprint.models.skops_files import load_pipeline, save_pipeline
 
 CALIBRATION_FOLDS = 3
 CALIBRATION_DRAWS = 100
-MEMORY = 3 * 2**30  # bytes of train features that trees may hold, which need all their rows at once
+MEMORY = 3 * 2**30  # bytes of train features that trees may hold, which need all their rows in memory
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ CLASSIFIERS: dict[str, ClassifierEntry] = {
 
 @dataclass(frozen=True)
 class FittedClassifier:
-    """A fitted classifier and its model.json, which holds all it takes to turn an image into features."""
+    """A fitted classifier and its model.json, with all that is needed to turn an image into features."""
 
     model: Pipeline | Neighbours
     description: dict[str, Any]
@@ -83,10 +83,10 @@ def fit(
     """Fit one classifier; scaling is fitted on train alone, and only k-NN looks at validation (to choose k).
 
     x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
-    class indices from 0. groups: int64 (N,), equal for train rows that belong together (near duplicates, a copy and its
-    original), so that calibration never tests on what it fitted on; None: each row stands alone. seed: for what is
-    drawn; the number of workers changes nothing.
-    Raises InputError where a class has too few train images.
+    class indices from 0. groups: int64 (N,), equal for train rows that are not independent (near duplicates, a copy and
+    its original), so that calibration never uses rows that the model was fitted on; None: each row is its own group.
+    seed: for random draws; the number of workers does not change the result. Raises InputError if a class has too few
+    train images.
     """
     y_train = np.asarray(y_train, dtype=np.int64)
     groups = np.arange(len(y_train)) if groups is None else groups
@@ -112,7 +112,7 @@ def _rooted(rows: Rows, scale: str) -> Rows:
 
 
 def _streamed(settings: Any, train: Rows, seed: int) -> Any:
-    """What is fitted in passes over blocks of rows, unfitted."""
+    """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
     match settings:
         case params.Logistic():
             return LinearMachine("log", settings.C)
@@ -131,7 +131,7 @@ def _streamed(settings: Any, train: Rows, seed: int) -> Any:
 
 
 def _require_room_for_hinge(settings: params.LinearSVM, train: Rows) -> None:
-    """Liblinear holds all rows in double precision, and again with their column numbers: 24 bytes a number."""
+    """Liblinear holds all rows in double precision, and again with column numbers: 24 bytes per number."""
     fit_in_memory = MEMORY // (24 * train.shape[1])
     if settings.loss == "hinge" and len(train) > fit_in_memory:
         raise InputError(
@@ -143,9 +143,9 @@ def _require_room_for_hinge(settings: params.LinearSVM, train: Rows) -> None:
 def _trees(
     settings: params.Boosting | params.Forest, train: Rows, y: np.ndarray, seed: int, workers: int | None
 ) -> Any:
-    """Trees see all their rows at once: as many as `settings.rows` or `MEMORY` lets, drawn by class."""
+    """Trees need all their rows in memory: as many as `settings.rows` or `MEMORY` allows, stratified by class."""
     boosting = isinstance(settings, params.Boosting)
-    # Boosting works in float64, beside it the bins, a byte each; a forest in float32.
+    # Boosting needs float64 and one byte for the bin of each number; a forest float32.
     fit_in_memory = MEMORY // (train.shape[1] * (9 if boosting else 4))
     most = min(settings.rows, len(y)) if settings.rows else fit_in_memory
     if most > fit_in_memory:
@@ -155,8 +155,8 @@ def _trees(
         )
     chosen = drawn(y, most, seed)
     if len(chosen) < len(y):
-        why = "rows" if settings.rows else f"as many as {MEMORY // 2**30} GB hold"
-        print(f"{settings.method}: fitted on {len(chosen):,} of {len(y):,} train rows, drawn by class ({why})")
+        reason = "rows" if settings.rows else f"as many as {MEMORY // 2**30} GB hold"
+        print(f"{settings.method}: fitted on {len(chosen):,} of {len(y):,} train rows, drawn by class ({reason})")
         train, y = train.at(chosen), y[chosen]
     if isinstance(settings, params.Boosting):
         return HistGradientBoostingClassifier(
@@ -174,7 +174,7 @@ def _trees(
 def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Stratified folds of whole groups: rows to fit on, of all classes, and rows held out.
 
-    Groups of several classes may put all of one class into one fold: then the folds are drawn anew.
+    Groups of several classes may put all of one class into one fold: then the folds are drawn again.
     """
     rng = np.random.default_rng(seed)
     for _ in range(CALIBRATION_DRAWS):
@@ -182,15 +182,15 @@ def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarra
         if min(groups_of_class(y, fold).values()) > 1:
             return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(CALIBRATION_FOLDS)]
     raise InputError(
-        "calibration: groups of train images (near duplicates and what belongs together) of several classes put all of "
-        "one class into one fold; take a classifier without calibration, or more images"
+        "calibration: groups of train images (near duplicates, images of one group) of several classes put all of "
+        "one class into one fold; use a classifier without calibration, or add images"
     )
 
 
 def _require_enough(y: np.ndarray, groups: np.ndarray, least: int) -> None:
     number_of = groups_of_class(y, groups)
     if len(number_of) < 2:
-        raise InputError(f"the train images show {len(number_of)} class(es); a classifier needs at least 2")
+        raise InputError(f"the train images have {len(number_of)} class(es); a classifier needs at least 2")
     scarce = [each for each in range(max(number_of) + 1) if number_of.get(each, 0) < least]
     if scarce:
         needed = "1 train image" if least == 1 else f"{least} groups of train images (near duplicates are one)"

@@ -1,8 +1,11 @@
-"""Fitting of ensembles on the members' validation probabilities, which no member was fitted on.
+"""Fitting of ensembles on the members' validation probabilities.
 
-A combination that was fitted on validation flatters itself there. So there are two: `fit` on all of validation answers
-test images and strange ones; `cross_fit` splits validation into folds, and each fold is answered by a combination that
-was fitted on the others. Figures of an ensemble on validation, degraded images included, are the second's.
+No member's weights were fitted on validation images, but a k-NN's k and a network's epoch were chosen on them, so such
+members' validation probabilities are slightly too good.
+
+Metrics of a combination on the images it was fitted on are too high. So there are two: `fit` on all of validation
+predicts test and new images; `cross_fit` splits validation into folds, and each fold is predicted by a combination
+fitted on the others. An ensemble's metrics on validation, degraded images included, come from the second.
 """
 
 from dataclasses import dataclass
@@ -26,22 +29,22 @@ if TYPE_CHECKING:
     from fakeprint.models.learned_ensemble import EnsembleHead
 
 TEMPERATURES = (0.05, 20.0)
-UNSEEN = -1e3  # the logit of a class without validation images
+ABSENT = -1e3  # the logit of a class without validation images
 
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """One combination a fold, each fitted on the other folds; fold: int (N,), of each validation image."""
+    """One combination per fold, fitted on the other folds; fold: int (N,), of each validation image."""
 
     combinations: list[Combination]
     fold: np.ndarray
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities float64 (N, C) of the validation images, in their order, by their members' (N, M, C)."""
-        answers = np.empty((probabilities.shape[0], probabilities.shape[2]))
+        """Probabilities float64 (N, C) of the validation images, in their order, from their members' (N, M, C)."""
+        combined = np.empty((probabilities.shape[0], probabilities.shape[2]))
         for number, combination in enumerate(self.combinations):
-            answers[self.fold == number] = combination(probabilities[self.fold == number])
-        return answers
+            combined[self.fold == number] = combination(probabilities[self.fold == number])
+        return combined
 
 
 def fit(
@@ -56,27 +59,25 @@ def fit(
 ) -> Combination:
     """Fit the ensemble `name` on validation images; an average without calibration has nothing to fit.
 
-    weights: an average's, one a member. probabilities: the members' probabilities, float (N, M, C). labels: int64 (N,).
-    groups: int64 (N,), equal for images that stay together where some are kept aside. seed: params' seed; fold: the
-    number of the fold that is left out, if any. Raises InputError where `learned` has one group alone.
+    weights: of an average, one per member. probabilities: the members' probabilities, float (N, M, C). labels: int64
+    (N,). groups: int64 (N,), equal for images that are not separated where some are held out. seed: params.seed. fold:
+    the number of the fold that is left out, if any. Raises InputError if `learned` has only one group.
     """
     if isinstance(settings, params.Stacking):
         return _stacking(settings, probabilities, labels)
     if isinstance(settings, params.Learned):
         if len(np.unique(groups)) < 2:
             raise InputError(
-                f"ensembles.{name}: learned keeps a group of images aside and is fitted on the others, but all images "
-                f"to fit on are one group; take {name} out, or more images"
+                f"ensembles.{name}: learned holds out a group of images and is fitted on the others, but all images "
+                f"are one group; remove {name}, or add images"
             )
         return _learned(settings, probabilities, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
     temperatures = [1.0] * probabilities.shape[1]
     if settings.calibrate:
         temperatures = [temperature(probabilities[:, member], labels) for member in range(probabilities.shape[1])]
     if isinstance(settings, params.Greedy):
-        at = np.stack(
-            [tempered(probabilities[:, member], degree) for member, degree in enumerate(temperatures)], axis=1
-        )
-        weights = greedy_weights(at, labels, settings.rounds, settings.by)
+        scaled = np.stack([tempered(probabilities[:, member], T) for member, T in enumerate(temperatures)], axis=1)
+        weights = greedy_weights(scaled, labels, settings.rounds, settings.by)
     return WeightedAverage(weights, temperatures)
 
 
@@ -89,18 +90,18 @@ def cross_fit(
     groups: np.ndarray,
     seed: int,
 ) -> CrossFitted:
-    """As `fit`, but each fold's combination is fitted on the other folds: stratified, seeded, of whole groups.
+    """As `fit`, but with one combination per fold, fitted on the other folds: stratified, seeded, of whole groups.
 
-    Raises InputError where a class has fewer groups of validation images than there are folds.
+    Raises InputError if a class has fewer groups of validation images than there are folds.
     """
     if isinstance(settings, params.Average) and not settings.calibrate:
         return CrossFitted([WeightedAverage(weights, [1.0] * len(weights))], np.zeros(len(labels), dtype=np.int64))
-    least = min(groups_of_class(labels, groups).values(), default=0)
-    if least < settings.folds:
-        mend = f"set it to {least}" if least > 1 else f"take {name} out: -S 'run.ensembles=[]'"
+    fewest = min(groups_of_class(labels, groups).values(), default=0)
+    if fewest < settings.folds:
+        fix = f"set it to {fewest}" if fewest > 1 else f"remove {name}: -S 'run.ensembles=[]'"
         raise InputError(
             f"ensembles.{name}.folds: {settings.folds} folds need as many groups of validation images (near duplicates "
-            f"and what belongs together are one) of each class, and one class has {least}; {mend}"
+            f"and images of one group count as one) of each class, and one class has {fewest}; {fix}"
         )
     fold = group_folds(labels, groups, settings.folds, seeds.generator(seed, f"ensemble/{name}/folds"))
     combinations = [
@@ -111,7 +112,7 @@ def cross_fit(
 
 
 def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature of least log loss, from 0.05 to 20 (Guo et al. 2017); above 1 for a model that is too sure.
+    """The temperature with the lowest log loss, from 0.05 to 20 (Guo et al. 2017); above 1 for an overconfident model.
 
     probabilities: float (N, C). labels: int64 (N,).
     """
@@ -130,8 +131,8 @@ def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def greedy_weights(probabilities: np.ndarray, labels: np.ndarray, rounds: int, by: str) -> list[float]:
     """Weights, summing to 1, by forward selection with replacement (Caruana et al. 2004, "Ensemble selection").
 
-    Each round adds the member that makes the average best, the first of equals; the best round's counts are the
-    weights. probabilities: float (N, M, C). by: "log_loss" or "accuracy" (equal ones by log loss).
+    Each round adds the member that improves the average most, the first of equals; the counts of the best round are
+    the weights. probabilities: float (N, M, C). by: "log_loss" or "accuracy" (equal ones by log loss).
     """
     counts, total = np.zeros(probabilities.shape[1]), np.zeros((probabilities.shape[0], probabilities.shape[2]))
     best_score, best_counts = (-np.inf, -np.inf), counts
@@ -160,28 +161,28 @@ def _stacking(settings: params.Stacking, probabilities: np.ndarray, labels: np.n
     from sklearn.linear_model import LogisticRegression
 
     members, classes = probabilities.shape[1:]
-    coefficients, intercepts = np.zeros((classes, members * classes)), np.full(classes, UNSEEN)
-    seen = np.unique(labels)
-    if len(seen) == 1:
-        intercepts[seen] = 0.0
+    coefficients, intercepts = np.zeros((classes, members * classes)), np.full(classes, ABSENT)
+    present = np.unique(labels)
+    if len(present) == 1:
+        intercepts[present] = 0.0
         return Stacked(coefficients.tolist(), intercepts.tolist())
     model = LogisticRegression(C=settings.C, max_iter=5000)
     model.fit(log_probabilities(probabilities).reshape(len(probabilities), -1), labels)
-    if len(seen) == 2:  # one row, for the second class against the first
-        intercepts[seen] = [0.0, model.intercept_[0]]
-        coefficients[seen[1]] = model.coef_[0]
+    if len(present) == 2:  # one row, for the second class against the first
+        intercepts[present] = [0.0, model.intercept_[0]]
+        coefficients[present[1]] = model.coef_[0]
     else:
-        coefficients[seen], intercepts[seen] = model.coef_, model.intercept_
+        coefficients[present], intercepts[present] = model.coef_, model.intercept_
     return Stacked(coefficients.tolist(), intercepts.tolist())
 
 
 def _learned(
     settings: params.Learned, probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
 ) -> Learned:
-    """System C's recipe: Adam, lr lowered on a plateau of accuracy, the best epoch kept.
+    """System C's recipe: Adam, lr lowered on a plateau of accuracy, weights of the best epoch.
 
-    A share of the images, in whole groups, is kept aside to measure the accuracy. One thread, so that the result is the
-    same whatever the number of cores; such a small network gains nothing from more.
+    A share of the images, in whole groups, is held out to measure the accuracy. One thread, so that the result does not
+    depend on the number of cores; so small a network gains nothing from more.
     """
     import torch
 
@@ -206,19 +207,19 @@ def _trained_head(
 
     from fakeprint.models.learned_ensemble import EnsembleHead
 
-    aside = _aside(groups, settings.held_out, rng)
-    kept, fitted_on = torch.from_numpy(np.flatnonzero(aside)), np.flatnonzero(~aside)
+    is_held_out = _held_out(groups, settings.held_out, rng)
+    held_out, fitted_on = torch.from_numpy(np.flatnonzero(is_held_out)), np.flatnonzero(~is_held_out)
     inputs, targets = torch.from_numpy(probabilities.astype(np.float32)), torch.tensor(labels)
     head = EnsembleHead(probabilities.shape[1], probabilities.shape[2], settings.dropout)
     optimiser = torch.optim.Adam(head.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, mode="max", patience=settings.patience, factor=settings.factor, threshold=0, eps=0
     )
-    best, best_state, waited = -1.0, {}, 0
+    best_accuracy, best_weights, waited = -1.0, {}, 0
     for _ in range(settings.epochs):
         head.train()
         for rows in torch.from_numpy(rng.permutation(fitted_on)).split(settings.batch_size):
-            # the head answers with probabilities, and their logarithms are logits
+            # the head returns probabilities, whose logarithms serve as logits
             logits = head(inputs[rows]).clamp_min(1e-8).log()
             loss = torch.nn.functional.cross_entropy(logits, targets[rows], label_smoothing=settings.label_smoothing)
             optimiser.zero_grad()
@@ -226,19 +227,19 @@ def _trained_head(
             optimiser.step()
         head.eval()
         with torch.no_grad():
-            accuracy = float((head(inputs[kept]).argmax(1) == targets[kept]).float().mean())
+            accuracy = float((head(inputs[held_out]).argmax(1) == targets[held_out]).float().mean())
         plateau.step(accuracy)
-        waited = 0 if accuracy > best else waited + 1
-        if accuracy > best:
-            best, best_state = accuracy, {key: value.clone() for key, value in head.state_dict().items()}
+        waited = 0 if accuracy > best_accuracy else waited + 1
+        if accuracy > best_accuracy:
+            best_accuracy, best_weights = accuracy, {key: value.clone() for key, value in head.state_dict().items()}
         if settings.early_stopping and waited >= settings.early_stopping:
             break
-    head.load_state_dict(best_state)
+    head.load_state_dict(best_weights)
     return head.eval()
 
 
-def _aside(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Where images are kept aside, bool (N,): whole groups at random, up to the share, at least one."""
+def _held_out(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Images to hold out, bool (N,): whole groups at random, up to the share, at least one."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     order = rng.permutation(len(sizes))
     within = np.cumsum(sizes[order]) <= max(1, round(share * len(groups)))

@@ -1,7 +1,7 @@
-"""Ensembles: several models' probabilities become one. How they are combined is fitted in `ensemble_fits`.
+"""Ensembles, which combine the probabilities of several models. The combinations are fitted in `ensemble_fits`.
 
-An ensemble is stored as model.json, which names the members and holds what was fitted; the learned one has its weights
-in head.safetensors beside it. Members' probabilities are float (N, M, C): images, members, classes; rows sum to 1.
+An ensemble is stored as model.json, with the members' names and all fitted numbers; the weights of the learned one are
+in head.safetensors. Members' probabilities are float (N, M, C): images, members, classes; rows sum to 1.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fakeprint.models.learned_ensemble import EnsembleHead
 
 HEAD = "head.safetensors"
-LEAST = 1e-6  # a member's probability of 0 would have no logarithm; a k-NN gives such
-AGAIN = "run `dvc repro`, or take it from the cache with `dvc checkout`"
+LOWEST = 1e-6  # a k-NN predicts probabilities of 0, which have no logarithm
+RESTORE = "run `dvc repro`, or take it from the cache with `dvc checkout`"
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Members:
 
 
 def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
-    """The members among what `run` names, weighted as params say (equally where they say nothing).
+    """The members that `run` names, with the weights of params.yaml (equal weights by default).
 
-    Raises InputError where none is left, or only members of weight 0.
+    Raises InputError if none is left, or only members of weight 0.
     """
     weights = getattr(settings, "weights", []) or [1.0] * len(settings.members)
     running = {*run.classifiers, *run.networks}
@@ -47,27 +47,28 @@ def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
         without = "with a weight above 0 " * bool(kept)
         raise InputError(
             f"ensembles.{name}: no member {without}runs (members: {first_few(settings.members)}); name one in "
-            f"run.networks or run.classifiers, or take {name} out: -S 'run.ensembles=[]'"
+            f"run.networks or run.classifiers, or remove {name}: -S 'run.ensembles=[]'"
         )
     return Members([member for member, _ in kept], [weight / total for _, weight in kept], left_out)
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Natural logarithms, of at least `LEAST`."""
-    return np.log(np.clip(probabilities, LEAST, 1.0))
+    """Natural logarithms, of probabilities of at least `LOWEST`."""
+    return np.log(np.clip(probabilities, LOWEST, 1.0))
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """p^(1/T), normalised: above 1 less sure, below 1 surer, 1 unchanged. The last axis is the classes'.
+    """Temperature scaling: p^(1/T), normalised over the last axis, the classes.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks": logits divided by T, for logarithms are logits.
+    T > 1 makes probabilities less confident. Guo et al. 2017, "On Calibration of Modern Neural Networks", with
+    log-probabilities as logits.
     """
     return probabilities if temperature == 1 else softmax(log_probabilities(probabilities) / temperature, axis=-1)
 
 
 @dataclass(frozen=True)
 class WeightedAverage:
-    """Soft voting: the members' probabilities, each at its temperature, averaged by weights that sum to 1."""
+    """Soft voting: the members' probabilities, each scaled by its temperature, averaged by weights that sum to 1."""
 
     weights: list[float]
     temperatures: list[float]
@@ -75,15 +76,17 @@ class WeightedAverage:
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities float64 (N, C) of the members' (N, M, C)."""
-        at = [tempered(probabilities[:, member], temperature) for member, temperature in enumerate(self.temperatures)]
-        return np.average(np.stack(at), axis=0, weights=self.weights)
+        scaled = [
+            tempered(probabilities[:, member], temperature) for member, temperature in enumerate(self.temperatures)
+        ]
+        return np.average(np.stack(scaled), axis=0, weights=self.weights)
 
 
 @dataclass(frozen=True)
 class Stacked:
     """Multinomial logistic regression on the members' log-probabilities (Wolpert 1992, "Stacked generalization").
 
-    coefficients: (C, M·C), a row a class, first member's classes first. intercepts: (C,).
+    coefficients: (C, M·C), one row per class, the first member's classes first. intercepts: (C,).
     """
 
     coefficients: list[list[float]]
@@ -117,7 +120,7 @@ Combination = WeightedAverage | Stacked | Learned
 
 
 def without_idle(members: list[str], combination: Combination) -> tuple[list[str], Combination]:
-    """The same ensemble without members of weight 0, which would be asked for nothing."""
+    """The same ensemble without members of weight 0."""
     if not isinstance(combination, WeightedAverage):
         return members, combination
     triples = zip(members, combination.weights, combination.temperatures, strict=True)
@@ -126,7 +129,7 @@ def without_idle(members: list[str], combination: Combination) -> tuple[list[str
 
 
 def save_ensemble(folder: Path, description: dict[str, Any], combination: Combination) -> None:
-    """Write into an existing folder. description: name, method, members, dataset; what was fitted is added to it."""
+    """Write into an existing folder. description: name, method, members, dataset; the fitted numbers are added."""
     if isinstance(combination, Learned):
         from safetensors.torch import save_file
 
@@ -138,7 +141,7 @@ def save_ensemble(folder: Path, description: dict[str, Any], combination: Combin
 
 
 def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
-    """The members' names and how to combine them. Raises InputError for missing, damaged or foreign content."""
+    """The members' names and their combination. Raises InputError for missing, damaged or foreign content."""
     path, description = folder / "model.json", read_description(folder, "ensemble")
     try:
         method, members = description["method"], description["members"]
@@ -149,8 +152,8 @@ def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
         if method in WeightedAverage.methods:
             return members, WeightedAverage(description["weights"], description["temperatures"])
     except KeyError as missing:
-        raise InputError(f"{path} has no {missing}, it was written by another version: {AGAIN}") from None
-    raise InputError(f"{path}: the ensemble method '{method}' is unknown: {AGAIN}")
+        raise InputError(f"{path} has no {missing}, it was written by another version: {RESTORE}") from None
+    raise InputError(f"{path}: the ensemble method '{method}' is unknown: {RESTORE}")
 
 
 def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
@@ -160,9 +163,9 @@ def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
 
     path = folder / HEAD
     if not path.exists():
-        raise InputError(f"{path} is missing: {AGAIN}")
+        raise InputError(f"{path} is missing: {RESTORE}")
     if sha256(path) != description["head_sha256"]:
-        raise InputError(f"{path} is not the file that model.json beside it was written with: {AGAIN}")
+        raise InputError(f"{path} is not the file that model.json beside it was written with: {RESTORE}")
     head = EnsembleHead(len(description["members"]), len(description["dataset"]["classes"]))
     head.load_state_dict(load_file(path))
     return head.eval()

@@ -1,4 +1,4 @@
-"""RBF-kernel SVM with calibrated probabilities: exact, or on a kernel that some train rows approximate."""
+"""RBF-kernel SVM with calibrated probabilities: exact, or with an approximated kernel."""
 
 import tempfile
 from pathlib import Path
@@ -15,22 +15,22 @@ from fakeprint.models.calibration import calibrated
 from fakeprint.models.linear import LinearMachine
 
 EXACT_ROWS = 20_000  # `auto` is exact up to here: their kernel matrix takes 3.2 GB
-MOST_ROWS = 32_000  # that of so many takes 8 GB
-BATCH = 500  # rows answered at once
-TILE = 2048  # rows and columns of the kernel matrix computed at once
+MOST_ROWS = 32_000  # their kernel matrix takes 8 GB
+BATCH = 500  # rows per prediction
+TILE = 2048  # rows and columns of one block of the kernel matrix
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 class KernelSVM(ClassifierMixin, BaseEstimator):
-    """scikit-learn's SVC with sigmoid calibration (Platt 1999), on kernel matrices computed at once.
+    """scikit-learn's SVC with sigmoid calibration (Platt 1999), on precomputed kernel matrices.
 
-    Calibration fits the SVM once a fold and once on everything. libsvm computes the kernel anew row by row; as a matrix
-    product it is some ten times faster on thousands of features. The answers are the same.
+    Calibration fits the SVM once per fold and once on all rows. libsvm computes the kernel row by row each time; as a
+    matrix product it is about ten times faster for thousands of features, with the same results.
 
     C: as SVC's. gamma: as SVC's, "scale" being 1 / (D · variance) of all train rows. Attributes: `support_rows_`,
-    float32 (S, D), the train rows that some class boundary rests on; `support_`, where they stood in train; `svm_`, the
-    SVM; `calibrator_`, what makes probabilities of its decision values.
+    float32 (S, D), the support vectors of all class boundaries; `support_`, their row numbers in train; `svm_`, the
+    SVM; `calibrator_`, which turns its decision values into probabilities.
     """
 
     def __init__(self, C: float = 1.0, gamma: float | str = "scale"):
@@ -40,7 +40,7 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
     def fit(self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds) -> Self:
         """Fit on x, float32 (N, D), and class indices y (N,); calibrated on the held-out parts of the folds.
 
-        One kernel matrix, float64 (N, N), is in memory at a time. Raises InputError where it would take more than 8 GB.
+        One kernel matrix, float64 (N, N), is in memory at a time. Raises InputError if it would take more than 8 GB.
         """
         rows = Rows.of(x)
         if len(rows) > MOST_ROWS:
@@ -86,8 +86,8 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
 class NystroemSVM(ClassifierMixin, BaseEstimator):
     """A linear SVM on scikit-learn's Nystroem map of the RBF kernel (Williams and Seeger 2001): for any number of rows.
 
-    The map's basis is `components` train rows, as many of each class as its share, drawn by `random_state`. Mapped rows
-    wait in a temporary file, N · components · 4 bytes. C, gamma: as in `KernelSVM`; the linear machine minimises the
+    The map's basis is `components` train rows, stratified by class, drawn by `random_state`. Mapped rows are kept in a
+    temporary file of N · components · 4 bytes. C, gamma: as in `KernelSVM`; the linear machine minimises the
     squared hinge loss of each class against the others. Attributes: `map_`, `machine_`.
     """
 
@@ -124,7 +124,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
 
 
 def drawn(y: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Numbers of at most `count` rows, ascending int64: of each class its share, at least one, drawn evenly by seed."""
+    """Row numbers of a random sample, ascending int64: at most `count` rows, stratified by class, at least one each."""
     if count >= len(y):
         return np.arange(len(y))
     rng = np.random.default_rng(seed)
@@ -148,7 +148,7 @@ def _gamma(rows: Rows, gamma: float | str) -> float:
 
 
 def _kernel_matrix(rows: Rows, gamma: float) -> np.ndarray:
-    """float64 (N, N): each pair of blocks once, its mirror image copied."""
+    """The kernel matrix, float64 (N, N); each pair of blocks is computed once and copied to its mirror position."""
     matrix = np.empty((len(rows), len(rows)))
     for place, block in rows.blocks(TILE):
         for other_place, other in rows.at(np.arange(place.start, len(rows))).blocks(TILE):
@@ -160,14 +160,14 @@ def _kernel_matrix(rows: Rows, gamma: float) -> np.ndarray:
 
 
 def _rbf(rows: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
-    """exp(−gamma ‖row − other‖²), float32 (n, m). scikit-learn's doubles every number first, at half the speed."""
+    """exp(−gamma ‖row − other‖²), float32 (n, m). scikit-learn's converts to float64 first, which is half as fast."""
     lengths, other_lengths = (np.einsum("ij,ij->i", each, each) for each in (rows, others))
     distances = lengths[:, None] - 2 * (rows @ others.T) + other_lengths
     return np.exp(-gamma * np.maximum(distances, 0, out=distances), out=distances)
 
 
 def _decisions(machine: SVC, train_rows: int, support_rows: np.ndarray, x: np.ndarray, gamma: float) -> np.ndarray:
-    """Decision values of rows x; libsvm looks up the columns of support vectors alone, by their place in train."""
+    """Decision values of rows x; libsvm reads only the columns of support vectors, by their row number in train."""
     kernel = np.zeros((len(x), train_rows))
     kernel[:, np.sort(machine.support_)] = _rbf(np.asarray(x, np.float32), support_rows, gamma)
     values: np.ndarray = machine.decision_function(kernel)

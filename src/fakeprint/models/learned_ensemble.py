@@ -1,4 +1,4 @@
-"""The learned ensemble (system C, UniBuc challenge): a small network that says which frozen member to believe."""
+"""The learned ensemble (system C, UniBuc challenge): a small network that weights the frozen members for each image."""
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,11 @@ META_UNITS = 32
 class EnsembleHead(nn.Module):
     """Probabilities of M members → probabilities of the ensemble; the members themselves are not trained.
 
-    Two heads read the members' probabilities side by side (M·C numbers): the weights head (dense 16, ReLU, dense M,
+    Two heads read the members' concatenated probabilities (M·C numbers): the weights head (dense 16, ReLU, dense M,
     softmax) gives each member's weight for this image, the meta head (dense 32, ReLU, dropout, dense C, softmax)
-    answers itself. The publication blends both "by confidence" and does not say how. Here confidence is the highest
-    probability of the weighted average, c, and the answer is c · average + (1 − c) · meta: the meta head is heard as
-    far as the members together are unsure. With two members and five classes it has 727 parameters.
+    predicts the class directly. The publication blends both "by confidence" without the formula. Here confidence is the
+    highest probability of the weighted average, c, and the result is c · average + (1 − c) · meta: the less confident
+    the members are together, the more the meta head counts. With two members and five classes it has 727 parameters.
     """
 
     def __init__(self, members: int, classes: int, dropout: float = 0.5) -> None:

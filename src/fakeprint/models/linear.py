@@ -1,4 +1,4 @@
-"""Linear machines of the usual exact objectives, minimised in passes over blocks of rows, however many there are."""
+"""Linear models with the usual objectives, minimised in passes over blocks of rows, for any number of rows."""
 
 import sys
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from sklearn.svm import LinearSVC
 from fakeprint.blocks import Rows
 from fakeprint.models.calibration import calibrated
 
-MOST_COUPLED = 10_000  # columns; of more the preconditioner is their variances alone: a square matrix takes 0.8 GB here
-CORRECTIONS = 20  # pairs of steps and gradients that L-BFGS remembers
-TOLERANCE = 1e-10  # the last step's share of the objective
+MOST_COUPLED = 10_000  # columns; for more the preconditioner is diagonal, since the full matrix takes 0.8 GB here
+CORRECTIONS = 20  # pairs of steps and gradients that L-BFGS stores
+TOLERANCE = 1e-10  # relative change of the objective in the last step
 MOST_PASSES = 2000
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -28,15 +28,15 @@ Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 class LinearMachine(ClassifierMixin, BaseEstimator):
     """½ ‖W‖² + C Σ loss, as scikit-learn's LogisticRegression and LinearSVC have it, by L-BFGS (Liu and Nocedal 1989).
 
-    Where those hold all rows in double precision and once more a fold, this one reads blocks. The second moments of
-    all rows, from one pass, precondition the steps, so that some dozens of passes do; the machines of all folds are
+    Those hold all rows in double precision, again for each fold; this one reads blocks. The second moments of all
+    rows, from one pass, precondition the steps, so that a few dozen passes are enough; the models of all folds are
     fitted in the same passes. Products are in float32, sums of blocks in float64.
 
-    loss: "log" (multinomial; of two classes binary; W0, the intercept, is free, as LogisticRegression's), or
-    "squared_hinge" or "hinge" (each class against the others; the intercept is regularised, as LinearSVC's), whose
-    decision values folds calibrate (Platt 1999). The hinge has no derivative at its corner: LinearSVC itself minimises
-    it, with all rows in memory; seed: of its order of rows. Attributes: `coef_`, float64 (K, D), and `intercept_`,
-    float64 (K,), K being the number of classes, or 1 of two.
+    loss: "log" (multinomial, binary for two classes; the intercept is not regularised, as in LogisticRegression), or
+    "squared_hinge" or "hinge" (each class against the others; the intercept is regularised, as in LinearSVC), whose
+    decision values are calibrated by folds (Platt 1999). The hinge is not differentiable, so LinearSVC itself minimises
+    it, with all rows in memory; seed: for its order of rows. Attributes: `coef_`, float64 (K, D), and `intercept_`,
+    float64 (K,); K is the number of classes, or 1 for two classes.
     """
 
     def __init__(self, loss: str = "log", C: float = 1.0, seed: int = 0):
@@ -86,11 +86,11 @@ class LinearMachine(ClassifierMixin, BaseEstimator):
 def _minimum(
     rows: Rows, y: np.ndarray, held_out: np.ndarray, machines: int, classes: int, loss: str, C: float
 ) -> np.ndarray:
-    """The weights, float64 (machines, K, D + 1), the intercept last; machine m > 0 is fitted without fold m − 1."""
+    """The weights, float64 (machines, K, D + 1), the intercept last; model m > 0 is fitted without fold m − 1."""
     columns = 1 if classes == 2 else classes
     shape = (machines, columns, rows.shape[1] + 1)
     free = loss == "log"
-    # The loss's curvature: p(1 − p) at equal probabilities; of the squared hinge 2, for half of the rows.
+    # The loss's curvature: p(1 − p) at equal probabilities; for the squared hinge 2, on half of the rows.
     curvature = C * (1 / classes) * (1 - 1 / classes) if free else C
     to_weights = _preconditioner(rows, curvature, 1e-6 if free else 1.0)
 
@@ -122,12 +122,12 @@ def _minimum(
 
 
 def _hinge_minimum(rows: Rows, y: np.ndarray, held_out: np.ndarray, machines: int, C: float, seed: int) -> np.ndarray:
-    """As `_minimum`, of the hinge loss, by liblinear."""
+    """As `_minimum`, for the hinge loss, by liblinear."""
     x = rows.whole(np.float64)
     found = []
     for machine in range(machines):
-        kept = slice(None) if machine == 0 else held_out != machine - 1
-        svm = LinearSVC(C=C, loss="hinge", max_iter=20_000, random_state=seed).fit(x[kept], y[kept])
+        fitted_on = slice(None) if machine == 0 else held_out != machine - 1
+        svm = LinearSVC(C=C, loss="hinge", max_iter=20_000, random_state=seed).fit(x[fitted_on], y[fitted_on])
         found.append(np.column_stack([svm.coef_, svm.intercept_]))
     return np.stack(found)
 
@@ -145,9 +145,9 @@ def _log(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.logaddexp(0, -signs * scores), -signs * scipy.special.expit(-signs * scores)
     logs = scipy.special.log_softmax(scores, axis=2)
     slopes = np.exp(logs)
-    each = np.arange(len(y))
-    slopes[each, :, y] -= 1
-    return -logs[each, :, y][..., None], slopes
+    rows = np.arange(len(y))
+    slopes[rows, :, y] -= 1
+    return -logs[rows, :, y][..., None], slopes
 
 
 def _squared_hinge(scores: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,10 +162,10 @@ _LOSSES: dict[str, Loss] = {"log": _log, "squared_hinge": _squared_hinge}
 
 
 def _preconditioner(rows: Rows, curvature: float, ridge: float) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """What turns steps into weights, (M, D + 1) → (M, D + 1), and with True gradients by weights into those by steps.
+    """A function from steps to weights, (M, D + 1) each; if `transposed`, from gradients by weights to those by steps.
 
-    The objective's second derivative is about H = I + curvature · Σ x xᵀ, x with a one at its end; with H = L Lᵀ and
-    weights = L⁻ᵀ steps it is about the identity. ridge: of the intercept.
+    The objective's second derivative is about H = I + curvature · Σ x xᵀ, x with a one appended; with H = L Lᵀ and
+    weights = L⁻ᵀ steps it is about the identity. ridge: penalty of the intercept.
     """
     size = rows.shape[1] + 1
     coupled = size <= MOST_COUPLED
@@ -191,7 +191,7 @@ def _preconditioner(rows: Rows, curvature: float, ridge: float) -> Callable[[np.
 
     try:
         lower = factor(0)
-    except np.linalg.LinAlgError:  # columns that say the same, and a C of which the penalty is lost in the rounding
+    except np.linalg.LinAlgError:  # dependent columns, and a C so large that the penalty is lost in rounding
         lower = factor(1e-6)
 
     def change(given: np.ndarray, transposed: bool) -> np.ndarray:

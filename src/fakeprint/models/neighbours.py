@@ -13,16 +13,16 @@ from fakeprint.errors import InputError
 from fakeprint.files import write_csv, write_figure, written
 from fakeprint.models.scaling import fitted_scaler
 
-BLOCK = 2048  # rows searched at once: they stay in the cache for all queries
+BLOCK = 2048  # rows per search, which stay in the processor's cache for all queries
 METRICS = {"l1": faiss.METRIC_L1, "l2": faiss.METRIC_L2}
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The train rows and what was chosen.
+    """The train rows, and the chosen k and metric.
 
-    rows: float32 (N, D), scaled, in a file. labels: int64 (N,). mean, scale: float64 (D,), taken from and divided into
-    a query. sweep: metric, k, accuracy (on validation) of every choice tried.
+    rows: float32 (N, D), scaled, in a file. labels: int64 (N,). mean, scale: float64 (D,), to standardise
+    queries. sweep: metric, k and validation accuracy of every choice.
     """
 
     rows: Rows
@@ -36,8 +36,8 @@ class Neighbours:
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Vote shares, float64 (N, C): the share of the k neighbours that each class has.
 
-        A tie of votes leaves equal shares; the class of the lowest index is then the answer. Among equally distant
-        neighbours the earlier train row counts.
+        A tie of votes gives equal shares, so that argmax returns the lowest class index. Of equally distant neighbours
+        the earlier train row counts.
         """
         _, nearest = search(self.rows, _scaled(x, self.mean, self.scale), self.k, self.metric)
         return _shares(self.labels[nearest], int(self.labels.max()) + 1)
@@ -50,7 +50,7 @@ def search(rows: np.ndarray | Rows, queries: np.ndarray, k: int, metric: str) ->
     (squared for "l2"), and row numbers int64 (M, k); equal distances in order of row number.
     """
     # faiss expands |x − y|² into a matrix product for batches: faster, but it loses the distances of near-identical
-    # rows to cancellation, and answers then depend on which queries share a batch.
+    # rows to cancellation, and results would depend on which queries share a batch.
     threshold = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
     queries = np.ascontiguousarray(queries, dtype=np.float32)
@@ -83,12 +83,12 @@ def fit_neighbours(
 ) -> Neighbours:
     """Choose k and metric by validation accuracy; at a tie the first metric, then the least k.
 
-    The train rows stay where they are, and are scaled as they are read: memory holds a block of them and the validation
-    rows. x, x_validation: float32 (N, D); y, y_validation: int64 class indices. Raises InputError where k asks for more
-    neighbours than there are train rows, or where there is no validation image to choose by.
+    The train rows stay on disk and are scaled as they are read: only one block of them and the validation rows are in
+    memory. x, x_validation: float32 (N, D); y, y_validation: int64 class indices. Raises InputError if k is larger than
+    the number of train rows, or there is no labelled validation image.
     """
     if max(k) > len(x):
-        raise InputError(f"classifiers: k = {max(k)} neighbours are more than the {len(x)} train images; lower k")
+        raise InputError(f"classifiers: k = {max(k)} is more than the {len(x)} train images; lower k")
     if not len(x_validation):
         raise InputError("k-NN chooses k by validation accuracy, and there is no labelled validation image")
     mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
@@ -106,13 +106,13 @@ def _sweep(
     rows: Rows, y: np.ndarray, queries: np.ndarray, truth: np.ndarray, ks: Sequence[int], metrics: Sequence[str]
 ) -> pd.DataFrame:
     classes = int(y.max()) + 1
-    tried = []
+    accuracies = []
     for metric in dict.fromkeys(metrics):
         votes = y[search(rows, queries, ks[-1], metric)[1]]
         for k in ks:
             accuracy = float(np.mean(_shares(votes[:, :k], classes).argmax(axis=1) == truth))
-            tried.append({"metric": metric, "k": k, "accuracy": accuracy})
-    return pd.DataFrame(tried)
+            accuracies.append({"metric": metric, "k": k, "accuracy": accuracy})
+    return pd.DataFrame(accuracies)
 
 
 def _best(sweep: pd.DataFrame) -> pd.Series:
@@ -141,13 +141,13 @@ def load_neighbours(folder: Path, metric: str, k: int) -> Neighbours:
         labels, scaling = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("labels", "scaling"))
         sweep = pd.read_csv(folder / "k_sweep.csv")
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder} holds no whole k-NN classifier: {' '.join(str(error).split())}") from None
+        raise InputError(f"{folder} does not hold a complete k-NN classifier: {' '.join(str(error).split())}") from None
     rows = Rows(((folder / "neighbours.npy",),))
     return Neighbours(rows, labels, scaling[0], scaling[1], metric, k, sweep)
 
 
 def plot_sweep(sweep: pd.DataFrame, path: Path, title: str) -> None:
-    """Draw validation accuracy over k, one curve a metric, as PNG."""
+    """Plot validation accuracy over k as PNG, one curve per metric."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""scikit-learn estimators on disk: skops, types checked on loading, the same bytes for the same estimator."""
+"""scikit-learn estimators on disk: skops, types checked on loading, same bytes for the same estimator."""
 
 import io
 import json
@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
-# To trust every estimator of scikit-learn, skops imports all of its modules: half of the start-up of each process that
-# fits or loads a classifier. It finds none here, and `TRUSTED` names those that are needed.
+# skops would import all of scikit-learn to trust every estimator: half of the start-up of each process that fits or
+# loads a classifier. Here it finds none, and `TRUSTED` names those that are needed.
 _all_estimators = sklearn.utils.all_estimators
 sklearn.utils.all_estimators = list
 try:
@@ -21,7 +21,7 @@ try:
 finally:
     sklearn.utils.all_estimators = _all_estimators
 
-# What the classifiers here are made of, beside arrays and numbers, which skops trusts. Nothing else is ever loaded.
+# Types of our classifiers, apart from arrays and numbers, which skops trusts. Nothing else is ever loaded.
 TRUSTED = (
     "fakeprint.models.calibration.Decisions",
     "fakeprint.models.kernel_svm.KernelSVM",
@@ -53,29 +53,27 @@ def save_pipeline(path: Path, pipeline: Pipeline) -> None:
 
 
 def load_pipeline(path: Path) -> Pipeline:
-    """Read a fitted pipeline. Raises InputError where the file is broken or holds types that none of ours has."""
+    """Read a fitted pipeline. Raises InputError if the file is damaged or holds types that no classifier here uses."""
     try:
         untrusted = skops.io.get_untrusted_types(file=path)
         foreign = sorted(set(untrusted) - set(TRUSTED))
         if not foreign:
             loaded = skops.io.load(path, trusted=list(TRUSTED))
     except OSError as error:
-        raise InputError(
-            f"{path} can not be read ({error.strerror}): run `dvc repro` or `dvc checkout` first"
-        ) from None
+        raise InputError(f"{path} cannot be read ({error.strerror}): run `dvc repro` or `dvc checkout` first") from None
     except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
-        raise InputError(f"{path} is no classifier that skops can read: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is not a classifier that skops can read: {' '.join(str(error).split())}") from None
     if foreign:
-        raise InputError(f"{path} is not loaded: it holds types that no classifier here has: {first_few(foreign)}")
+        raise InputError(f"{path} is not loaded: it holds types that no classifier here uses: {first_few(foreign)}")
     if not isinstance(loaded, Pipeline):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
     return loaded
 
 
 def _reproducible(archive: bytes) -> bytes:
-    """The archive with memory addresses replaced by running numbers, and no dates.
+    """The archive with memory addresses replaced by running numbers, and without dates.
 
-    skops names objects and array files by their addresses, which no two runs share; only their equality matters.
+    skops names objects and array files by their addresses, which differ between runs; only their equality matters.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as source:
         members = {name: source.read(name) for name in source.namelist()}
