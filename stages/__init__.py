@@ -1,4 +1,4 @@
-"""One file a stage: read params, call fakeprint, write outputs."""
+"""One file per stage: read params, call fakeprint, write outputs."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""fit: one classical classifier on its feature sets."""
+"""fit NAME: one classical classifier on its feature sets."""
 
 import sys
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""prepare: every image of the manifest as RGB of one size, one array a split and an index beside it."""
+"""prepare: every image of the manifest as RGB of one size, in one array and one index per split."""
 
 from fakeprint import parallel, params
 from fakeprint.data.arrays import Dataset, save_dataset
@@ -13,10 +13,10 @@ from fakeprint.errors import one_line_errors
 @one_line_errors
 def main() -> None:
     settings = params.load()
-    data, wanted = settings.data, settings.prepare
-    manifest = with_fold(load_manifest(), wanted, settings.seed)
+    data, prepare = settings.data, settings.prepare
+    manifest = with_fold(load_manifest(), prepare, settings.seed)
     classes = classes_of(manifest.loc[manifest["split"] == "train", "label"])
-    dataset = Dataset(classes, class_names(data, classes), wanted.image_size, wanted.resize, data.max_pixels)
+    dataset = Dataset(classes, class_names(data, classes), prepare.image_size, prepare.resize, data.max_pixels)
     container = open_container(data.path)
     with parallel.backend(settings.run):
         write_splits(manifest, container, dataset, settings.run.workers)

@@ -1,4 +1,4 @@
-"""submit: the labels that a model gives the test images, in the form that the source asks for."""
+"""submit: a model's labels of the test images, in the form of the source's sample submission."""
 
 from pathlib import Path
 

@@ -65,7 +65,7 @@ def test_an_edit_changes_nothing_that_stages_depend_on(content: dict[str, Any]) 
 def test_missing_weights_are_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     Path("data/weights/file").touch()
     Path("data/weights/circle").symlink_to("circle")
-    absent = "is missing or no file; copy it there, or say default or null"
+    absent = "is missing or not a file; copy it there, or set default or null"
     circle = "cannot be read (Too many levels of symbolic links)"
     for name, why in {"nte.pt": absent, "file/net.pt": absent, "circle": circle}.items():
         content["models"]["timm"]["weights"] = f"data/weights/{name}"
@@ -106,13 +106,13 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
     folders = map(Path, ("data/features", "data/members", "data/predictions"))
     left = {path.as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
     assert left == {*wanted, *own, "data/features/.gitignore"}
-    said = capsys.readouterr()
-    assert said.err.splitlines() == [
-        f"warning: no stage writes {path}, and DVC counts it: move it to another folder"
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        f"warning: no stage writes {path}, but DVC counts it: move it to another folder"
         for path in (own[0], own[3], "data/predictions/kept.parquet", "data/predictions/old")
     ]
-    assert said.out.splitlines() == [
-        f"{path} is removed: `run` does not name it, and DVC would count it"
+    assert printed.out.splitlines() == [
+        f"{path} was removed: `run` does not name it, and DVC would count it"
         for path in ("data/features/pixels", "data/members/average.parquet", "data/predictions/three_cnn.parquet")
     ]
 

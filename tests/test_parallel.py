@@ -1,4 +1,4 @@
-"""`run.backend`: a real dask cluster gives the bytes that one process gives; what is missing is said in one line."""
+"""`run.backend`: a real dask cluster gives the bytes that one process gives; a missing package is one line."""
 
 import os
 import sys
@@ -75,29 +75,31 @@ def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, mon
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(parallel, "PATIENCE", 0.3)
+    monkeypatch.setattr(parallel, "TIMEOUT", 0.3)
     address = "tcp://127.0.0.1:9"
-    with pytest.raises(InputError) as said, parallel.backend(run(backend="dask", scheduler=address)):
+    with pytest.raises(InputError) as raised, parallel.backend(run(backend="dask", scheduler=address)):
         pass
-    assert str(said.value) == (
+    assert str(raised.value) == (
         f"run.scheduler: no dask scheduler answers at {address}; start one with `dask scheduler`"
     )
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
-        with pytest.raises(InputError) as said, parallel.backend(run(backend="dask", scheduler=address)):
+        with pytest.raises(InputError) as raised, parallel.backend(run(backend="dask", scheduler=address)):
             pass
-    assert str(said.value) == (
+    assert str(raised.value) == (
         f"run.scheduler: the dask scheduler at {address} has no workers; start one with `dask worker {address}`"
     )
 
 
-@pytest.mark.parametrize(("backend", "module", "asked"), [("dask", "distributed", "'dask[distributed]'"), ("ray",) * 3])
-def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, backend: str, module: str, asked: str) -> None:
+@pytest.mark.parametrize(
+    ("backend", "module", "package"), [("dask", "distributed", "'dask[distributed]'"), ("ray",) * 3]
+)
+def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, backend: str, module: str, package: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError) as said, parallel.backend(run(backend=backend)):
+    with pytest.raises(InputError) as raised, parallel.backend(run(backend=backend)):
         pass
-    assert str(said.value) == (
-        f"run.backend: {backend} needs a package that is not installed: pip install {asked}, here and on every worker"
+    assert str(raised.value) == (
+        f"run.backend: {backend} needs a package that is not installed: pip install {package}, here and on every worker"
     )
 
 
@@ -126,16 +128,16 @@ def test_ray_is_started_registered_and_shut_down(monkeypatch: pytest.MonkeyPatch
         raise ConnectionError("Could not find any running Ray instance.\nmore")
 
     ray.init = refuse  # type: ignore[attr-defined]
-    with pytest.raises(InputError) as said, parallel.backend(run(backend="ray", scheduler="head:6379")):
+    with pytest.raises(InputError) as raised, parallel.backend(run(backend="ray", scheduler="head:6379")):
         pass
-    assert str(said.value) == (
+    assert str(raised.value) == (
         "run.scheduler: no ray cluster answers at head:6379: Could not find any running Ray instance."
     )
 
 
 def test_a_backend_that_gives_lists_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joblib's own multiprocessing, of which ray's backend is a kind."""
-    monkeypatch.setattr(parallel, "AT_ONCE", 2)
+    monkeypatch.setattr(parallel, "PENDING", 2)
     with joblib.parallel_config(backend="multiprocessing"):
         assert list(parallel.in_order((joblib.delayed(abs)(-number) for number in range(5)), 2)) == [0, 1, 2, 3, 4]
 
@@ -160,14 +162,14 @@ def test_few_results_wait_for_who_takes_them_slowly() -> None:
         results = parallel.in_order(tasks(), 2)
         assert next(results) == 0
         time.sleep(0.3)  # enough for all of them
-        assert len(started) == parallel.AT_ONCE
+        assert len(started) == parallel.PENDING
         assert list(results) == list(range(1, 1_000))
 
 
 def test_an_address_needs_a_cluster() -> None:
     content = {**SETTINGS.model_dump(by_alias=True), "run": {**SETTINGS.run.model_dump(), "scheduler": "tcp://a:1"}}
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as raised:
         params.parse(content)
-    assert str(said.value) == (
+    assert str(raised.value) == (
         "params.yaml: run: scheduler has no effect with backend: processes; set that to dask or ray"
     )

@@ -135,9 +135,9 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
     classes = load_dataset().classes
     assert len(classes) == (5 if layout == "csv" else 2)
     for each in settings.run.models:
-        said = load_predictions(each, classes, "test")
-        assert len(said.probabilities) == (4 if layout == "csv" else 6)
-        assert np.allclose(said.probabilities.sum(axis=1), 1)
+        loaded = load_predictions(each, classes, "test")
+        assert len(loaded.probabilities) == (4 if layout == "csv" else 6)
+        assert np.allclose(loaded.probabilities.sum(axis=1), 1)
     for each in too_large:
         with torch.device("meta"):
             whole = as_it_is.network(each)

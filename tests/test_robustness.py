@@ -86,11 +86,11 @@ def test_noise_goes_by_seed_cell_and_image():
     assert not np.array_equal(once, degraded(grey, "other", {"noise": 2}, 7))
 
 
-@pytest.mark.parametrize("how", [params.Predict(), params.Predict(tta="flip")], ids=["plain", "flip"])
-def test_every_model_predict_degraded_the_degraded_images_as_predict_would(folder, monkeypatch, how):
+@pytest.mark.parametrize("tta", [params.Predict(), params.Predict(tta="flip")], ids=["plain", "flip"])
+def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta):
     images, _ = pictures(10, seed=3)
     monkeypatch.setattr(robustness, "BATCH", 4)
-    monkeypatch.setattr(robustness, "AT_ONCE", 8)
+    monkeypatch.setattr(robustness, "CLASSIFIED", 8)
     described = []
 
     def counted(name, options, images):
@@ -100,16 +100,19 @@ def test_every_model_predict_degraded_the_degraded_images_as_predict_would(folde
     monkeypatch.setattr(robustness, "extract", counted)
     combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
     ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
-    models = load_models(["lda", "knn", "three_cnn"], how, folder)
-    said = predict_degraded(models, ensembles, images, GRID, 7, workers=1)
-    assert list(said) == list(GRID)
+    models = load_models(["lda", "knn", "three_cnn"], tta, folder)
+    degraded_probabilities = predict_degraded(models, ensembles, images, GRID, 7, workers=1)
+    assert list(degraded_probabilities) == list(GRID)
     for cell, steps in GRID.items():
-        seen = degraded(images, cell, steps, 7)
-        wanted = {name: load_model(folder / name, tta=how).probabilities(seen) for name in ("lda", "knn", "three_cnn")}
+        degraded_images = degraded(images, cell, steps, 7)
+        wanted = {
+            name: load_model(folder / name, tta=tta).probabilities(degraded_images)
+            for name in ("lda", "knn", "three_cnn")
+        }
         wanted["average"] = 0.75 * wanted["lda"] + 0.25 * wanted["three_cnn"]
-        assert set(said[cell]) == set(wanted)
+        assert set(degraded_probabilities[cell]) == set(wanted)
         for name, probabilities in wanted.items():
-            assert np.abs(said[cell][name] - probabilities).max() < 1e-5, name
+            assert np.abs(degraded_probabilities[cell][name] - probabilities).max() < 1e-5, name
     # 2 cells × 2 feature sets × batches of 4, 4 and 2: what lda and knn share is extracted once
     assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
 
@@ -121,13 +124,15 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     models = load_models(["lda"], params.Predict(), folder)
     at_once = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
-    seen = []
-    prepared = robustness._prepared
-    monkeypatch.setattr(robustness, "_prepared", lambda pixels, *more: seen.append(pixels) or prepared(pixels, *more))
+    batches = []
+    prepared = robustness._prepare_batch
+    monkeypatch.setattr(
+        robustness, "_prepare_batch", lambda pixels, *more: batches.append(pixels) or prepared(pixels, *more)
+    )
     monkeypatch.setattr(robustness, "BATCH", 8)
     in_batches = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
-    assert [len(pixels) for pixels in seen] == [8] * 10
-    assert not any(isinstance(pixels, np.memmap) for pixels in seen)
+    assert [len(pixels) for pixels in batches] == [8] * 10
+    assert not any(isinstance(pixels, np.memmap) for pixels in batches)
     monkeypatch.undo()
     monkeypatch.setattr(robustness, "BATCH", 8)
     monkeypatch.setattr(parallel, "ALONE", 0)

@@ -1,4 +1,4 @@
-"""Arrays that are read block by block: memory holds one block, however long the files are."""
+"""Arrays that are read block by block, so that only one block is in memory."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-BLOCK_BYTES = 2**26  # of float32: large enough for fast matrix products, and the same on every machine
+BLOCK_BYTES = 2**26  # of float32: enough for fast matrix products; fixed, so that results do not depend on the machine
 BLOCK_ROWS = 2**14  # at most
 
 Source = np.ndarray | Path
@@ -17,9 +17,9 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 def remapped(array: np.ndarray) -> np.ndarray:
-    """A memory map opened anew, so that the pages read through it are given back with it; another array as it is.
+    """Open a memory map again, so that the memory of pages read through it is freed with it.
 
-    So are a view of a map, whose offset is the whole map's, and a map in Fortran's order.
+    Other arrays, views of a map (which share its offset) and maps in Fortran order are returned as they are.
     """
     if not isinstance(array, np.memmap) or not isinstance(array.filename, str | Path) or array.base is None:
         return array
@@ -30,10 +30,10 @@ def remapped(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Feature rows, float32 (N, D), that lie in files: parts one above the other, each of some sets side by side.
+    """Feature rows, float32 (N, D), in files: parts one after the other, each of sets concatenated along columns.
 
-    parts: each a sequence of .npy files or arrays (n, d) with as many rows. changes: what is done to each block that is
-    read, one after the other, rows staying apart. chosen: numbers of the rows that count, in their order; None = all.
+    parts: each a sequence of .npy files or arrays (n, d) with equal numbers of rows. changes: functions applied to each
+    block that is read, in order; each changes rows independently. chosen: row numbers, in order; None = all rows.
     """
 
     parts: tuple[tuple[Source, ...], ...]
@@ -42,7 +42,7 @@ class Rows:
 
     @classmethod
     def of(cls, rows: "np.ndarray | Rows") -> "Rows":
-        """An array (N, D) as rows; rows as they are."""
+        """Wrap an array (N, D); rows are returned as they are."""
         return rows if isinstance(rows, Rows) else cls(((rows,),))
 
     def __len__(self) -> int:
@@ -59,19 +59,19 @@ class Rows:
         return min(BLOCK_ROWS, max(1, BLOCK_BYTES // (4 * max(1, self.shape[1]))))
 
     def above(self, other: "Rows") -> "Rows":
-        """These rows, then those of `other`. Neither may be chosen from or changed yet."""
+        """These rows followed by those of `other`. Neither may have `chosen` rows or `changes` yet."""
         return Rows(self.parts + other.parts)
 
     def at(self, numbers: np.ndarray) -> Self:
-        """The rows of these numbers, int (M,), in this order."""
+        """The rows with these numbers, int (M,), in this order."""
         return replace(self, chosen=numbers if self.chosen is None else self.chosen[numbers])
 
     def then(self, change: Change) -> Self:
-        """The rows with each block changed: `change` takes and returns float32 (n, D), and may write into its input."""
+        """Apply `change` to each block: it takes and returns float32 (n, D), and may write into its input."""
         return replace(self, changes=(*self.changes, change))
 
     def blocks(self, size: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """All rows in their order, `size` (default `block_rows`) at once: which they are, and a new float32 (n, D)."""
+        """All rows in order, in blocks of `size` (default `block_rows`): their slice, and a new float32 (n, D)."""
         size = size or self.block_rows
         for start in range(0, len(self), size):
             place = slice(start, min(start + size, len(self)))
@@ -79,7 +79,7 @@ class Rows:
             yield place, self._changed(self._read(numbers))
 
     def whole(self, dtype: type[np.floating] = np.float32) -> np.ndarray:
-        """All rows in one array in memory (N, D)."""
+        """All rows in memory as one array (N, D)."""
         out = np.empty(self.shape, dtype)
         for place, block in self.blocks():
             out[place] = block
@@ -115,7 +115,7 @@ class Rows:
 
 
 def write_rows(path: Path, shape: tuple[int, int], blocks: Iterator[np.ndarray]) -> None:
-    """Write blocks of rows, float32 (n, D), as one .npy file of this shape, each as it comes."""
+    """Write blocks of rows, float32 (n, D), one after the other into one .npy file of this shape."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         written = 0
@@ -123,11 +123,11 @@ def write_rows(path: Path, shape: tuple[int, int], blocks: Iterator[np.ndarray])
             file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
             written += block.size
     if written != math.prod(shape):
-        raise ValueError(f"{path}: {written} numbers of {math.prod(shape)} came")
+        raise ValueError(f"{path}: {written} numbers of {math.prod(shape)} were given")
 
 
 def _opened(source: Source) -> np.ndarray:
-    """An array, or a new map of a file: pages that were read through it are given back with it."""
+    """An array, or a new memory map of a file, which frees the pages read through it when it is deleted."""
     if isinstance(source, Path):
         array: np.ndarray = np.load(source, mmap_mode="r")
         return array
@@ -135,7 +135,7 @@ def _opened(source: Source) -> np.ndarray:
 
 
 def _as_slice(numbers: np.ndarray) -> np.ndarray | slice:
-    """Numbers that follow one another as a slice, which reads faster."""
+    """Consecutive numbers as a slice, which is faster to read."""
     first, last = int(numbers[0]), int(numbers[-1])
     follow = last - first + 1 == len(numbers) and bool((np.diff(numbers) == 1).all())
     return slice(first, last + 1) if follow else numbers

@@ -1,8 +1,8 @@
-"""What DVC cannot see in params.yaml: which files lie in the weights that it names, and which outputs no longer run.
+"""What DVC cannot see in params.yaml: the content of weights files, and outputs of models that no longer run.
 
-`data/checked` tells DVC the first: a digest for each network and feature set that runs. The second are files in folders
-that several stages write into and others depend on as a whole. A model that `run` no longer names would stay there and
-count, and a lock made beside it would be out of date in a fresh clone.
+`data/checked` holds a digest of the weights for each network and feature set that runs. Outputs of models that `run` no
+longer names would stay in folders that several stages write into and others depend on as a whole: DVC would count them,
+and dvc.lock would not match a fresh clone.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from fakeprint.files import remove, remove_abandoned, sha256, write_json, writte
 from fakeprint.params import NAME, Features, Params, Run
 
 CHECKED = Path("data/checked")
-# As `features.files` and `evaluation.predictions` name them; to import those would take a second of every experiment.
+# The same paths as in `features.files` and `evaluation.predictions`, whose import would cost each experiment a second.
 FEATURES, MEMBERS, PREDICTIONS = Path("data/features"), Path("data/members"), Path("data/predictions")
 NOTHING = "no weights file"
 
@@ -20,7 +20,7 @@ NOTHING = "no weights file"
 def write_checked(settings: Params, folder: Path = CHECKED) -> None:
     """Write `params`, always the same; `run.json`; and `models/NAME` and `features/SET`, a digest of its weights file.
 
-    Raises InputError where a weights file is missing.
+    Raises InputError if a weights file is missing.
     """
     blocks = {"models": settings.run.networks, "features": settings.run.features}
     digests = {
@@ -31,7 +31,7 @@ def write_checked(settings: Params, folder: Path = CHECKED) -> None:
     }
     with written_folder(folder) as partial:
         (partial / "params").write_text("params.yaml says nothing that the pipeline does not know.\n")
-        # another list of names than the lock's makes DVC run this again, and leftovers go
+        # so that DVC runs this stage again, and leftovers go, when the names differ from the lock's
         write_json(partial / "run.json", {"features": settings.run.features, "models": settings.run.models})
         for name, digest in digests.items():
             (partial / name).parent.mkdir(exist_ok=True)
@@ -39,13 +39,13 @@ def write_checked(settings: Params, folder: Path = CHECKED) -> None:
 
 
 def weights_digest(weights: str | None, key: str) -> str:
-    """SHA-256 of a weights file; `NOTHING` where `weights` names none. key: where it stands, for the message."""
+    """SHA-256 of a weights file; `NOTHING` if `weights` names none. key: its key in params.yaml, for the message."""
     if weights in (None, "default", "lite0"):
         return NOTHING
     try:
         return sha256(Path(weights))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError(f"{key}: {weights} is missing or no file; copy it there, or say default or null") from None
+        raise InputError(f"{key}: {weights} is missing or not a file; copy it there, or set default or null") from None
     except OSError as error:
         raise InputError(f"{key}: {weights} cannot be read ({error.strerror})") from None
 
@@ -53,7 +53,7 @@ def weights_digest(weights: str | None, key: str) -> str:
 def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
     """Remove the outputs that `run` does not name from the folders that stages share.
 
-    Returns what was removed, and what was left because no stage writes it: it is somebody's own.
+    Returns the removed paths, and foreign ones, which were left because no stage writes them.
     """
     single = [*run.classifiers, *run.networks]
     named = {

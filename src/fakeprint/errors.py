@@ -11,7 +11,7 @@ P = ParamSpec("P")
 class InputError(ValueError):
     """The user's data, parameters or command cannot be used as they are.
 
-    The message is one line that names the file or key and says how to mend it.
+    The message is one line that names the file or key and the fix.
     """
 
 
@@ -30,12 +30,12 @@ def one_line_errors(main: Callable[P, None]) -> Callable[P, None]:
 
 
 def first_few(names: Iterable[object], most: int = 5) -> str:
-    """`a, b, c, … (12 in all)`: the first names of a list that may be long."""
+    """The first names of a list that may be long: `a, b, c, … (12 in all)`."""
     listed: Sequence[str] = [printable(str(name)) for name in names]
     shown = ", ".join(listed[:most])
     return shown if len(listed) <= most else f"{shown}, … ({len(listed)} in all)"
 
 
 def printable(text: str) -> str:
-    """The text on one line that every terminal takes: line breaks and what is no character are escaped."""
+    """The text on one line: line breaks and characters that are not printable are escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,7 +1,7 @@
-"""Outputs appear whole or not at all: written to a temporary name beside the target, then moved into place.
+"""Files are written completely or not at all: to a temporary name in the same folder, then moved into place.
 
-A process that is killed leaves its temporary file or folder behind; the next output written beside it removes that. The
-name says who writes, `.TARGET.PID-START@HOST.partial`, so that nothing is taken from a process that lives.
+A killed process leaves its temporary file or folder behind; the next write in that folder removes it. The name
+`.TARGET.PID-START@HOST.partial` identifies the writing process, so that nothing is removed while it runs.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
-UNTOLD = 0  # no process that writes here starts with the kernel
-LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be looked up, so its files count by their age
+UNKNOWN = 0  # start time of a process that cannot be read; no real process starts at 0
+LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be checked, so the age of its files decides
 
 
 @contextmanager
 def written(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path (same suffix) to write to; on success it replaces `path`, on an error it is removed."""
+    """Yield a temporary path with the same suffix; on success it replaces `path`, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
@@ -41,7 +41,7 @@ def written(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it replaces what `path` is, on an error it is removed."""
+    """Yield an empty temporary folder; on success it replaces `path`, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
@@ -56,7 +56,7 @@ def written_folder(path: str | Path) -> Iterator[Path]:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files and folders in `folder` whose writer is dead."""
+    """Remove the temporary files and folders in `folder` whose process has ended."""
     for path in folder.glob(".*.partial*"):
         writer = WRITER.search(path.name)
         if writer and _is_dead(path, int(writer[1]), int(writer[2]), writer[3]):
@@ -64,7 +64,7 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; nothing where there is nothing."""
+    """Remove a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -76,10 +76,10 @@ def _writer() -> str:
 
 
 def _is_dead(path: Path, pid: int, start: int, host: str) -> bool:
-    """Whether the writer has ended. Another process that has its number by now started at another time."""
+    """Whether the writing process has ended; a later process with its number has another start time."""
     if host == platform.node():
         now = started(pid)
-        return now is None or now not in (start, UNTOLD)
+        return now is None or now not in (start, UNKNOWN)
     try:
         newest = max(each.stat().st_mtime for each in [path, *path.rglob("*")])
     except FileNotFoundError:  # moved into place meanwhile
@@ -88,23 +88,23 @@ def _is_dead(path: Path, pid: int, start: int, host: str) -> bool:
 
 
 def started(pid: int) -> int | None:
-    """When a process of this machine started, in ticks since boot; `UNTOLD`: nothing says so; None: it has ended."""
+    """Start time of a process of this machine in ticks since boot, or `UNKNOWN`; None if it has ended."""
     if Path("/proc/self/stat").exists():
         try:
-            # as bytes: the name in it is cut where 15 bytes end, be it within a letter
+            # as bytes: the process name is cut after 15 bytes, possibly within a character
             state, *fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return None if state in b"ZX" else int(fields[18])  # Z, X: ended, its parent has not noticed yet
+            return None if state in b"ZX" else int(fields[18])  # Z, X: ended, but not yet collected by its parent
         except ProcessLookupError:
             return None
-        except OSError:  # of other users /proc may show nothing
+        except OSError:  # /proc may hide processes of other users
             pass
     try:
-        os.kill(pid, 0)  # asks, and sends nothing
+        os.kill(pid, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return None
     except PermissionError:
         pass
-    return UNTOLD
+    return UNKNOWN
 
 
 def main_root(here: Path | None = None) -> Path:
@@ -117,7 +117,7 @@ def main_root(here: Path | None = None) -> Path:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write indented JSON. Keys keep their order; NaN is refused, for `dvc metrics` cannot read it."""
+    """Write indented JSON. Keys keep their order; NaN raises ValueError, because `dvc metrics` cannot read it."""
     with written(path) as partial:
         partial.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""Where the tasks of augmentation, features and decoding run: this machine's processes, or a cluster's, by joblib.
+"""Parallel tasks of augmentation, features and decoding, by joblib: in processes of this machine or on a cluster.
 
-Every task gets what it works on and gives its result back, and depends on nothing else: where it runs changes nothing.
+Tasks receive their inputs and return their results, and depend on nothing else, so the backend does not change results.
 """
 
 import importlib
@@ -19,9 +19,9 @@ from fakeprint.errors import InputError
 if TYPE_CHECKING:  # worker processes import this module, and need no pydantic
     from fakeprint.params import Run
 
-ALONE = 2.0  # seconds of work done in this process before others are started, which itself takes one or two
-AT_ONCE = 64  # tasks, or 8 a worker if these are more, whose results may wait together for whoever takes them
-PATIENCE = 20.0  # seconds to wait for a scheduler, and for its first worker
+ALONE = 2.0  # seconds of work in this process before worker processes are started, which takes a second or two
+PENDING = 64  # tasks, or 8 per worker if these are more, whose results may wait in memory
+TIMEOUT = 20.0  # seconds to wait for a scheduler, and for its first worker
 PACKAGES = {"dask": ("distributed", "'dask[distributed]'"), "ray": ("ray", "ray")}
 
 
@@ -29,7 +29,7 @@ PACKAGES = {"dask": ("distributed", "'dask[distributed]'"), "ray": ("ray", "ray"
 def backend(run: "Run") -> Iterator[None]:
     """Have joblib's tasks inside the context run where `run.backend` and `run.scheduler` say.
 
-    Raises InputError where the backend's package is missing, or nobody answers at the address.
+    Raises InputError if the backend's package is missing, or there is no scheduler at the address.
     """
     if run.backend == "processes":
         yield
@@ -40,28 +40,28 @@ def backend(run: "Run") -> Iterator[None]:
 
 
 def in_order(tasks: Iterable[Any], workers: int | None, **options: Any) -> Iterator[Any]:
-    """The results of joblib's `delayed` tasks in their order, each as soon as it is there, few of them waiting.
+    """Yield the results of joblib's `delayed` tasks in order, each as soon as it is ready.
 
-    joblib starts a task whenever one ends, however many results wait: these would fill the memory where workers are
-    faster than whoever takes them. So it gets `AT_ONCE` tasks, and more when all of their results were taken.
+    joblib starts a task whenever one ends, even if many results wait, which would fill the memory if workers are faster
+    than the consumer. So joblib gets `PENDING` tasks at a time, and more when all of their results are consumed.
 
-    On one machine the first tasks are done in this process: others are started for what takes longer than `ALONE`.
+    On one machine the first tasks run in this process; worker processes start if these take longer than `ALONE`.
 
-    workers: None for all cores. options: of `joblib.Parallel`.
+    workers: None for all cores. options: for `joblib.Parallel`.
     """
     left, active = iter(tasks), get_active_backend()[0]
     if isinstance(active, LokyBackend):
         yield from _done_here(left)
-    if active.supports_return_generator:  # ray's gives lists alone
+    if active.supports_return_generator:  # ray's returns lists only
         options["return_as"] = "generator"
     run = joblib.Parallel(n_jobs=workers or -1, **options)
-    at_once = max(AT_ONCE, 8 * joblib.effective_n_jobs(workers or -1))
+    pending = max(PENDING, 8 * joblib.effective_n_jobs(workers or -1))
     for first in left:
-        yield from run(itertools.chain([first], itertools.islice(left, at_once - 1)))
+        yield from run(itertools.chain([first], itertools.islice(left, pending - 1)))
 
 
 def _done_here(tasks: Iterator[Any]) -> Iterator[Any]:
-    """The results of the first tasks, done in this process: as many as start within `ALONE` seconds of work."""
+    """The results of the first tasks, which run in this process: all that start within `ALONE` seconds of work."""
     spent = 0.0
     while spent < ALONE:
         start = time.perf_counter()
@@ -75,28 +75,29 @@ def _done_here(tasks: Iterator[Any]) -> Iterator[Any]:
 
 
 def _imported(name: str) -> ModuleType:
-    module, asked = PACKAGES[name]
+    module, requirement = PACKAGES[name]
     try:
         return importlib.import_module(module)
     except ImportError:
         raise InputError(
-            f"run.backend: {name} needs a package that is not installed: pip install {asked}, here and on every worker"
+            f"run.backend: {name} needs a package that is not installed: pip install {requirement}, here and on every "
+            "worker"
         ) from None
 
 
 @contextmanager
 def _dask(distributed: ModuleType, run: "Run") -> Iterator[Any]:
-    """A client of the scheduler at `run.scheduler`, or of a cluster of one process a worker on this machine."""
+    """A client of the scheduler at `run.scheduler`, or of a cluster on this machine with one process per worker."""
     local = {} if run.scheduler else {"n_workers": run.workers, "threads_per_worker": 1, "dashboard_address": None}
     try:
-        client = distributed.Client(run.scheduler, timeout=PATIENCE, **local)
+        client = distributed.Client(run.scheduler, timeout=TIMEOUT, **local)
     except (OSError, ValueError):
         raise InputError(
             f"run.scheduler: no dask scheduler answers at {run.scheduler}; start one with `dask scheduler`"
         ) from None
     with client:
         try:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            client.wait_for_workers(1, timeout=TIMEOUT)
         except TimeoutError:
             raise InputError(
                 f"run.scheduler: the dask scheduler at {run.scheduler} has no workers; start one with "
@@ -111,8 +112,8 @@ def _ray(ray: ModuleType, run: "Run") -> Iterator[None]:
     try:
         ray.init(address=run.scheduler, num_cpus=None if run.scheduler else run.workers)
     except (ConnectionError, ValueError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise InputError(f"run.scheduler: no ray cluster answers at {run.scheduler}: {said}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"run.scheduler: no ray cluster answers at {run.scheduler}: {reason}") from None
     try:
         importlib.import_module("ray.util.joblib").register_ray()
         yield

@@ -1,9 +1,9 @@
-"""Every model on degraded validation images: what JPEG, noise, scaling and blur leave of its accuracy.
+"""Predictions of every model on validation images degraded by JPEG, noise, scaling, blur and other transforms.
 
-Images pass through in batches: each is degraded once for all models, its features are extracted once for all
-classifiers that share a set with the same options, and what stays are probabilities. An ensemble is combined of its
-members' probabilities, by the cross-fitted combination of its validation predictions
-(`fakeprint.models.ensemble_fits`): what it was fitted on it is never tested on, degraded or not.
+Images are processed in batches: each is degraded once for all models, and its features are extracted once for all
+classifiers that use a set with the same options. An ensemble combines its members' probabilities with the cross-fitted
+combination of its validation predictions (`fakeprint.models.ensemble_fits`), so that no image, degraded or not, is
+predicted by a combination that was fitted on it.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from joblib import delayed
 from fakeprint import seeds
 from fakeprint.augment.transforms import Plan, apply
 from fakeprint.blocks import remapped
-from fakeprint.evaluation.predictions import MEMBERS, load_predictions
+from fakeprint.evaluation.predictions import load_members
 from fakeprint.features import extract
 from fakeprint.models.description import read_description
 from fakeprint.models.ensemble_fits import cross_fit
@@ -32,14 +32,14 @@ from fakeprint.progress import track
 if TYPE_CHECKING:
     from fakeprint.models.classifiers import FittedClassifier
 
-AT_ONCE = 8 * BATCH  # images whose features are answered together
+CLASSIFIED = 8 * BATCH  # images whose features classifiers get in one call
 
 SharedSet = tuple[str, str]  # a feature set and its options as JSON
 
 
 @dataclass(frozen=True)
 class Combined:
-    """An ensemble as the grid sees it: names of its members, and what makes (N, C) of their (N, M, C)."""
+    """An ensemble: names of its members, and the function from their (N, M, C) probabilities to (N, C)."""
 
     members: list[str]
     combination: Callable[[np.ndarray], np.ndarray]
@@ -47,14 +47,14 @@ class Combined:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks and classifiers of a grid by name, members of ensembles among them."""
+    """The networks and classifiers by name, including members of ensembles."""
 
     networks: dict[str, LoadedModel]
     classifiers: dict[str, "FittedClassifier"]
 
     @property
     def feature_sets(self) -> list[SharedSet]:
-        """Each feature set that a classifier needs, once for each of its options."""
+        """Each feature set that a classifier needs, once per set of options."""
         return list(dict.fromkeys(shared for fitted in self.classifiers.values() for shared in _sets(fitted)))
 
 
@@ -62,10 +62,10 @@ def _sets(fitted: "FittedClassifier") -> list[SharedSet]:
     return [(name, json.dumps(options, sort_keys=True)) for name, options in fitted.features.items()]
 
 
-def load_models(names: Iterable[str], how: Predict, folder: Path) -> Models:
+def load_models(names: Iterable[str], tta: Predict, folder: Path) -> Models:
     """Load networks and classifiers `names` from models/; torch is imported for networks only.
 
-    how: the networks' test-time augmentation. Raises InputError for a missing model.
+    tta: the networks' test-time augmentation. Raises InputError for a missing model.
     """
     networks: dict[str, LoadedModel] = {}
     classifiers: dict[str, FittedClassifier] = {}
@@ -75,7 +75,7 @@ def load_models(names: Iterable[str], how: Predict, folder: Path) -> Models:
 
             classifiers[name] = load_classifier(folder / name)
         else:
-            networks[name] = load_model(folder / name, tta=how)
+            networks[name] = load_model(folder / name, tta=tta)
     return Models(networks, classifiers)
 
 
@@ -90,23 +90,22 @@ def load_ensembles(names: Iterable[str], settings: Params, classes: list[str]) -
 
 def combined(name: str, members: Members, settings: Params, classes: list[str]) -> Combined:
     """Fit one ensemble's cross-fitted combination, by its members' predictions of the clean validation images."""
-    predictions = [load_predictions(member, classes, "validation", MEMBERS) for member in members.names]
-    probabilities = np.stack([each.probabilities for each in predictions], axis=1)
-    labels, groups = predictions[0].labels, predictions[0].groups
-    fitted = cross_fit(name, settings.ensembles[name], members.weights, probabilities, labels, groups, settings.seed)
+    validation, probabilities = load_members(members.names, classes, "validation")
+    data = (probabilities, validation.labels, validation.groups, settings.seed)
+    fitted = cross_fit(name, settings.ensembles[name], members.weights, *data)
     return Combined(members.names, fitted)
 
 
 def degraded(images: np.ndarray, cell: str, steps: Mapping[str, float], seed: int) -> np.ndarray:
-    """Images, uint8 (N, H, W, 3), after the steps (transform → strength) in their order; a new array.
+    """Apply the steps (transform → strength) in their order to images, uint8 (N, H, W, 3); returns a new array.
 
-    The transforms are augmentation's own; a crop keeps the middle. Noise is drawn for each image by seed, cell and row.
+    The transforms are those of augmentation; a crop keeps the middle. Noise depends on seed, cell and row.
     """
     return _degraded(images, steps, _numbers(cell, len(images), seed))
 
 
 def _numbers(cell: str, count: int, seed: int) -> np.ndarray:
-    """A number in [0, 1) for each row; more rows change none of the first."""
+    """A random number in [0, 1) for each row, independent of the number of rows."""
     return seeds.generator(seed, f"robustness/{cell}").random(count)
 
 
@@ -130,28 +129,28 @@ def predict_degraded(
 ) -> dict[str, dict[str, np.ndarray]]:
     """probabilities[cell][model]: every model's probabilities, float64 (N, C), of the degraded images.
 
-    images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which some batches are held at a time. grid: cell →
-    {transform: strength}. workers: processes that degrade images and extract features, None for all cores; changes no
-    result. Shows progress over all cells.
+    images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which a few batches are in memory. grid: cell →
+    {transform: strength}. workers: processes that degrade images and extract features, None for all cores; their number
+    does not change the result. Shows progress over all cells.
     """
     probabilities: dict[str, dict[str, np.ndarray]] = {cell: {} for cell in grid}
     starts = range(0, len(images), BATCH)
     batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
     for cell in grid:
-        probabilities[cell] = _answer(models, itertools.islice(batches, len(starts)))
+        probabilities[cell] = _predict_cell(models, itertools.islice(batches, len(starts)))
         for name, ensemble in ensembles.items():
             members = np.stack([probabilities[cell][member] for member in ensemble.members], axis=1)
             probabilities[cell][name] = ensemble.combination(members)
     return probabilities
 
 
-Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, none where no network wants them, and each shared set
+Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, empty without networks; features of each shared set
 
 
 def _batches(
     models: Models, images: np.ndarray, grid: Mapping[str, Mapping[str, float]], seed: int, workers: int | None
 ) -> Iterator[Batch]:
-    """`BATCH` images after the other, of each cell in turn, degraded and described by the workers."""
+    """Batches of `BATCH` images of each cell in turn, degraded and with features, from the workers."""
     sets = models.feature_sets
 
     def tasks() -> Iterator[Any]:
@@ -160,36 +159,37 @@ def _batches(
             for start in range(0, len(images), BATCH):
                 rows = slice(start, start + BATCH)
                 pixels = np.array(remapped(images)[rows])
-                yield delayed(_prepared)(pixels, dict(steps), numbers[rows], sets, bool(models.networks))
+                yield delayed(_prepare_batch)(pixels, dict(steps), numbers[rows], sets, bool(models.networks))
 
     return in_order(tasks(), workers)
 
 
-def _prepared(
+def _prepare_batch(
     images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarray, sets: list[SharedSet], keep: bool
 ) -> Batch:
-    seen = _degraded(images, steps, numbers)
-    return seen if keep else seen[:0], [extract(name, json.loads(options), seen) for name, options in sets]
+    degraded_images = _degraded(images, steps, numbers)
+    features = [extract(name, json.loads(options), degraded_images) for name, options in sets]
+    return degraded_images if keep else degraded_images[:0], features
 
 
-def _answer(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
+def _predict_cell(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
     """Every model's probabilities, float64 (N, C), of the batches of one cell."""
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
-    waiting: list[list[np.ndarray]] = []
+    unclassified: list[list[np.ndarray]] = []
 
     def classify() -> None:
-        described = dict(zip(models.feature_sets, map(np.concatenate, zip(*waiting, strict=True)), strict=True))
+        features = dict(zip(models.feature_sets, map(np.concatenate, zip(*unclassified, strict=True)), strict=True))
         for name, fitted in models.classifiers.items():
-            x = np.concatenate([described[shared] for shared in _sets(fitted)], axis=1)
+            x = np.concatenate([features[shared] for shared in _sets(fitted)], axis=1)
             probabilities[name].append(fitted.probabilities(x))
-        waiting.clear()
+        unclassified.clear()
 
-    for images, described in batches:
+    for images, features in batches:
         for name, model in models.networks.items():
             probabilities[name].append(model.probabilities(images))
-        waiting.append(described)
-        if len(waiting) * BATCH >= AT_ONCE:
+        unclassified.append(features)
+        if len(unclassified) * BATCH >= CLASSIFIED:
             classify()
-    if waiting:
+    if unclassified:
         classify()
     return {name: np.concatenate(parts) for name, parts in probabilities.items()}

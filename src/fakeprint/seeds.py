@@ -1,4 +1,4 @@
-"""One seed in params.yaml, split by purpose, so that adding a model changes no other model's numbers."""
+"""One seed in params.yaml, split by purpose, so that adding a model does not change another's random numbers."""
 
 import zlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence:
-    """A `numpy.random.SeedSequence` of its own for this purpose (`"augment"`, `"train/hist_cnn"`) and these keys."""
+    """An independent `numpy.random.SeedSequence` for this purpose (`"augment"`, `"train/hist_cnn"`) and keys."""
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(purpose.encode()), *keys))
 
 
