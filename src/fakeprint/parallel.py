@@ -19,7 +19,7 @@ from fakeprint.errors import InputError
 if TYPE_CHECKING:  # worker processes import this module, and need no pydantic
     from fakeprint.params import Run
 
-SERIAL = 2.0  # seconds of work done in this process before others are started, which itself takes one or two
+SERIAL = 2.0  # seconds of work in this process before worker processes are started, which takes a second or two
 PENDING = 64  # tasks, or 8 per worker if these are more, whose results may wait in memory
 TIMEOUT = 20.0  # seconds to wait for a scheduler, and for its first worker
 PACKAGES = {"dask": ("distributed", "'dask[distributed]'"), "ray": ("ray", "ray")}
@@ -45,7 +45,7 @@ def in_order(tasks: Iterable[Any], workers: int | None, **options: Any) -> Itera
     joblib starts a task whenever one ends, even if many results wait, which would fill the memory if workers are faster
     than the consumer. So joblib gets `PENDING` tasks at a time, and more when all of their results are consumed.
 
-    On one machine this process does the first tasks itself, and starts others if the work takes longer than `SERIAL`.
+    On one machine the first tasks run in this process; worker processes start if these take longer than `SERIAL`.
 
     workers: None for all cores. options: for `joblib.Parallel`.
     """
@@ -61,7 +61,7 @@ def in_order(tasks: Iterable[Any], workers: int | None, **options: Any) -> Itera
 
 
 def _done_here(tasks: Iterator[Any]) -> Iterator[Any]:
-    """The results of the first tasks, done in this process: as many as start within `SERIAL` seconds of work."""
+    """The results of the first tasks, which run in this process: all that start within `SERIAL` seconds of work."""
     spent = 0.0
     while spent < SERIAL:
         start = time.perf_counter()

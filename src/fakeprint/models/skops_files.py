@@ -12,8 +12,8 @@ from sklearn.pipeline import Pipeline
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
-# To trust every estimator of scikit-learn, skops imports all of its modules: half of the start-up of each process that
-# fits or loads a classifier. It finds none here, and `TRUSTED` names those that are needed.
+# skops would import all of scikit-learn to trust every estimator: half of the start-up of each process that fits or
+# loads a classifier. Here it finds none, and `TRUSTED` names those that are needed.
 _all_estimators = sklearn.utils.all_estimators
 sklearn.utils.all_estimators = list
 try:
@@ -21,7 +21,7 @@ try:
 finally:
     sklearn.utils.all_estimators = _all_estimators
 
-# Types of our classifiers that skops does not trust by default. Nothing else is ever loaded.
+# Types of our classifiers, apart from arrays and numbers, which skops trusts. Nothing else is ever loaded.
 TRUSTED = (
     "fakeprint.models.calibration.Decisions",
     "fakeprint.models.kernel_svm.KernelSVM",
