@@ -43,7 +43,7 @@ def interruption_in_one_line(run: Run) -> Iterator[None]:
 class Reporter:
     """Prints the progress of a run, in the first process only.
 
-    The bar covers the whole run, so that the time left is the run's; in a log it is a line every 10 s.
+    The bar is for terminals. It covers the whole run, so that the time left is the run's.
     """
 
     def __init__(self, run: Run, images: int) -> None:
@@ -51,17 +51,16 @@ class Reporter:
         phases = [phase for phase in run.recipe.phases for _ in range(phase.epochs)]
         per_step = [phase.batching.batch_size * phase.batching.accumulate for phase in phases]
         seen = [phase.batching.steps(images) * size for phase, size in zip(phases, per_step, strict=True)]
-        interval = 0.5 if sys.stderr.isatty() else 10.0
         self._done = len(run.history.rows)
+        self._images = 0
         self._rate = 0.0
         self._bar: tqdm[Any] = tqdm(
             desc=run.recipe.name,
             total=sum(seen),
             initial=sum(seen[: self._done]),
             unit="image",
-            mininterval=interval,
-            maxinterval=interval,
-            disable=distributed.rank() > 0,
+            mininterval=0.5,
+            disable=distributed.rank() > 0 or not sys.stderr.isatty(),
         )
 
     def __enter__(self) -> Self:
@@ -88,12 +87,13 @@ class Reporter:
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Measure the images per second of what runs inside, for the epoch's line."""
-        started, before = time.perf_counter(), self._bar.n
+        started, before = time.perf_counter(), self._images
         yield
-        self._rate = (self._bar.n - before) / (time.perf_counter() - started)
+        self._rate = (self._images - before) / (time.perf_counter() - started)
 
     def seen(self, images: int) -> None:
-        """Move the bar by so many images."""
+        """Count images, and move the bar by as many."""
+        self._images += images
         self._bar.update(images)
 
     def epoch(self, row: dict[str, float]) -> None:
