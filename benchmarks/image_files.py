@@ -98,7 +98,7 @@ def main() -> None:
             (folder / inner).mkdir(parents=True)
         save_untrained(NETWORK, folder / "models" / NETWORK)
         draw(folder / "images", args.images)
-        measures = [from_files, whole_process, partial(network_alone, args.images)]
+        measures: list[Callable[[Path], float]] = [from_files, whole_process, partial(network_alone, args.images)]
         rounds = [[_in_a_process(each, folder) for each in measures] for _ in range(args.repeats)]
     files, process, alone = (args.images / median(seconds) for seconds in zip(*rounds, strict=True))
     rows = [

@@ -154,7 +154,7 @@ def test_the_champion_predicts_as_it_became_champion(models, tmp_path):
     images, _ = pictures(3, seed=8)
     for name in ("lda", "knn", "three_cnn", "average"):
         shutil.copytree(models / name, tmp_path / name)
-    copy_out("average", "test pictures", tmp_path, FLIP_SHIFT)
+    copy_out("average", "test pictures", FLIP_SHIFT, tmp_path)
     wanted = load_model(tmp_path / "average", tta=FLIP_SHIFT).probabilities(images)
     assert np.array_equal(load_model(tmp_path / "champion").probabilities(images), wanted)
     assert not np.array_equal(load_model(tmp_path / "average").probabilities(images), wanted)

@@ -41,7 +41,7 @@ def make_models(root, classes):
     model = fit(settings, x, labels, x, labels, seed=1, workers=1)
     (root / "lda").mkdir(parents=True)
     save_classifier(root / "lda", FittedClassifier(model, describe("lda", settings, model, OPTIONS, asdict(dataset))))
-    copy_out("lda", "test pictures, a simulation", root)
+    copy_out("lda", "test pictures, a simulation", params.Predict(), root)
 
 
 @pytest.fixture
@@ -88,12 +88,19 @@ def test_table_names_model_data_and_classes(workplace, capsys):
     assert "lda, trained on: test pictures, a simulation" in capsys.readouterr().out
 
 
-def test_table_of_many_classes_shows_the_most_probable(workplace, capsys):
+def test_table_of_many_classes_or_on_a_narrow_terminal_shows_the_two_most_probable(workplace, capsys, monkeypatch):
     make_models(workplace / "many", [str(label) for label in range(9)])
     call("files/red.png", "--models-folder", "many")
-    out = capsys.readouterr().out
-    assert "then" in out
-    assert out.count("generator") == 3
+    many = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "50")
+    call("files/red.png", "files/deep/blue.PNG")
+    narrow = capsys.readouterr().out
+    for out, images in ((many, 1), (narrow, 2)):
+        assert "second" in out
+        assert "p(generator" not in out
+        assert out.count("generator") == 2 * images
+    assert "files/deep/blue.PNG" in narrow
+    assert max(map(len, narrow.splitlines())) <= 50
 
 
 def test_a_file_named_twice_is_predicted_once(workplace, capsys):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakeprint.errors import InputError
 from fakeprint.models import networks
-from fakeprint.training import device
+from fakeprint.training import device, distributed
 
 # Operations of aten that torch refuses on a GPU in deterministic mode, or that are not the same there in every run
 # (https://docs.pytorch.org/docs/stable/generated/torch.use_deterministic_algorithms.html).
@@ -31,6 +31,30 @@ def test_a_device_that_is_missing(name: str) -> None:
         pytest.skip(f"{name} is available")
     with pytest.raises(InputError, match=f"train.device: torch finds no {name} device .* auto or cpu"):
         device.choose(name, "auto")
+
+
+def test_one_of_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: what torch says of two is replaced."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda name: {"cuda:0": (7, 5), "cuda:1": (8, 0)}[name])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: f"GPU of {name}")
+    assert not device.choose("cuda:0", "auto").bf16
+    chosen = device.choose("cuda:1", "auto")
+    assert (chosen.device, chosen.kind, chosen.bf16) == ("cuda:1", "cuda", True)
+    assert str(chosen) == "cuda:1 (GPU of cuda:1), bf16"
+    with pytest.raises(
+        InputError, match=r"^train\.device: there is no cuda:2; torch finds 2 GPU\(s\), numbered from 0$"
+    ):
+        device.choose("cuda:2", "auto")
+    with pytest.raises(InputError, match=r"^train\.devices: cuda:1 is one GPU; set it to 1, or train\.device to cuda$"):
+        distributed.require_devices(2, "cuda:1", [32])
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cpu:0", ""])
+def test_an_unknown_device(name: str) -> None:
+    with pytest.raises(InputError, match=f"^--device: '{name}' is unknown; known: auto, cpu, cuda, cuda:N, mps$"):
+        device.choose(name, "fp32", "--device")
 
 
 def test_precision_decides_what_the_forward_pass_computes_in() -> None:

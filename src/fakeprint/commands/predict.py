@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,7 @@ from fakeprint.files import read_json, written
 from fakeprint.params import near
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
-COLUMNS = 6  # with more classes than this the table shows the three most probable ones only
+COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
 Prediction = dict[str, Any]  # image, class, name, probabilities (class → number)
 Writer = Callable[[list[Prediction]], None]
@@ -226,39 +227,39 @@ def _is_utf8(text: str) -> bool:
 def _table_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Writer]:
     """Print a table per group of predictions, with a title above the first."""
     titles = itertools.chain([f"{model}, trained on: {data}" if data else model], itertools.repeat(None))
+    console = Console()
+    wide = console.options.update(width=10_000)
 
     def write(predictions: list[Prediction]) -> None:
-        if predictions:
-            Console().print(_table(predictions, dataset, next(titles)))
+        if not predictions:
+            return
+        title = next(titles)
+        table = _table(predictions, dataset, title, all_classes=True)
+        if len(dataset.classes) > COLUMNS or console.measure(table, options=wide).maximum > console.width:
+            table = _table(predictions, dataset, title, all_classes=False)
+        console.print(table)
 
     yield write
 
 
-def _table(predictions: list[Prediction], dataset: Dataset, title: str | None) -> Table:
-    table = Table(title=None if title is None else Text(title))
+def _table(predictions: list[Prediction], dataset: Dataset, title: str | None, all_classes: bool) -> Table:
+    """A row per image, with the probabilities of all classes, or else those of the two most probable ones."""
+    table = Table(title=None if title is None else Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("image", overflow="fold")
-    table.add_column("class")
-    few = len(dataset.classes) <= COLUMNS
-    for heading in [f"p({name})" for name in dataset.names] if few else ["p", "then"]:
-        table.add_column(heading, justify="right" if few or heading == "p" else "left")
+    table.add_column("class", overflow="fold")
+    for heading in [f"p({name})" for name in dataset.names] if all_classes else ["p", "second", "p"]:
+        table.add_column(heading, justify="left" if heading == "second" else "right", no_wrap=heading == "p")
     for each in predictions:
-        probabilities = each["probabilities"]
-        cells = (
-            [_percent(value) for value in probabilities.values()]
-            if few
-            else _top_three(list(probabilities.values()), dataset)
-        )
+        probabilities = list(each["probabilities"].values())
+        cells = [_percent(value) for value in probabilities] if all_classes else _top_two(probabilities, dataset)
         # As Text, since brackets in a name are not markup.
         table.add_row(*(Text(printable(cell)) for cell in (each["image"], each["name"], *cells)))
     return table
 
 
-def _top_three(probabilities: list[float], dataset: Dataset) -> list[str]:
-    order = np.argsort(-np.array(probabilities), kind="stable")[:3]
-    return [
-        _percent(probabilities[order[0]]),
-        ", ".join(f"{dataset.names[index]} {_percent(probabilities[index])}" for index in order[1:]),
-    ]
+def _top_two(probabilities: list[float], dataset: Dataset) -> list[str]:
+    first, second = np.argsort(-np.array(probabilities), kind="stable")[:2]
+    return [_percent(probabilities[first]), dataset.names[second], _percent(probabilities[second])]
 
 
 def _percent(probability: float) -> str:

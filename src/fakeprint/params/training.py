@@ -113,7 +113,9 @@ class Train(Block):
         description="of this machine, one process each, which share every batch; for several machines see "
         "docs/scaling.md",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto | cpu | cuda | mps")
+    device: str = Field(
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto | cpu | cuda | cuda:N (GPU number N) | mps"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         description="auto (bf16 where the device is fast at it) | fp32 | bf16"
     )

@@ -54,6 +54,8 @@ def require_devices(devices: int, device: str, batch_sizes: Iterable[int]) -> No
     """Raise InputError if there are fewer devices than `train.devices`, or batches cannot be shared evenly by them."""
     if device == "mps":
         raise InputError("train.devices: torch computes on one mps device; set it to 1, or train.device to cpu")
+    if ":" in device:
+        raise InputError(f"train.devices: {device} is one GPU; set it to 1, or train.device to cuda")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(
             f"train.devices: {devices} requested, but torch finds {torch.cuda.device_count()}; set it to that or less"
