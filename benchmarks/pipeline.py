@@ -65,9 +65,9 @@ def repository(folder: Path, stages: str) -> Path:
 def idle(folder: Path) -> Path:
     """All stages of our dvc.lock files in one dvc.yaml; small files under the same names, commands that do nothing."""
     folder.mkdir()
-    for file in (".dvcignore", "data/demo/params.yaml"):
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / file, folder / file)
+    for name in (".dvcignore", "data/demo/params.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
     yaml = YAML(typ="safe")
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(yaml.load(ROOT / "params.yaml"), file)
