@@ -131,7 +131,7 @@ def test_images_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("network", "options", "line"),
     [
-        ("vit", {"dim": 100, "heads": 3}, "models.vit: dim 100 is no multiple of heads 3"),
+        ("vit", {"dim": 100, "heads": 3}, "models.vit: dim 100 is not a multiple of heads 3"),
         ("timm", {"architecture": "resnet18"}, r"models.timm.architecture: string should match pattern '\^timm:"),
         ("vit_pretrained", {"size": "huge"}, r"models.vit_pretrained.size: input should be 'base', 'small' or 'tiny'"),
         ("vgg16", {"weight": "default"}, r"models.vgg16.weight is not a parameter; did you mean 'weights'\?"),

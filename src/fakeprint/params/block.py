@@ -23,7 +23,7 @@ def as_yaml(value: Any) -> str:
 def _without_repeats(items: list[Item]) -> list[Item]:
     for number, item in enumerate(items):
         if item in items[:number]:
-            raise ValueError(f"{item} stands more than once; take the repeat out")
+            raise ValueError(f"{item} is listed more than once; remove the repeat")
     return items
 
 

@@ -69,7 +69,7 @@ class Data(Block):
     def _one_number_per_split(cls, value: Any) -> Any:
         for split, count in value.items() if isinstance(value, dict) else ():
             if split not in SPLITS:
-                raise ValueError(f"'{split}' is no split{near(str(split), SPLITS)}")
+                raise ValueError(f"'{split}' is not a split{near(str(split), SPLITS)}")
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{split} should be a number of images, 1 or more, not {count!r}")
         return value

@@ -134,7 +134,7 @@ class ViT(FixedLayers):
     @model_validator(mode="after")
     def _heads_share_evenly(self) -> Self:
         if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} is no multiple of heads {self.heads}")
+            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
         return self
 
 

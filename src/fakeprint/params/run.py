@@ -1,4 +1,4 @@
-"""`run` and `tracking`: what runs, where, and what MLflow is told of it."""
+"""`run` and `tracking`: what runs and where, and whether MLflow logs it."""
 
 from typing import Literal, Self
 

@@ -121,7 +121,7 @@ class Train(Block):
     )
     augment_on: Literal["auto", "cpu", "device"] = Field(
         default="auto",
-        description="auto (on the device if it is no CPU, its memory holds the images and it knows the "
+        description="auto (on the device if it is not a CPU, its memory holds the images and it knows the "
         "transforms) | cpu | device",
     )
     augmented: bool = Field(description="train on the offline copies, too")

@@ -56,7 +56,7 @@ def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], p
 def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], list[type[Block]]]:
     """The keys that lead to an error, as the file spells them, and the kinds of block that the last of them lies in.
 
-    pydantic's location names branches of unions, too, in words of its own. What is no key of `content` is such a
+    pydantic's location also names branches of unions, in words of its own. What is not a key of `content` is such a
     branch, except the last step to a key that is missing.
     """
     keys: list[str] = []
