@@ -52,7 +52,7 @@ def recipe(chosen: NetworkSettings, seed: int = 7) -> Recipe:
 
 def data(images: Images | None = None, validation: Images | None = None) -> TrainingData:
     dataset = Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6)
-    return TrainingData(images or coloured(64, 0), validation or coloured(40, 1), dataset)
+    return TrainingData(images or coloured(64, 0), coloured(40, 1) if validation is None else validation, dataset)
 
 
 def new(chosen: NetworkSettings) -> Run:
