@@ -42,8 +42,8 @@ def test_comes_back_as_it_went(tmp_path, test):
 
 def test_same_bytes_each_time(tmp_path):
     for name in ("one", "two"):
-        save_predictions(tmp_path / name, CLASSES, {"validation": VALIDATION, "test": TEST})
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+        save_predictions(name, CLASSES, {"validation": VALIDATION, "test": TEST}, tmp_path)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
 def test_missing_file_says_what_to_run(tmp_path):

@@ -174,5 +174,5 @@ def test_a_learned_ensemble_of_one_group_is_one_line():
     rng, labels = np.random.default_rng(0), np.arange(20) % 2
     members, two_groups = rng.dirichlet(np.ones(2), (20, 2)), np.repeat([0, 1], 10)
     settings = LEARNED.model_copy(update={"folds": 2})
-    with pytest.raises(InputError, match=r"^ensembles.learned: .* all images to fit on are one group"):
+    with pytest.raises(InputError, match=r"^ensembles.learned: .* all images are one group"):
         cross_fit("learned", settings, [1, 1], members, labels, two_groups, 7)
