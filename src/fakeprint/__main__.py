@@ -14,10 +14,11 @@ COMMANDS = {
     "models": "every network, classifier and feature set that params.yaml can name",
     "search": "the best values of parameters, by trials on folds of the train images",
     "leaderboard": "how the models compare, and where the submission is",
+    "ui": "MLflow's page of all runs, the most accurate first",
     "schema": "the JSON schema of params.yaml, for editors",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
-IN_THE_REPOSITORY = ("search", "leaderboard", "use")  # read or write its files; the others run in any folder
+IN_THE_REPOSITORY = ("search", "leaderboard", "ui", "use")  # read or write its files; the others run in any folder
 
 
 @one_line_errors

@@ -11,6 +11,7 @@ import pytest
 from fakeprint import params, tracking
 from fakeprint.tracking import background
 from fakeprint.tracking.connection import is_local, masked
+from fakeprint.tracking.origin import this_process
 from tests.tracking.conftest import Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def own(settings: params.Params, request: pytest.FixtureRequest) -> params.Param
 def runs(server: Server, own: params.Params) -> list[Any]:
     from mlflow import MlflowClient
 
-    client = MlflowClient(server.address)
+    client = MlflowClient(server.behind)
     experiment = client.get_experiment_by_name(own.tracking.experiment)
     return client.search_runs([experiment.experiment_id]) if experiment else []
 
@@ -35,7 +36,7 @@ def runs(server: Server, own: params.Params) -> list[Any]:
 def curve(server: Server, run: Any) -> list[tuple[int, float]]:
     from mlflow import MlflowClient
 
-    history = MlflowClient(server.address).get_metric_history(run.info.run_id, "train_loss")
+    history = MlflowClient(server.behind).get_metric_history(run.info.run_id, "train_loss")
     return [(point.step, point.value) for point in history]
 
 
@@ -78,6 +79,21 @@ def test_a_server_that_is_overloaded_for_a_moment(
     assert only.data.params["train.lr"] == "0.002"
     assert {path.rpartition("/")[2] for path in refused} >= {"create", "log-batch", "update"}
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_has_its_tags_from_the_start(server: Server, own: params.Params) -> None:
+    """A run without the tag of its process would be taken for that of a dead one by the next worker."""
+    first: list[dict[str, str]] = []
+
+    def meddle(path: str) -> None:
+        if path.endswith("runs/log-batch") and not first:
+            first.extend(run.data.tags for run in runs(server, own))
+
+    server.meddle = meddle
+    with network(own):
+        pass
+    assert first[0]["fakeprint.process"] == this_process()
+    assert {"mlflow.user", "model.kind", "dvc.experiment.workspace", "fakeprint.checkpoint"} <= set(first[0])
 
 
 def test_a_slow_server_gets_each_run_once(server: Server, own: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,9 @@ def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
     assert tags["dvc.experiment.loose-nail"] == "true"
     assert tags["data.md5.train.npy"] == "61b3a8faa9c1091806675c230a9abe64"  # printf train | md5sum
     assert {"hardware.cpu", "hardware.cores", "hardware.ram", "version.numpy", "version.scikit-learn"} <= set(tags)
-    assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == (settings.data.title, "61b3a8fa")
+    assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
     assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"report.txt", "model"}
     attached = Path("mlartifacts", run.info.run_id, "artifacts/model/lda/model.json")
     assert attached.read_bytes() == Path("models/lda/model.json").read_bytes()
@@ -135,6 +138,59 @@ def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
     assert same.data.tags["robustness.worst"] == "jpeg_50"
     assert (experiments(first), experiments(same)) == (["loose-nail"], ["workspace"])
     assert "accuracy" not in other.data.metrics and not client().list_artifacts(other.info.run_id)
+
+
+def test_a_model_names_each_split_that_there_is(settings: params.Params) -> None:
+    for split in ("validation", "test"):
+        Path(f"data/arrays/{split}.npy").write_bytes(split.encode())
+    fit(settings)
+    (run,) = runs()
+    inputs = {data.tags[0].value: data.dataset for data in run.inputs.dataset_inputs}
+    assert set(inputs) == {"train", "validation", "test"}
+    assert len({dataset.digest for dataset in inputs.values()}) == 3
+    assert {f"data.md5.{split}.npy" for split in inputs} <= set(run.data.tags)
+
+
+def test_a_training_logs_what_it_uses_of_the_machine(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    end = time.monotonic() + 60
+    with tracking.model_run(settings, "hist_cnn", "network", {}, []):
+        while not (Path("mlflow.db").exists() and used()):
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+
+
+def used() -> bool:
+    experiment = client().get_experiment_by_name("fakeprint")
+    found = client().search_runs([experiment.experiment_id]) if experiment else []
+    return any("system/cpu_utilization_percentage" in run.data.metrics for run in found)
+
+
+def test_a_search_and_its_trials(settings: params.Params) -> None:
+    with tracking.search_run(settings, "search it", "it-1", "network", {"trials": 3}) as search:
+        with search.trial("a trial 0", "it-1/0", "network", {"lr": 0.1}) as trial:
+            trial.set_tags({"search.pruned": "true"})
+        with pytest.raises(ValueError), search.trial("a trial 1", "it-1/1", "network", {"lr": 0.2}):
+            raise ValueError
+        search.log_epoch({"best_accuracy": 0.5}, 2)
+    with tracking.search_run(settings, "search it", "it-1", "network", {"trials": 3}) as search:
+        search.log_epoch({"best_accuracy": 0.5}, 2)
+        search.log_epoch({"best_accuracy": 0.75}, 3)
+    by_name = {run.info.run_name: run for run in runs()}
+    assert {name: run.info.status for name, run in by_name.items()} == {
+        "search it": "FINISHED",
+        "a trial 0": "FINISHED",
+        "a trial 1": "FAILED",
+    }
+    whole = by_name["search it"]
+    assert by_name["a trial 0"].data.tags["search.pruned"] == "true"
+    assert {run.data.tags["mlflow.parentRunId"] for name, run in by_name.items() if run is not whole} == {
+        whole.info.run_id
+    }
+    curve = client().get_metric_history(whole.info.run_id, "best_accuracy")
+    assert [(point.step, point.value) for point in curve] == [(2, 0.5), (3, 0.75)]
 
 
 def test_commit_and_whether_code_differs_from_it(settings: params.Params) -> None:
@@ -339,7 +395,7 @@ def test_two_processes_on_a_fresh_database_at_once(bare_clone: Path, tmp_path: P
     """
     pair = [python(script, bare_clone, ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
     for process in pair:
-        printed, errors = process.communicate(timeout=120)
+        printed, errors = process.communicate(timeout=600)
         assert (process.returncode, printed, errors) == (0, "", "")
     for number in range(rounds):
         os.chdir(tmp_path / f"fresh {number}")  # the root, not DVC's copies of it
@@ -363,13 +419,13 @@ def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -
     for number in range({rounds}):
         Path("data/arrays/train.npy").write_bytes(bytes([number]))
         Path(f"../{{me}} {{number}}").touch()
-        patience = time.monotonic() + 20
+        patience = time.monotonic() + 300
         while not Path(f"../{{other}} {{number}}").exists(): assert time.monotonic() < patience
         session.log_data("data", data_digests([]))
     """
     pair = [python(script, Path.cwd(), ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
     for process in pair:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert (process.returncode, errors) == (0, "")
     assert [len(run.inputs.dataset_inputs) for run in runs()] == [1, rounds, rounds]
 

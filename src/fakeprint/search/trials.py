@@ -200,7 +200,7 @@ def _run_trial(
             try:
                 scores = scores_of(plan, settings, trial, numbers, tracked_run)
             except TrialPruned:
-                tracked_run.log_metrics({"pruned": 1})
+                tracked_run.set_tags({"search.pruned": "true"})
                 study.tell(trial, state=TrialState.PRUNED)
                 return
             tracked_run.log_metrics(

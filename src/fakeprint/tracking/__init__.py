@@ -18,6 +18,7 @@ Where: `mlflow.db` and `mlartifacts/` in the repository's root, also from DVC's 
 the server that MLFLOW_TRACKING_URI names.
 """
 
+from fakeprint.tracking.page import page, server
 from fakeprint.tracking.runs import TrackedRun, TrackedSearch, attach, model_run, record, search_run
 
-__all__ = ["TrackedRun", "TrackedSearch", "attach", "model_run", "record", "search_run"]
+__all__ = ["TrackedRun", "TrackedSearch", "attach", "model_run", "page", "record", "search_run", "server"]

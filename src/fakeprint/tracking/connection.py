@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from fakeprint.files import main_root
+from fakeprint.tracking.experiment import TAGS
 
 LOCKED = 60.0  # seconds that a process waits for another one's lock
 QUIET = {
@@ -53,7 +54,7 @@ def lock() -> FileLock:
 
 
 def connect(experiment: str) -> tuple[Any, str]:
-    """A client, and the id of the experiment of this name, which is created or restored where needed."""
+    """A client, and the id of the experiment of this name, which is created, restored or described where needed."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -65,10 +66,12 @@ def connect(experiment: str) -> tuple[Any, str]:
         known = client.get_experiment_by_name(experiment)
         if known is None:
             with contextlib.suppress(MlflowException):  # another machine was faster
-                client.create_experiment(experiment, artifact_location=artifacts)
+                client.create_experiment(experiment, artifacts, TAGS)
             known = client.get_experiment_by_name(experiment)
     if known is None:
         raise MlflowException(f"the experiment '{experiment}' cannot be created")
     if known.lifecycle_stage == "deleted":
         client.restore_experiment(known.experiment_id)
+    for key in TAGS.keys() - known.tags.keys():
+        client.set_experiment_tag(known.experiment_id, key, TAGS[key])
     return client, known.experiment_id

@@ -16,6 +16,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from fakeprint.data.arrays import ARRAYS
 from fakeprint.files import main_root, read_json, started
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
@@ -70,8 +71,9 @@ def as_key(name: object) -> str:
 
 
 def fingerprint(described: dict[str, Any], data: dict[Path, str]) -> str:
-    """A digest of what a model is trained from: its parameters, and the md5 of its data by file."""
-    content = json.dumps([described, sorted(data.values())], sort_keys=True, default=str)
+    """A digest of what a model is trained from: its parameters, and the md5 of the splits' arrays."""
+    arrays = sorted(digest for file, digest in data.items() if file.parent == ARRAYS)
+    content = json.dumps([described, arrays], sort_keys=True, default=str)
     return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 

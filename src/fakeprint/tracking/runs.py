@@ -7,19 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fakeprint.params import Params, with_effect
+from fakeprint.tracking import evaluated
 from fakeprint.tracking.background import Background
 from fakeprint.tracking.origin import experiment_tag, fingerprint, machine_tags, model_digest, source_tags
-from fakeprint.tracking.session import (
-    CHECKPOINT,
-    FINGERPRINT,
-    SEARCH,
-    Point,
-    Session,
-    data_digests,
-    describe,
-    flattened,
-    shown,
-)
+from fakeprint.tracking.session import CHECKPOINT, FINGERPRINT, SEARCH, Point, Session, data_digests, flattened
 
 
 class TrackedRun:
@@ -37,6 +28,10 @@ class TrackedRun:
     def log_metrics(self, metrics: dict[str, Any]) -> None:
         """Set metrics; nested mappings become `recall/CLASS`."""
         self._send(lambda session: session.log_metrics(flattened(metrics, "/")))
+
+    def set_tags(self, tags: dict[str, str]) -> None:
+        """Set tags."""
+        self._send(lambda session: session.set_tags(tags))
 
     def finish(self, model_folder: Path) -> None:
         """Mark the run as that of the model in this folder; call it last, when the folder is written."""
@@ -60,7 +55,7 @@ def model_run(
     if not params.tracking.enabled:
         yield TrackedRun()
         return
-    files, described = [Path(file) for file in data], describe(params, name, kind, settings)
+    files, described = [Path(file) for file in data], evaluated.describe(params, name, kind, settings)
 
     def begin(session: Session) -> None:
         digests = data_digests(files)
@@ -69,6 +64,8 @@ def model_run(
         session.begin(name, tags, CHECKPOINT if checkpoint else FINGERPRINT)
         session.log_params(described)
         session.log_data(params.title, digests)
+        if kind == "network":
+            session.monitor()
 
     with Background(params.tracking.experiment) as background:
         background.send(begin)
@@ -148,10 +145,10 @@ def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any
         return
     files = [Path(file) for file in artifacts]
     with Background(params.tracking.experiment) as background:
-        background.send(lambda session: session.find_or_restore(params, name, model_folder))
-        background.send(lambda session: session.log_metrics(shown(metrics)))
+        background.send(lambda session: evaluated.find_or_restore(session, params, name, model_folder))
+        background.send(lambda session: session.log_metrics(evaluated.shown(metrics)))
         background.send(lambda session: session.log_files(files))
-        background.send(lambda session: session.log_model(model_folder))
+        background.send(lambda session: evaluated.log_model(session, model_folder))
 
 
 def record(params: Params, models: Iterable[str]) -> None:
@@ -163,4 +160,4 @@ def record(params: Params, models: Iterable[str]) -> None:
         return
     folders = {name: Path("models") / name for name in models}
     with Background(params.tracking.experiment) as background:
-        background.send(lambda session: session.record(params, folders))
+        background.send(lambda session: evaluated.record(session, params, folders))

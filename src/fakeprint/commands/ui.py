@@ -1,0 +1,22 @@
+"""Serve MLflow's pages and print the address of the experiment's."""
+
+import argparse
+import os
+
+from fakeprint import params, tracking
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand and its options."""
+    parser = subparsers.add_parser("ui", help="MLflow's page of all runs, the most accurate first", description=__doc__)
+    parser.add_argument("--port", type=int, default=5000, help="of the local server (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the address; become the local server, where MLFLOW_TRACKING_URI names no other. Raises InputError."""
+    page = tracking.page(params.load().tracking.experiment, args.port)
+    command = tracking.server(args.port)
+    print(f"MLflow: {page}" + "   (Ctrl-C to stop)" * bool(command), flush=True)
+    if command:
+        os.execv(command[0], command)
