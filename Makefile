@@ -1,4 +1,4 @@
-# make repro · make test · make ui · make experiments · make lint · make bench    (each installs what it needs)
+# make repro · make test · make test-fast · make ui · make experiments · make lint · make bench (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,14 +6,18 @@ export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
-.PHONY: repro test ui experiments lint bench env lock
+.PHONY: repro test test-fast ui experiments lint bench env lock
 
 repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
 	@fakeprint leaderboard
 
-test: env
-	@python -m pytest -n 2 --dist worksteal
+test: env ## all tests, and the share of lines that run in their own processes (Python 3.12 counts them at less cost)
+	@COVERAGE_CORE=$$(python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')") \
+	    python -m pytest -n 2 --dist worksteal --cov --cov-report term
+
+test-fast: env ## without the tests marked slow, which start dvc, stages, clusters or servers, or simulate many samples
+	@python -m pytest -n 2 --dist worksteal -m "not slow"
 
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
 	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C to stop)"

@@ -56,6 +56,7 @@ def everything(folder: Path, source: Path, settings: Run) -> tuple[dict[str, byt
     return files, worker
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "source").mkdir()
     rng = np.random.default_rng(0)
@@ -73,6 +74,7 @@ def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, mon
     assert after == os.getpid()  # nothing is left behind
 
 
+@pytest.mark.slow
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(parallel, "TIMEOUT", 0.3)

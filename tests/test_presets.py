@@ -98,6 +98,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.slow
 def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

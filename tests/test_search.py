@@ -17,6 +17,8 @@ from fakeprint.errors import InputError
 from fakeprint.search import scoring, space, trials
 from tests.samples import index_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 NETWORK = {
     "model": "three_cnn",

@@ -52,6 +52,7 @@ def test_copies_are_filled_as_requested(tmp_path: Path) -> None:
         assert (not copies[:, :8].any()) == filled
 
 
+@pytest.mark.slow
 def test_workers_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "CHUNK", 5)
     monkeypatch.setattr(parallel, "SERIAL", 0)

@@ -16,6 +16,8 @@ from fakeprint.data.manifest import COLUMNS, save_manifest
 from fakeprint.search import scoring, space, trials
 from tests.samples import index_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FILE = """
 model: logistic

@@ -60,6 +60,7 @@ def test_file_length_says_nothing(images: Path) -> None:
     assert len({path.stat().st_size for path in images.rglob("*.png")}) == 1
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_other_seed_others(images: Path, tmp_path: Path) -> None:
     assert drawn(tmp_path / "again").returncode == 0
     assert drawn(tmp_path / "other", SMALL.replace("seed: 7", "seed: 8")).returncode == 0

@@ -130,6 +130,7 @@ def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_pat
     assert load_dataset(here / "data/arrays").classes == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_workers_and_archives_give_identical_arrays(
     tmp_path: Path,
     save: Callable[..., Path],

@@ -77,6 +77,7 @@ def workspace(tmp_path, monkeypatch):
     return with_real_classes
 
 
+@pytest.mark.slow
 def test_evaluate_writes_figures_and_pictures_where_a_class_is_called_real(workspace):
     workspace(None)
     evaluate.main()
@@ -87,6 +88,7 @@ def test_evaluate_writes_figures_and_pictures_where_a_class_is_called_real(works
     assert {"roc", "det", "roc_test", "det_test"} < drawn
 
 
+@pytest.mark.slow
 def test_evaluate_writes_none_where_no_class_is_real(workspace):
     workspace([])
     evaluate.main()

@@ -164,6 +164,7 @@ def test_all_pairs_are_one_family():
 
 
 @pytest.mark.parametrize("frames", [1, 5])
+@pytest.mark.slow
 def test_the_family_wise_error_is_what_is_claimed(frames):
     """Of equal models, few leaderboards claim a difference; the champion's own comparisons alone claim too many."""
     leaderboards = 1000 if frames == 1 else 60

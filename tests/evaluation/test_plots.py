@@ -69,6 +69,7 @@ def test_whiskers_are_the_intervals():
 
 
 @pytest.mark.parametrize("classes", [2, 8])
+@pytest.mark.slow
 def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
     rng = np.random.default_rng(classes)
     names = [f"generator {index}" for index in range(classes)]

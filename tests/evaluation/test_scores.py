@@ -102,6 +102,7 @@ def test_a_class_without_images_and_a_single_image_are_no_trouble():
     assert "gan" in scores.report.as_text()
 
 
+@pytest.mark.slow
 def test_coverage(monkeypatch):
     """The benchmark's simulation, small: 95 % intervals hold the true figure in nearly so many samples.
 

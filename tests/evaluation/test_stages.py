@@ -16,6 +16,8 @@ from stages import compare, evaluate
 from tests.pipeline.clones import Clone
 from tests.samples import DEMO, index_rows, predictions
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["fake", "real"]
 SIZES = {"validation": 40, "test": 60}
 MODELS = {"lda": (4, 12), "knn": (8, 6)}  # how many images of validation and of test each gets wrong

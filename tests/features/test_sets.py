@@ -35,6 +35,7 @@ def test_one_by_one_equals_the_batch(name, images):
     assert extract(name, options, images[:0]).shape == (0, batch.shape[1])
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_give_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(parallel, "SERIAL", 0)
     many = np.random.default_rng(0).integers(0, 256, (BATCH + 50, 16, 16, 3), dtype=np.uint8)

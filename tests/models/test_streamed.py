@@ -241,6 +241,7 @@ for method in sys.argv[3:]:
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """A process of its own fits 50 MB of features in a good half of what they take."""
     generator = np.random.default_rng(0)

@@ -84,6 +84,7 @@ def test_what_use_writes_is_what_dvc_writes(preset: Path, tmp_path: Path) -> Non
     assert params.load(file) == before.model_copy(update={"seed": 8})
 
 
+@pytest.mark.slow
 def test_dvc_exp_run_changes_one_line_twice_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command itself, in a repository of one stage; then `use` reads and replaces what it wrote, and keeps it."""
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline.clones import ROOT, Clone
+
+pytestmark = pytest.mark.slow
 
 
 def test_dvc_lock_is_as_new_as_the_code_and_the_parameters() -> None:

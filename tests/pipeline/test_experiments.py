@@ -6,8 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.pipeline.clones import IDENTITY, Clone, ran
+
+pytestmark = pytest.mark.slow
 
 ALWAYS = {"check"}
 AFTER_NETWORKS = {

@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from tests.pipeline.clones import IDENTITY, ROOT, Clone, ran
 from tests.samples import DEMO
+
+pytestmark = pytest.mark.slow
 
 CLASSIFIERS = ["knn", "lda"]
 NETWORKS = ["hist_cnn", "three_cnn"]

@@ -11,6 +11,8 @@ from ruamel.yaml import YAML
 from tests.pipeline.clones import ROOT, Clone, ran
 from tests.test_dependencies import NOT_USED, WITHOUT_EFFECT
 
+pytestmark = pytest.mark.slow
+
 # Read by any stage and without effect on its outputs.
 ANYWHERE = (
     "params.yaml",  # its keys are compared below

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from ruamel.yaml import YAML
 
 from tests.pipeline.clones import Clone, ran, tiny_clone
+
+pytestmark = pytest.mark.slow
 
 MODELS = ["knn", "lda", "hist_cnn", "three_cnn", "average"]
 

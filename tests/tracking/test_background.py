@@ -13,6 +13,8 @@ from fakeprint.tracking import background
 from fakeprint.tracking.connection import is_local, masked
 from tests.tracking.conftest import Server, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own(settings: params.Params, request: pytest.FixtureRequest) -> params.Params:

@@ -12,6 +12,8 @@ import stages.train
 from fakeprint.training.checkpoints import Checkpoint
 from tests.training.test_train_stage import repository
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_resumed_training_draws_its_curve_once(
     tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch

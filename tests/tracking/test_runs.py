@@ -15,6 +15,8 @@ from fakeprint import params, tracking
 from fakeprint.files import write_json
 from fakeprint.tracking.origin import model_digest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BEGINNING = """
 import os, sys, time

@@ -4,12 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import distributed as processes
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from fakeprint.training.steps import train_epoch
 from tests.training.test_loop import coloured, new, settings
+
+pytestmark = pytest.mark.slow
 
 
 def train_one_epoch(rank: int, folder: str) -> None:

@@ -20,6 +20,8 @@ import stages.train
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from tests.samples import DEMO, index_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
 
