@@ -65,12 +65,11 @@ def repository(folder: Path, stages: str) -> Path:
 def idle(folder: Path) -> Path:
     """All stages of our dvc.lock files in one dvc.yaml; small files under the same names, commands that do nothing."""
     folder.mkdir()
-    for name in (".dvcignore", "data/demo/params.yaml"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
+    for file in (".dvcignore", "data/demo/params.yaml"):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, folder / file)
     yaml = YAML(typ="safe")
-    with (folder / "params.yaml").open("w") as file:
-        yaml.dump(yaml.load(ROOT / "params.yaml"), file)
+    yaml.dump(yaml.load(ROOT / "params.yaml"), folder / "params.yaml")
     stages: dict[str, Any] = {}
     for home in ("data/demo", "."):
         for name, locked in yaml.load(ROOT / home / "dvc.lock")["stages"].items():
@@ -86,8 +85,7 @@ def idle(folder: Path) -> Path:
                 **{kind: list(those) for kind, those in paths.items()},
                 "params": [{os.path.normpath(f"{home}/{file}"): list(keys)} for file, keys in params],
             }
-    with (folder / "dvc.yaml").open("w") as file:
-        yaml.dump({"stages": stages}, file)
+    yaml.dump({"stages": stages}, folder / "dvc.yaml")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     dvc(folder, "init", "-q")
     (folder / ".gitignore").write_text("*\n!dvc.yaml\n!dvc.lock\n")  # else DVC writes more of them, into dependencies

@@ -1,6 +1,7 @@
 """`python -m fakeprint search` from the command line to MLflow's runs."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ ranges:
 
 
 @pytest.fixture
-def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """params.yaml, the arrays of 40 images that colour tells apart, and a search."""
+def clone(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """params.yaml, the arrays of 40 images that colour tells apart, a search, and a database for MLflow."""
+    shutil.copy2(migrated, tmp_path)
     for name in [name for name in os.environ if name.startswith(("MLFLOW", "DVC"))]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)

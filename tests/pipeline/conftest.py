@@ -10,10 +10,9 @@ from tests.pipeline.clones import Clone, tiny_clone
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Clone:
+def reproduced(shared_folder: Path) -> Clone:
     """The tiny clone after `dvc repro`, in a folder with spaces in its name. Shared: copy it before changing it."""
-    base = tmp_path_factory.getbasetemp()
-    place = (base if worker_id == "master" else base.parent) / "a clone with spaces"
+    place = shared_folder / "a clone with spaces"
     with FileLock(f"{place}.lock"):
         if not (place / ".printed").exists():
             clone = tiny_clone(place / "fakeprint")

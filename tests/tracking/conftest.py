@@ -23,16 +23,6 @@ from fakeprint.tracking import background
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables: making them takes seconds, so tests copy it."""
-    from mlflow import MlflowClient
-
-    database = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    MlflowClient(f"sqlite:///{database}").search_experiments()
-    return database
-
-
 @pytest.fixture
 def bare_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a space in its name, params.yaml, arrays and a model; no database, no MLflow of the user's own."""
