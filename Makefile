@@ -36,7 +36,7 @@ lint: env
 
 bench: env ## speed compared with peers, simulated intervals and tests: one table per script
 	@python -m dvc repro --quiet
-	@for script in folds knn features augmentation training prediction pipeline intervals family_wise_error detection; do \
+	@for script in folds knn features augmentation training prediction image_files pipeline intervals family_wise_error detection; do \
 	    python -m benchmarks.$$script || exit 1; \
 	done
 

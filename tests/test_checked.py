@@ -81,7 +81,7 @@ def test_a_key_left_out_is_one_line(content: dict[str, Any], capsys: pytest.Capt
         main(content)
     line = (
         "error: params.yaml: train.clip is not stated, and DVC sees no default; its default is 0.0; write it there, "
-        "or `python -m fakeprint use params.yaml` takes what is missing from presets/demo.yaml (and 1 more)"
+        "or `fakeprint use params.yaml` takes what is missing from presets/demo.yaml (and 1 more)"
     )
     assert capsys.readouterr().err.splitlines() == [line]
 

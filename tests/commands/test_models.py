@@ -1,4 +1,4 @@
-"""`python -m fakeprint models`: everything that params.yaml can name, told truly."""
+"""`fakeprint models`: everything that params.yaml can name, with its real sizes."""
 
 import contextlib
 import io
@@ -56,11 +56,11 @@ def test_layers_of_one_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     """System A's published sizes and counts, layer for layer."""
     monkeypatch.setattr(sys, "argv", ["fakeprint", "models", "four_cnn", "--json"])
     main()
-    told = json.loads(capsys.readouterr().out)
-    convolutions = [layer for layer in told["layers"] if layer["kind"] == "Conv2d"]
+    printed = json.loads(capsys.readouterr().out)
+    convolutions = [layer for layer in printed["layers"] if layer["kind"] == "Conv2d"]
     assert [layer["output"] for layer in convolutions] == [[32, 222, 222], [64, 109, 109], [128, 52, 52], [256, 24, 24]]
     assert [layer["parameters"] for layer in convolutions] == [896, 18_496, 73_856, 295_168]
-    assert sum(layer["parameters"] for layer in told["layers"]) == told["trained"]
+    assert sum(layer["parameters"] for layer in printed["layers"]) == printed["trained"]
     monkeypatch.setattr(sys, "argv", ["fakeprint", "models", "four_cnn"])
     main()
     out = capsys.readouterr().out
@@ -69,10 +69,10 @@ def test_layers_of_one_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)
-def test_every_network_tells_its_layers(name: str) -> None:
-    passed = networks.layers_of(name)
-    assert passed[-1].output == [5]
-    assert sum(layer.parameters for layer in {layer.name: layer for layer in passed}.values()) > 0
+def test_every_network_has_layers(name: str) -> None:
+    layers = networks.layers_of(name)
+    assert layers[-1].output == [5]
+    assert sum(layer.parameters for layer in {layer.name: layer for layer in layers}.values()) > 0
 
 
 def test_an_unknown_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

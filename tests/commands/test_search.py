@@ -1,4 +1,4 @@
-"""`python -m fakeprint search` from the command line to MLflow's runs."""
+"""`fakeprint search` from the command line to MLflow's runs."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`python -m fakeprint use`: from the command line to params.yaml."""
+"""`fakeprint use`: from the command line to params.yaml."""
 
 import shutil
 import subprocess

@@ -1,1 +1,1 @@
-"""The subcommands of `python -m fakeprint`, one module each."""
+"""The subcommands of `fakeprint`, one module each."""

@@ -1,4 +1,4 @@
-"""`python -m fakeprint leaderboard`: how the models stand, where the submission lies, how to open MLflow's pages."""
+"""`fakeprint leaderboard`: how the models compare, where the submission is, how to open MLflow's pages."""
 
 import argparse
 from pathlib import Path
@@ -14,13 +14,13 @@ SUBMISSION = Path("data/submission/submission.csv")
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the subcommand to `python -m fakeprint`."""
-    parser = subparsers.add_parser("leaderboard", help="how the models stand, and where the submission lies")
+    """Add the subcommand."""
+    parser = subparsers.add_parser("leaderboard", help="how the models compare, and where the submission is")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the leaderboard. Raises InputError where the pipeline has not run."""
+    """Print the leaderboard. Raises InputError if the pipeline has not run."""
     if not LEADERBOARD.exists():
         raise InputError(f"{LEADERBOARD} is missing: run `make repro` or `dvc repro` first")
     Console().print(Markdown(LEADERBOARD.read_text(encoding="utf-8")))

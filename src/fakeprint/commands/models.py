@@ -1,4 +1,4 @@
-"""`python -m fakeprint models`: what params.yaml can name under `run`; `models NAME`: the layers of one network."""
+"""`fakeprint models`: what params.yaml can name under `run`; `fakeprint models NAME`: the layers of one network."""
 
 import argparse
 import json
@@ -23,10 +23,10 @@ TITLES = {
 }
 ENSEMBLES = {
     "average": ("average of the members' probabilities, weighted or not", "soft voting"),
-    "greedy": ("weights from adding, again and again, the member that helps most", "Caruana et al. 2004"),
+    "greedy": ("weights found by repeatedly adding the member that helps most", "Caruana et al. 2004"),
     "stacking": ("logistic regression on the members' log-probabilities", "Wolpert 1992"),
     "learned": (
-        "small network that weighs frozen members for each image, as published on three_cnn and skip_cnn",
+        "small network that weights frozen members per image, as published on three_cnn and skip_cnn",
         "EnsembleCNN, UniBuc challenge (system C)",
     ),
 }
@@ -36,13 +36,13 @@ PUBLISHED_MEMBERS = ("three_cnn", "skip_cnn")  # of the learned ensemble
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
     parser = subparsers.add_parser("models", help="every network, classifier and feature set", description=__doc__)
-    parser.add_argument("network", nargs="?", metavar="NAME", help="a network, whose layers are shown then")
+    parser.add_argument("network", nargs="?", metavar="NAME", help="a network, to show its layers")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what there is, or one network's layers. Raises InputError for an unknown network."""
+    """Print everything, or one network's layers. Raises InputError for an unknown network."""
     if args.network:
         _print_layers(args.network, args.json)
         return
@@ -58,8 +58,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Networks, classifiers, feature sets and ensembles: name, one line, source; networks and the learned ensemble also
-    as published with five classes: input size in pixels, parameters in all, and those trained.
+    """Networks, classifiers, feature sets and ensembles: a list of entries each, with name, summary and source.
+
+    Networks and the learned ensemble also have their size as published with five classes: `input_size` in pixels,
+    `parameters`, and how many of them are `trained`.
     """
     from fakeprint.features import FEATURE_SETS
     from fakeprint.models.classifiers import CLASSIFIERS
@@ -90,15 +92,15 @@ def _print_layers(name: str, as_json: bool) -> None:
 
     if name not in NETWORKS:
         raise InputError(f"models: there is no network '{name}'{near(name, NETWORKS)}")
-    entry, size, passed = NETWORKS[name], summary(name), layers_of(name)
+    entry, size, layers = NETWORKS[name], summary(name), layers_of(name)
     described = {"name": name, "summary": entry.summary, "source": entry.source, **asdict(size)}
     if as_json:
-        print(json.dumps({**described, "layers": [asdict(layer) for layer in passed]}, indent=2, ensure_ascii=False))
+        print(json.dumps({**described, "layers": [asdict(layer) for layer in layers]}, indent=2, ensure_ascii=False))
         return
     table = Table(title=f"{name}: {_line(described)}", title_justify="left", box=box.SIMPLE_HEAD)
     for heading in ("layer", "kind", "output", "parameters"):
         table.add_column(heading, justify="right" if heading in ("output", "parameters") else "left", overflow="fold")
-    for layer in passed:
+    for layer in layers:
         shape = "×".join(map(str, layer.output))
         table.add_row(layer.name, layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "")
     Console().print(table)

@@ -66,7 +66,7 @@ def require_stated(params: Params, name: str = "params.yaml") -> None:
             default = default.model_dump()
         fix = f"{DEMO} states every key"
         if name == "params.yaml":
-            fix = f"write it there, or `python -m fakeprint use {name}` takes what is missing from {DEMO}"
+            fix = f"write it there, or `fakeprint use {name}` takes what is missing from {DEMO}"
         raise InputError(
             f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; {fix}{more}"
         )
