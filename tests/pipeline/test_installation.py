@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.pipeline.clones import Clone, tiny_clone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:

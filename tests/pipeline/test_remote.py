@@ -4,7 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline.clones import Clone, ran
+
+pytestmark = pytest.mark.slow
 
 IMAGES = "data/demo/images/test"
 
