@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.pipeline.clones import Clone
+
+pytestmark = pytest.mark.slow
 
 MODELS = {"knn", "lda", "hist_cnn", "three_cnn", "average"}
 

@@ -8,6 +8,8 @@ import pytest
 from fakeprint import params, tracking
 from fakeprint.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_page_is_of_the_configured_experiment(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
