@@ -162,7 +162,7 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
         "models.resnet18.weights: the weights of torchvision:resnet18 cannot be downloaded (<urlopen error"
     )
     assert line.endswith(
-        "without a connection name a local file, or take timm:tf_efficientnet_lite0 with weights: lite0"
+        "without a connection name a local file, or use timm:tf_efficientnet_lite0 with weights: lite0"
     )
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refused)
     assert "the weights of timm:test_vit cannot be downloaded (" in message("timm", "default", architecture=TINY)
