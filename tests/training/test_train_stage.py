@@ -84,7 +84,7 @@ def until_epoch_2(folder: Path, number: signal.Signals, name: str = "three_cnn")
             time.sleep(0.01)
             process.send_signal(number)
             break
-    rest, errors = process.communicate(timeout=60)
+    rest, errors = process.communicate(timeout=300)  # a guard against a hang, long enough for a busy machine
     return subprocess.CompletedProcess(process.args, process.returncode, "".join(lines) + rest, errors)
 
 
