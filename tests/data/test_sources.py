@@ -245,7 +245,7 @@ def test_folder_mistakes(tmp_path: Path, save: Callable[..., Path]) -> None:
 
 def test_two_csv_files_of_one_split(csv_folder: Path) -> None:
     (csv_folder / "val.csv").write_text("image_id,label\n")
-    assert "both val.csv and validation.csv say what validation is" in message(csv_folder)
+    assert "both val.csv and validation.csv list the validation images" in message(csv_folder)
 
 
 def test_classes_and_their_names(tmp_path: Path) -> None:
