@@ -92,7 +92,7 @@ def test_table_of_many_classes_or_on_a_narrow_terminal_shows_the_two_most_probab
     make_models(workplace / "many", [str(label) for label in range(9)])
     call("files/red.png", "--models-folder", "many")
     many = capsys.readouterr().out
-    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("COLUMNS", "76")
     call("files/red.png", "files/deep/blue.PNG")
     narrow = capsys.readouterr().out
     for out, images in ((many, 1), (narrow, 2)):
@@ -100,7 +100,7 @@ def test_table_of_many_classes_or_on_a_narrow_terminal_shows_the_two_most_probab
         assert "p(generator" not in out
         assert out.count("generator") == 2 * images
     assert "files/deep/blue.PNG" in narrow
-    assert max(map(len, narrow.splitlines())) <= 50
+    assert max(map(len, narrow.splitlines())) <= 76
 
 
 def test_a_file_named_twice_is_predicted_once(workplace, capsys):
