@@ -20,8 +20,7 @@ test-fast: env ## without the tests marked slow, which start dvc, stages, cluste
 	@python -m pytest -n 2 --dist worksteal -m "not slow"
 
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
-	@echo "MLflow: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning   (Ctrl-C to stop)"
-	@python -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db
+	@fakeprint ui --port $(PORT)
 
 # columns that are kept: parameters that differ, and of the leaderboard the champion, accuracy and worst degraded accuracy
 OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|\.(low|high|macro_f1|log_loss|p_holm|cell)$$

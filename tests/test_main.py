@@ -38,7 +38,7 @@ def test_version(monkeypatch, capsys) -> None:
     assert call(monkeypatch, capsys, "--version") == (0, f"fakeprint {__version__}\n", "")
 
 
-@pytest.mark.parametrize("words", [["leaderboard"], ["search", "searches/x.yaml"], ["use", "demo"]])
+@pytest.mark.parametrize("words", [["leaderboard"], ["search", "searches/x.yaml"], ["use", "demo"], ["schema"]])
 def test_a_command_of_the_repository_outside_of_it(monkeypatch, capsys, tmp_path: Path, words) -> None:
     monkeypatch.chdir(tmp_path)
     message = f"error: {words[0]}: there is no params.yaml here; run it in the root of Fakeprint's repository\n"

@@ -18,7 +18,8 @@ COMMANDS = {
     "schema": "the JSON schema of params.yaml, for editors",
     "use": "overlay params.yaml with a preset, or go back to the demo",
 }
-IN_THE_REPOSITORY = ("search", "leaderboard", "ui", "use")  # read or write its files; the others run in any folder
+# These read or write the repository's files; the others run in any folder.
+IN_THE_REPOSITORY = ("search", "leaderboard", "schema", "ui", "use")
 
 
 @one_line_errors

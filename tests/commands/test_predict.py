@@ -190,6 +190,28 @@ def test_no_half_written_csv(workplace, monkeypatch):
     assert not list(workplace.glob(".out*"))
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("", "--csv: . is a folder; name a file"),
+        ("files", "--csv: files is a folder; name a file"),
+        ("a_file/out.csv", "a_file is a file, so a_file/out.csv cannot be below it"),
+        ("/dev/null", "--csv: /dev/null is not a regular file; use --json to print the predictions"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_written_is_refused_first(workplace, monkeypatch, file, line):
+    monkeypatch.setattr(fakeprint.predict, "load_model", None)
+    Path("a_file").write_text("")
+    with pytest.raises(InputError) as refused:
+        call("files", "--csv", file)
+    assert line in str(refused.value)
+
+
+def test_an_unknown_device_is_refused_for_every_kind_of_model(workplace):
+    with pytest.raises(InputError, match=r"^--device: 'cuda:x' is unknown; known: auto, cpu, cuda, cuda:N, mps$"):
+        call("files", "--model", "lda", "--device", "cuda:x")
+
+
 def test_a_csv_file_or_json_and_not_both(workplace, capsys):
     with pytest.raises(SystemExit, match="2"):
         call("files", "--csv", "out.csv", "--json")

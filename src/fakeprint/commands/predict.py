@@ -4,6 +4,8 @@ import argparse
 import csv
 import itertools
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +29,7 @@ from fakeprint.files import read_json, written
 from fakeprint.params import near
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
+DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
 Prediction = dict[str, Any]  # image, class, name, probabilities (class → number)
@@ -58,9 +61,13 @@ def run(args: argparse.Namespace) -> None:
     """Print or write the predictions as they come. Exits with code 1 after the last if any file could not be read.
 
     Raises:
-        InputError: a path does not exist, there are no images, the model is unknown, there is no champion, or no such
-            device.
+        InputError: a path does not exist, there are no images, the model is unknown, there is no champion or no such
+            device, or the CSV file cannot be written. It is raised before the first image is read.
     """
+    if not re.fullmatch(DEVICES, args.device):
+        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    if args.csv is not None:
+        _require_writable(args.csv)
     files = image_files(args.images)
     folder, data = _model_folder(args.model, args.models_folder)
 
@@ -85,11 +92,24 @@ def _writer(args: argparse.Namespace, model: str, data: str | None, dataset: Dat
     return (_json_printer if args.json else _table_printer)(model, data, dataset)
 
 
+def _require_writable(file: Path) -> None:
+    """Refuse a CSV file that could not be written, before the work is done."""
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    if file.is_dir():
+        raise InputError(f"--csv: {file} is a folder; name a file")
+    if file.exists() and not file.is_file():
+        raise InputError(f"--csv: {file} is not a regular file; use --json to print the predictions")
+    if not folder.is_dir():
+        raise InputError(f"--csv: {folder} is a file, so {file} cannot be below it")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--csv: no permission to write in {folder}")
+
+
 def image_files(paths: Iterable[Path]) -> Iterator[tuple[Path, str | None]]:
     """The files that are named, and every image file below the folders that are, in order.
 
-    A file that is found twice is yielded once. Hidden files in folders are left out. With each path comes None, or the
-    reason why it must not be read: it is a link to a folder, or a folder that cannot be listed.
+    A file that is found twice under one name is yielded once. Hidden files in folders are left out. With each path
+    comes None, or the reason why it must not be read: it is a link to a folder, or a folder that cannot be listed.
 
     Raises:
         InputError: a path does not exist, or there are no images. It is raised by the call, not while iterating.
