@@ -98,13 +98,13 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
 
 
 def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple[str, str]]:
-    """For each audit that identifies the class better than params allow: what to do (tell, warn, stop) and one line."""
+    """For each audit that identifies the class better than params allow: what to do (note, warn, stop) and one line."""
     audits = (
         (
             shortcut,
             settings.on_shortcut,
             "container facts alone identify the class",
-            "save all images in the same way before training on them",
+            "save all images in the same way before training",
         ),
         (
             trace,
@@ -120,8 +120,8 @@ def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple
             lines.append(
                 (
                     action,
-                    f"{what} with an accuracy of {of.accuracy:.3f} (chance {of.chance:.3f}; that is {of.excess:.2f} of "
-                    f"the way to 1, above validate.max_shortcut_excess {settings.max_shortcut_excess:g}), most of all "
+                    f"{what} with an accuracy of {of.accuracy:.3f} (chance {of.chance:.3f}; an excess of "
+                    f"{of.excess:.2f}, above validate.max_shortcut_excess, {settings.max_shortcut_excess:g}), mainly "
                     f"{strongest} ({alone:.3f}); {advice}",
                 )
             )

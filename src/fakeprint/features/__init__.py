@@ -38,10 +38,10 @@ class FeatureSet:
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
-    "rgb_hist": FeatureSet("joint RGB histogram", "Swain and Ballard 1991", colour.rgb_hist),
-    "hsv_hist": FeatureSet("HSV histogram, per channel", "Swain and Ballard 1991", colour.hsv_hist),
+    "rgb_hist": FeatureSet("joint RGB histogram, bins per channel", "Swain and Ballard 1991", colour.rgb_hist),
+    "hsv_hist": FeatureSet("HSV histogram, each channel separately", "Swain and Ballard 1991", colour.hsv_hist),
     "hsv_joint": FeatureSet("joint HSV histogram", "Swain and Ballard 1991", colour.hsv_joint),
-    "pixels": FeatureSet("the image itself, shrunk", "the usual baseline", colour.pixels),
+    "pixels": FeatureSet("the image itself, scaled down", "the usual baseline", colour.pixels),
     "residual": FeatureSet(
         "co-occurrences of truncated pixel differences, per channel and across channels",
         "SPAM (Pevný, Bas and Fridrich 2010), SRM (Fridrich and Kodovský 2012)",

@@ -150,8 +150,8 @@ def _trees(
     most = min(settings.rows, len(y)) if settings.rows else fit_in_memory
     if most > fit_in_memory:
         raise InputError(
-            f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features; rows: at most "
-            f"{fit_in_memory:,}, or null"
+            f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features in memory; set "
+            f"rows to at most {fit_in_memory:,}, or to null"
         )
     chosen = drawn(y, most, seed)
     if len(chosen) < len(y):
@@ -182,8 +182,8 @@ def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarra
         if min(groups_of_class(y, fold).values()) > 1:
             return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(CALIBRATION_FOLDS)]
     raise InputError(
-        "calibration: groups of train images (near duplicates, images of one group) of several classes put all of "
-        "one class into one fold; use a classifier without calibration, or add images"
+        "calibration: one fold would hold all images of a class, because groups of train images (near duplicates, "
+        "data.group_column) stay together; use a classifier without calibration, or add images"
     )
 
 

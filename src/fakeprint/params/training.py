@@ -137,13 +137,11 @@ class Train(Block):
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
         if self.warmup > self.epochs:
-            raise ValueError(f"warmup takes {self.warmup:g} epochs of {self.epochs}; lower it")
+            raise ValueError(f"warmup ({self.warmup:g} epochs) should not be longer than epochs ({self.epochs})")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr, {self.min_lr:g}, is above lr, {self.lr:g}")
         if self.loss == "hinge" and self.label_smoothing:
-            raise ValueError(
-                "label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0"
-            )
+            raise ValueError("label_smoothing does not work with loss: hinge, which has no probabilities; set it to 0")
         if self.swa and self.ema:
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:

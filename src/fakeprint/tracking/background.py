@@ -85,7 +85,7 @@ class Background:
         if not self._lost:
             self._lost = True
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warning = f"warning: MLflow at {tracking_uri()} is left out from here on: {reason[:200]}"
+            warning = f"warning: MLflow at {tracking_uri()} is not used from here on: {reason[:200]}"
             print(masked(warning), file=sys.stderr)
 
 

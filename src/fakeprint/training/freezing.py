@@ -31,6 +31,6 @@ class Freezing:
 
 
 def require_head(network: nn.Module, name: str) -> None:
-    """Raise InputError if the network `name` has no head that can be trained alone."""
+    """Raise InputError if the network `name` has no separate head to train."""
     if not isinstance(getattr(network, "head", None), nn.Module):
-        raise InputError(f"train.freeze: {name} has no head that can be trained alone; set it to 0")
+        raise InputError(f"train.freeze: {name} has no separate head to train; set it to 0")

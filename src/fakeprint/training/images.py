@@ -99,7 +99,7 @@ def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device
     """Why images cannot be augmented on a device, in words."""
     names = [name for each in transforms for name in unsupported(each)]
     if names:
-        return f"{names[0]} runs on a CPU only"
+        return f"{names[0]} works only on a CPU"
     needed, available = sum(part.nbytes for each in images for part in each.parts), memory(device)
     if needed > SHARE * available:
         share = f"{SHARE:.0%} of the {available / 2**30:.1f} GiB of {device}"

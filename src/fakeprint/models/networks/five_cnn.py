@@ -20,8 +20,8 @@ def build(design: Design) -> "FiveCNN":
     """FiveCNN. Raises InputError for images of fewer than 32 pixels a side."""
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: five_cnn needs images of {SMALLEST} pixels a side or more, not {design.side}; "
-            "models.five_cnn.input_size scales them up"
+            f"prepare.image_size: five_cnn needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.five_cnn.input_size to scale them up"
         )
     return FiveCNN(design)
 

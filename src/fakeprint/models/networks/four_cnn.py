@@ -32,8 +32,8 @@ def build(design: Design, framework: Literal["torch", "keras"] = "keras") -> "Fo
     """
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: four_cnn needs images of {SMALLEST} pixels a side or more, not {design.side}; "
-            "models.four_cnn.input_size scales them up"
+            f"prepare.image_size: four_cnn needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.four_cnn.input_size to scale them up"
         )
     network = FourCNN(design)
     if framework == "keras":

@@ -36,7 +36,8 @@ def build(design: Design, high_pass: bool = True, histogram_bins: int = 0, block
     """
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: trace_net needs images of {SMALLEST} pixels a side or more, not {design.side}"
+            f"prepare.image_size: trace_net needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.trace_net.input_size to scale them up"
         )
     return TraceNet(design, high_pass, histogram_bins, blocks)
 
