@@ -160,9 +160,8 @@ def test_compiles_if_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(device, "has_triton", lambda: False)
     assert device.compiled(network, device.Execution("cuda", False)) is network
     first, second = capsys.readouterr().err.splitlines()
-    assert (
-        first == "warning: train.compile: a C++ compiler (g++ or clang++) is not installed; training continues without "
-        "compiling"
+    assert first.startswith(
+        "warning: train.compile: a C++ compiler (g++ or clang++) is not installed; training continues"
     )
     assert "Triton is not installed" in second
 

@@ -32,7 +32,7 @@ def real_classes(requested: list[str | int] | None, classes: list[str], names: l
 
 
 def is_real(name: str) -> bool:
-    """Whether a name stands for photographs: real or nature, also 0_real, in any case."""
+    """Whether a name means photographs: real or nature, also 0_real, in any case."""
     return REAL.fullmatch(name) is not None
 
 

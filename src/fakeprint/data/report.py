@@ -44,7 +44,7 @@ def write(found: Validation, source: Source, data: Data, limits: Validate, seed:
 
 
 def write_set_aside(checked: Checked, folder: Path) -> None:
-    """Write a report of set_aside.csv alone, for a source with too many bad files."""
+    """Write a report of only set_aside.csv, for a source with too many bad files."""
     with written_folder(folder) as partial_folder:
         write_csv(partial_folder / "set_aside.csv", checked.set_aside)
 

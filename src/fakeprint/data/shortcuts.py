@@ -28,8 +28,8 @@ class Audit:
     """How well a group of facts identifies the class.
 
     accuracy: balanced accuracy (mean recall of the classes), 0–1, cross-validated; the highest of all facts together
-    and each fact alone. chance: 1 / classes. p_value: of the permutation test of that highest one. by_fact: the
-    accuracy from each fact alone, highest first.
+    and each single fact. chance: 1 / classes. p_value: of the permutation test of that highest one. by_fact: the
+    accuracy from each single fact, highest first.
     """
 
     accuracy: float
@@ -61,8 +61,8 @@ class Audit:
 def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, seed: int, purpose: str) -> Audit:
     """Predict the class from facts, and test whether that is better than chance.
 
-    The model is a ridge regression of the classes on the leaves of random trees, of all facts together and of each fact
-    alone. Five folds keep groups together. The test repeats all of it with permuted labels and compares the
+    The model is a ridge regression of the classes on the leaves of random trees, of all facts together and of each
+    single fact. Five folds keep groups together. The test repeats all of it with permuted labels and compares the
     highest accuracies, which corrects for the number of facts (Westfall and Young 1993). Neither trees nor folds look
     at labels, so that all permutations share them: the test is exact for any balance of the classes, and cheap.
 

@@ -292,7 +292,7 @@ class _FolderRow(NamedTuple):
 
 
 def _folder_rows(images: list[str], prefix: str, container: Container) -> Iterator[_FolderRow]:
-    """Every image, by splits of classes, generators of splits, or classes alone."""
+    """Every image, by splits of classes, generators of splits, or only classes."""
     inside = [name[len(prefix) :].split("/")[:-1] for name in images]
     places: Sequence[int | None] = [0 if each and each[0].lower() in SPLIT_NAMES else None for each in inside]
     generators: dict[str, str] = {}

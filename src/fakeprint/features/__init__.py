@@ -64,7 +64,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 def extract(name: str, options: Options, images: np.ndarray) -> np.ndarray:
     """The features of a batch, computed on one core, or on the device for a network's features.
 
-    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends on image i alone, bit for bit; on a GPU the
+    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends only on image i, bit for bit; on a GPU the
     last bits of a network's features may depend on how many images share its batch.
     Raises InputError for an unknown set, and for images of a size that the set does not support.
     """

@@ -80,7 +80,7 @@ def fit(
     workers: int | None = None,
     groups: np.ndarray | None = None,
 ) -> Pipeline | Neighbours:
-    """Fit one classifier; scaling is fitted on train alone, and only k-NN looks at validation (to choose k).
+    """Fit one classifier; scaling is fitted only on train, and only k-NN looks at validation (to choose k).
 
     x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
     class indices from 0. groups: int64 (N,), equal for train rows that are not independent (near duplicates, a copy and

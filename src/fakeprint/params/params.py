@@ -112,7 +112,7 @@ class Params(Block):
 
     @property
     def title(self) -> str:
-        """What reports say the figures are of: the data's title, and the fold where one stands in for validation."""
+        """The data's title as reports show it, with the fold where one replaces the validation split."""
         if self.prepare.fold is None:
             return self.data.title
         return f"{self.data.title}, fold {self.prepare.fold} of {self.prepare.folds} of train"

@@ -90,7 +90,7 @@ class Train(Block):
         "early_stopping: 0; 0 = off",
     )
     freeze: NonNegativeInt = Field(
-        default=0, description="first epochs in which the network's head alone is trained; as many as epochs = always"
+        default=0, description="first epochs in which only the network's head is trained; as many as epochs = always"
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         default="shuffled",
@@ -131,7 +131,7 @@ class Train(Block):
     interpolation: Interpolation = Field(default="bicubic", description="as in `augment`")
     fill: Fill = Field(default="reflect", description="as in `augment`")
     transforms: Transforms = Field(
-        description="in training, drawn anew for each image and epoch; the same transforms as in `augment`"
+        description="in training, drawn again for each image and epoch; the same transforms as in `augment`"
     )
 
     @model_validator(mode="after")
@@ -149,9 +149,9 @@ class Train(Block):
         return self
 
     def in_phases(self, prefix: str = "train") -> "list[Train]":
-        """Each phase's settings: these, with its overrides; these alone where no phases are named. Raises InputError.
+        """Each phase's settings: these, with its overrides; only these where there are no phases. Raises InputError.
 
-        prefix: where the block stands in params.yaml, for the message.
+        prefix: where the block is in params.yaml, for the message.
         """
         if not self.phases:
             return [self]

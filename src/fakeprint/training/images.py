@@ -108,7 +108,7 @@ def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device
 
 
 def memory(device: str) -> float:
-    """Memory of a device in bytes: of a GPU what is free, of a CPU all; infinite if the system does not tell."""
+    """Memory of a device in bytes: free memory of a GPU, all of a CPU; infinite where the system does not report it."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     if device == "mps":

@@ -22,13 +22,13 @@ from fakeprint.models.networks.layers import (
     scaled,
 )
 
-SMALLEST = 46  # pixels a side of which one is left after the fourth pool
+SMALLEST = 46  # pixels per side of which one is left after the fourth pool
 
 
 def build(design: Design, framework: Literal["torch", "keras"] = "keras") -> "FourCNN":
     """FourCNN; `framework`: whose first weights and batch norm it has.
 
-    Raises InputError for images of fewer than 46 pixels a side.
+    Raises InputError for images of fewer than 46 pixels per side.
     """
     if design.side < SMALLEST:
         raise InputError(
