@@ -123,7 +123,7 @@ def test_images_that_do_not_fit() -> None:
     for name in ("vit", "vit_pretrained"):
         assert message(name, 100) == (
             f"prepare.image_size: {name} divides images into patches of 16×16 pixels, and 100 is not a multiple of 16; "
-            f"models.{name}.input_size: 96 scales them"
+            f"set models.{name}.input_size, for example to 96"
         )
     assert built("vit", 100, {**FAST["vit"], "patch": 20})(torch.rand(1, 3, 100, 100)).shape == (1, 5)
 

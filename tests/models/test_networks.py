@@ -326,7 +326,8 @@ def test_images_too_small_for_the_network() -> None:
 @pytest.mark.parametrize(("name", "smallest"), [("four_cnn", 46), ("five_cnn", 32)])
 def test_images_too_small_for_its_pools(name: str, smallest: int) -> None:
     line = (
-        f"prepare.image_size: {name} needs images of {smallest} .* not {smallest - 1}; models.{name}.input_size scales"
+        f"prepare.image_size: {name} needs images of at least {smallest} .* not {smallest - 1}; "
+        f"set models.{name}.input_size to scale"
     )
     with pytest.raises(InputError, match=line):
         built(name, smallest - 1)

@@ -62,7 +62,7 @@ def test_rows_are_read_from_files_in_any_order(tmp_path, small_blocks):
 
 
 def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
-    with pytest.raises(ValueError, match="6 numbers of 9 were given"):
+    with pytest.raises(ValueError, match="6 of 9 numbers were written"):
         write_rows(tmp_path / "x.npy", (3, 3), iter([np.zeros((2, 3), np.float32)]))
     write_rows(tmp_path / "x.npy", (2, 3), iter([np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)]))
     np.save(tmp_path / "peer.npy", np.array([[0, 0, 0], [1, 1, 1]], np.float32))
