@@ -14,9 +14,12 @@ def main() -> None:
     write_checked(settings)
     removed, foreign = remove_leftovers(settings.run)
     for path in removed:
-        print(f"{path} was removed: `run` does not name it, and DVC would count it")
+        print(f"{path} was removed: it is not in `run`, and DVC would hash it")
     for path in foreign:
-        print(f"warning: no stage writes {path}, but DVC counts it: move it to another folder", file=sys.stderr)
+        print(
+            f"warning: {path} is not written by any stage, but DVC hashes it; move it to another folder",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def main() -> None:
     dataset = load_dataset()
     members = members_that_run(name, ensemble, settings.run)
     if members.left_out:
-        print(f"{name}: without {', '.join(members.left_out)}, which do not run")
+        print(f"{name}: members that do not run are left out: {', '.join(members.left_out)}")
     files = [MEMBERS / f"{member}.parquet" for member in members.names]
     model_folder = Path("models") / name
     described = {**ensemble.model_dump(), "members": members.names}

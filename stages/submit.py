@@ -32,9 +32,9 @@ def main() -> None:
     filled = submission.filled(form, data.image_column, data.label_column, labels, set_aside_tests())
     write_csv(SUBMISSION, filled)
     if labels:
-        print(f"{SUBMISSION}: {len(filled)} test images, labelled by {name}")
+        print(f"{SUBMISSION}: {len(filled)} test images, predicted by {name}")
     else:
-        print(f"{SUBMISSION}: the source has no test images, so it holds the header alone")
+        print(f"{SUBMISSION}: the source has no test images, so it has only the header")
 
 
 def set_aside_tests() -> dict[str, str]:

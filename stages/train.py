@@ -35,7 +35,7 @@ def train_network(everything: Params, settings: NetworkSettings, execution: Exec
     data = load_training_data(settings.train.augmented)
     run, checkpoint = start(settings, data, everything.seed, execution, main_root())
     announce(run, data)
-    if distributed.rank() > 0:  # the first process alone logs and writes
+    if distributed.rank() > 0:  # only the first process logs and writes
         train(run, data, checkpoint, lambda figures, epoch: None)
         return
     described = params.settings_of(everything, settings.name, "network")

@@ -65,7 +65,7 @@ def test_an_edit_changes_nothing_that_stages_depend_on(content: dict[str, Any]) 
 def test_missing_weights_are_one_line(content: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     Path("data/weights/file").touch()
     Path("data/weights/circle").symlink_to("circle")
-    absent = "is missing or not a file; copy it there, or set default or null"
+    absent = "is not a file; copy the weights there, or set it to default or null"
     circle = "cannot be read (Too many levels of symbolic links)"
     for name, why in {"nte.pt": absent, "file/net.pt": absent, "circle": circle}.items():
         content["models"]["timm"]["weights"] = f"data/weights/{name}"
@@ -80,8 +80,8 @@ def test_a_key_left_out_is_one_line(content: dict[str, Any], capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(content)
     line = (
-        "error: params.yaml: train.clip is not stated, and DVC sees no default; its default is 0.0; write it there, "
-        "or `fakeprint use params.yaml` takes what is missing from presets/demo.yaml (and 1 more)"
+        "error: params.yaml: train.clip is missing (default: 0.0); DVC does not see defaults, so add it, or run "
+        "`fakeprint use params.yaml` to add what is missing from presets/demo.yaml (and 1 more)"
     )
     assert capsys.readouterr().err.splitlines() == [line]
 
@@ -108,11 +108,11 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
     assert left == {*wanted, *own, "data/features/.gitignore"}
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
-        f"warning: no stage writes {path}, but DVC counts it: move it to another folder"
+        f"warning: {path} is not written by any stage, but DVC hashes it; move it to another folder"
         for path in (own[0], own[3], "data/predictions/kept.parquet", "data/predictions/old")
     ]
     assert printed.out.splitlines() == [
-        f"{path} was removed: `run` does not name it, and DVC would count it"
+        f"{path} was removed: it is not in `run`, and DVC would hash it"
         for path in ("data/features/pixels", "data/members/average.parquet", "data/predictions/three_cnn.parquet")
     ]
 

@@ -82,7 +82,7 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError) as raised, parallel.backend(run(backend="dask", scheduler=address)):
         pass
     assert str(raised.value) == (
-        f"run.scheduler: no dask scheduler answers at {address}; start one with `dask scheduler`"
+        f"run.scheduler: no dask scheduler responds at {address}; start one with `dask scheduler`"
     )
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
@@ -101,7 +101,8 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, backend: str, module
     with pytest.raises(InputError) as raised, parallel.backend(run(backend=backend)):
         pass
     assert str(raised.value) == (
-        f"run.backend: {backend} needs a package that is not installed: pip install {package}, here and on every worker"
+        f"run.backend: {backend} needs a package that is not installed; run `pip install {package}` here and on every "
+        "worker"
     )
 
 
@@ -133,7 +134,7 @@ def test_ray_is_started_registered_and_shut_down(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError) as raised, parallel.backend(run(backend="ray", scheduler="head:6379")):
         pass
     assert str(raised.value) == (
-        "run.scheduler: no ray cluster answers at head:6379: Could not find any running Ray instance."
+        "run.scheduler: no ray cluster responds at head:6379: Could not find any running Ray instance."
     )
 
 

@@ -10,13 +10,13 @@ from fakeprint import __version__
 from fakeprint.errors import InputError, one_line_errors
 
 COMMANDS = {
-    "predict": "class and probabilities of image files",
-    "models": "every network, classifier and feature set that params.yaml can name",
-    "search": "the best values of parameters, by trials on folds of the train images",
-    "leaderboard": "how the models compare, and where the submission is",
-    "ui": "MLflow's page of all runs, the most accurate first",
-    "schema": "the JSON schema of params.yaml, for editors",
-    "use": "overlay params.yaml with a preset, or go back to the demo",
+    "predict": "predict the class of image files",
+    "models": "list networks, classifiers, feature sets and ensembles",
+    "search": "search for good parameter values",
+    "leaderboard": "show the leaderboard and where the submission file is",
+    "ui": "serve MLflow's page of all runs, the most accurate first",
+    "schema": "write the JSON schema of params.yaml, for editors",
+    "use": "set params.yaml from a preset, or back to the demo",
 }
 # These read or write the repository's files; the others run in any folder.
 IN_THE_REPOSITORY = ("search", "leaderboard", "schema", "ui", "use")

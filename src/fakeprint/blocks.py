@@ -123,7 +123,7 @@ def write_rows(path: Path, shape: tuple[int, int], blocks: Iterator[np.ndarray])
             file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
             written += block.size
     if written != math.prod(shape):
-        raise ValueError(f"{path}: {written} numbers of {math.prod(shape)} were given")
+        raise ValueError(f"{path}: {written} of {math.prod(shape)} numbers were written")
 
 
 def _opened(source: Source) -> np.ndarray:

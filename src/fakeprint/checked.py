@@ -30,7 +30,7 @@ def write_checked(settings: Params, folder: Path = CHECKED) -> None:
         for key in [f"{block}.{name}.weights"]
     }
     with written_folder(folder) as partial:
-        (partial / "params").write_text("params.yaml says nothing that the pipeline does not know.\n")
+        (partial / "params").write_text("params.yaml is valid.\n")
         # so that DVC runs this stage again, and leftovers go, when the names differ from the lock's
         write_json(partial / "run.json", {"features": settings.run.features, "models": settings.run.models})
         for name, digest in digests.items():
@@ -45,7 +45,9 @@ def weights_digest(weights: str | None, key: str) -> str:
     try:
         return sha256(Path(weights))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise InputError(f"{key}: {weights} is missing or not a file; copy it there, or set default or null") from None
+        raise InputError(
+            f"{key}: {weights} is not a file; copy the weights there, or set it to default or null"
+        ) from None
     except OSError as error:
         raise InputError(f"{key}: {weights} cannot be read ({error.strerror})") from None
 

@@ -134,7 +134,7 @@ def write_csv(path: str | Path, table: "pd.DataFrame", index: bool = False) -> N
 
 
 def write_figure(path: str | Path, figure: "Figure", dpi: int = 120, tight: bool = True) -> None:
-    """Write a PNG without anything that differs from run to run. tight: cut off the empty border."""
+    """Write a PNG whose bytes are the same in every run. tight: cut off the empty border."""
     with written(path) as partial:
         figure.savefig(partial, dpi=dpi, bbox_inches="tight" if tight else None, metadata={"Software": None})
 

@@ -80,8 +80,8 @@ def _imported(name: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         raise InputError(
-            f"run.backend: {name} needs a package that is not installed: pip install {requirement}, here and on every "
-            "worker"
+            f"run.backend: {name} needs a package that is not installed; run `pip install {requirement}` here and on "
+            "every worker"
         ) from None
 
 
@@ -93,7 +93,7 @@ def _dask(distributed: ModuleType, run: "Run") -> Iterator[Any]:
         client = distributed.Client(run.scheduler, timeout=TIMEOUT, **local)
     except (OSError, ValueError):
         raise InputError(
-            f"run.scheduler: no dask scheduler answers at {run.scheduler}; start one with `dask scheduler`"
+            f"run.scheduler: no dask scheduler responds at {run.scheduler}; start one with `dask scheduler`"
         ) from None
     with client:
         try:
@@ -113,7 +113,7 @@ def _ray(ray: ModuleType, run: "Run") -> Iterator[None]:
         ray.init(address=run.scheduler, num_cpus=None if run.scheduler else run.workers)
     except (ConnectionError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"run.scheduler: no ray cluster answers at {run.scheduler}: {reason}") from None
+        raise InputError(f"run.scheduler: no ray cluster responds at {run.scheduler}: {reason}") from None
     try:
         importlib.import_module("ray.util.joblib").register_ray()
         yield

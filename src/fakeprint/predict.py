@@ -93,7 +93,7 @@ def _forward(
 
     probabilities = np.empty((len(images), len(description["dataset"]["classes"])))
     starts = range(0, len(images), BATCH)
-    # TF32 keeps 10 bits: enough to tell a GPU's answers from a CPU's in the third digit.
+    # TF32 keeps 10 bits: so few that a GPU's predictions differ from a CPU's in the third digit.
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         for start in track(starts, f"predict {description['name']}", unit="batch") if len(starts) > 1 else starts:
             pixels = torch.from_numpy(np.array(images[start : start + BATCH])).to(device)

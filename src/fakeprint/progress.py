@@ -28,7 +28,7 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
 
     Args:
         items: any iterable.
-        what: stands before the bar.
+        what: the text before the bar.
         total: number of items, where `len(items)` does not say so.
         unit: what one item is called.
     """

@@ -212,7 +212,9 @@ def test_products_that_are_rounded_are_refused(name: str, precision: str) -> Non
     plans = drawn(name, CASES[name][0])
     torch.set_float32_matmul_precision(precision)
     try:
-        with pytest.raises(RuntimeError, match=r"full float32 products, .* in (tf32|bf16): call torch\.set_float32"):
+        with pytest.raises(
+            RuntimeError, match=r"full float32 matrix products, .* uses (tf32|bf16): call torch\.set_float32"
+        ):
             on_device_batch(PICTURES, plans)
     finally:
         torch.set_float32_matmul_precision("highest")

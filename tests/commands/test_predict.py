@@ -303,14 +303,17 @@ def test_only_unreadable_files(workplace, capsys):
     [
         (["gone.png", "files"], r"^no such file or folder: gone\.png$"),
         (["empty"], r"^no images in empty; looked for \.apng, \.bmp, "),
-        (["files", "--model", "ldaa"], r"^--model: there is no 'ldaa' in models; did you mean 'lda'\?$"),
+        (
+            ["files", "--model", "ldaa"],
+            r"^--model: 'ldaa' is neither in models nor a model that comes with Fakeprint; did you mean 'lda'\?$",
+        ),
         (
             ["files", "--models-folder", "empty"],
             r"^empty/champion/champion\.json is missing: there is no champion yet, run",
         ),
         (
             ["files", "--models-folder", "empty", "--model", "lda"],
-            r"^--model: there is no 'lda' in empty; known: champion, unibuc$",
+            r"^--model: 'lda' is neither in empty nor a model that comes with Fakeprint; known: champion, unibuc$",
         ),
         (
             ["files", "--models-folder", "gone"],

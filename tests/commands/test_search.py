@@ -103,7 +103,7 @@ def test_table_command_line_and_runs(
     ("words", "line"),
     [
         (["searches/ti.yaml"], "error: searches/ti.yaml does not exist; did you mean 'searches/it.yaml'?"),
-        (["searches/it.yaml", "--trials", "0"], "error: --trials must be at least 1, not 0"),
+        (["searches/it.yaml", "--trials", "0"], "error: --trials should be at least 1, not 0"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -124,7 +124,7 @@ def test_interrupted_it_says_what_is_kept(
     monkeypatch.setattr(trials, "run", interrupt)
     with pytest.raises(SystemExit, match="130"):
         run(monkeypatch, "searches/it.yaml")
-    assert capsys.readouterr().err == "it: interrupted after 0 of 2 trials; the next run continues\n"
+    assert capsys.readouterr().err == "it: interrupted after 0 of 2 trials; run the same command to continue\n"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "searches").glob("*.yaml")), ids=lambda file: file.stem)

@@ -155,7 +155,10 @@ def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pyt
         (["unibcu"], "error: there is no preset 'unibcu'; did you mean 'unibuc'?"),
         (["presets/unibcu.yaml"], "error: there is no preset 'presets/unibcu.yaml'; did you mean 'unibuc'?"),
         (["demo", "--data", "../nowhere"], "error: --data: ../nowhere does not exist"),
-        (["unibuc"], "error: presets/unibuc.yaml: data.path: data/unibuc does not exist; say where with --data PATH"),
+        (
+            ["unibuc"],
+            "error: presets/unibuc.yaml: data.path: data/unibuc does not exist; give the data with --data PATH",
+        ),
         (
             ["demo", "-S", "model.dropuot=0.1"],
             "error: -S model.dropuot=0.1: model.dropuot is not in params.yaml; did you mean 'dropout'?",
@@ -179,18 +182,19 @@ def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pyt
         ),
         (
             ["demo", "-S", "+train.lr=0.1"],
-            "error: -S +train.lr=0.1: train.lr is there already, as 0.002; train.lr=0.1 changes it",
+            "error: -S +train.lr=0.1: train.lr already exists with the value 0.002; use train.lr=0.1 to change it",
         ),
         (["demo", "-S", "~models.vti"], "error: -S ~models.vti: models.vti is not in params.yaml; did you mean 'vit'?"),
-        (["demo", "-S", "~seed=8"], "error: -S ~seed=8: seed is 7"),
+        (["demo", "-S", "~seed=8"], "error: -S ~seed=8: seed has the value 7"),
         (
             ["demo", "-S", "~train.clip"],
-            "error: presets/demo.yaml -S ~train.clip: train.clip is not stated, and DVC sees no default; its default "
-            "is 0.0; presets/demo.yaml states every key",
+            "error: presets/demo.yaml -S ~train.clip: train.clip is missing (default: 0.0); DVC does not see "
+            "defaults, so copy it from presets/demo.yaml",
         ),
         (
             ["demo", "-S", "train.lr=0.1,0.2"],
-            "error: -S train.lr=0.1,0.2: several values are for `dvc exp run --queue`; quote a text with commas twice",
+            "error: -S train.lr=0.1,0.2: several values work only with `dvc exp run --queue`; to give a text with "
+            "commas, quote it twice",
         ),
         (
             ["demo", "-S", "seed"],

@@ -177,7 +177,7 @@ def test_a_damaged_archive_is_told_in_one_line(tmp_path: Path) -> None:
             path.write_bytes(content)
             assert f"data.path: {path} cannot be read as an archive (" in message(path)
             # `prepare` lists nothing before it reads.
-            with pytest.raises(InputError, match="fetch or pack it again"):
+            with pytest.raises(InputError, match="download or pack it again"):
                 list(open_container(path).batches([f"a/{number}.png" for number in range(4)], 8, 10**6))
 
 
@@ -414,8 +414,8 @@ def test_dvc_sees_what_we_read(tmp_path: Path, save: Callable[..., Path], monkey
     (real / "train" / "b").symlink_to(inside.parent)
     assert not stale_after(lambda: save(inside, 6))
     assert message(Path("linked")) == (
-        f"data.path: 1 folder(s) are symbolic links, in which DVC sees no change: linked/train/b is {inside.parent}; "
-        "move or copy the folder itself to where the link is, or link its files"
+        f"data.path: 1 folder(s) are symbolic links, and DVC would not notice changes in them: linked/train/b is "
+        f"{inside.parent}; replace each link by the folder itself, or link its files"
     )
     repository.close()
 

@@ -41,10 +41,12 @@ def test_the_training_side_of_a_group_in_two_splits_is_named_with_the_reason() -
         "same film_id": 1,
     }
     reasons = "(1 exact duplicate, 3 near duplicate, 1 same film_id), see reports/validate/leaks.csv"
-    assert leak_line(found, "drop") == f"5 image(s) of train and validation left out: their group is held out {reasons}"
+    assert leak_line(found, "drop") == (
+        f"5 image(s) of train and validation were dropped because their group also has held-out images {reasons}"
+    )
     assert leak_line(found, "stop") == (
-        f"5 image(s) of train and validation are of one group with held-out images {reasons}; "
-        "validate.on_leak: drop leaves them out"
+        f"5 image(s) of train and validation share a group with held-out images {reasons}; "
+        "validate.on_leak: drop removes them"
     )
 
 

@@ -43,7 +43,7 @@ def test_the_list_is_taken_before_names() -> None:
 def test_a_list_that_does_not_fit_is_one_line() -> None:
     with pytest.raises(InputError, match=r"^data.real_classes: the source has no class 'rael'; did you mean 'real'\?$"):
         listed(["rael"], ["fake", "real"])
-    with pytest.raises(InputError, match=r"^data.real_classes names all classes of the source: leave out those"):
+    with pytest.raises(InputError, match=r"^data.real_classes lists all classes of the source; remove those"):
         listed(["real", "fake", "real"], ["fake", "real"])
 
 

@@ -52,7 +52,7 @@ def test_no_text_lies_on_another_or_on_a_neighbouring_panel(name: str) -> None:
 def test_the_highest_accuracy_has_a_bar_where_it_is_that_of_all_facts_together() -> None:
     left, right = drawn("audits").axes
     assert [bar.get_bbox().width for bar in right.containers[0]] == pytest.approx([0.439, *FACTS.values()])
-    assert right.get_yticklabels()[0].get_text() == "all together  0.439"
+    assert right.get_yticklabels()[0].get_text() == "all facts  0.439"
     assert not left.patches
     one = found()
     one.trace = Audit(0.366, 0.2, 0.005, FACTS)

@@ -177,7 +177,7 @@ def test_tables_that_are_none_are_one_line_and_read_up_to_a_limit(csv_folder: Pa
     assert message(csv_folder).endswith("train.csv has two columns 'label'; rename or delete one")
     (csv_folder / "train.csv").write_text("," * (2**20 + 1))
     for path in (csv_folder, pack(csv_folder, ".tar.gz"), pack(csv_folder, ".zip")):
-        assert message(path).endswith("train.csv cannot be read as CSV: its first line has no end")
+        assert message(path).endswith("train.csv is not a CSV file: its first line has no line break")
     (csv_folder / "train.csv").unlink()
     os.mkfifo(csv_folder / "train.csv")
     assert message(csv_folder).endswith("train.csv cannot be read: not a regular file")
@@ -228,7 +228,7 @@ def test_test_id_without_file(csv_folder: Path) -> None:
 
 def test_id_that_fits_two_files(csv_folder: Path, save: Callable[..., Path]) -> None:
     save(csv_folder / "train" / "train00.jpg", 50)
-    assert "1 id(s) fit more than one file: train00" in message(csv_folder)
+    assert "1 id(s) match more than one file: train00" in message(csv_folder)
 
 
 def test_folder_mistakes(tmp_path: Path, save: Callable[..., Path]) -> None:
@@ -236,8 +236,8 @@ def test_folder_mistakes(tmp_path: Path, save: Callable[..., Path]) -> None:
     save(tmp_path / "loose" / "train" / "1.png", 1)
     save(tmp_path / "loose" / "train" / "a" / "1.png", 1)
     save(tmp_path / "noTrain" / "test" / "a" / "1.png", 1)
-    assert "train has one class only, 'a'" in message(tmp_path / "one", layout="folders")
-    assert "1 image(s) lie directly in a split's folder, in no class folder" in message(
+    assert "train has only one class, 'a'" in message(tmp_path / "one", layout="folders")
+    assert "1 image(s) are directly in a split's folder instead of in a class folder" in message(
         tmp_path / "loose", layout="folders"
     )
     assert "has a test folder but no train folder" in message(tmp_path / "noTrain", layout="folders")
@@ -254,7 +254,7 @@ def test_classes_and_their_names(tmp_path: Path) -> None:
     assert class_names(data(tmp_path, class_names={0: "StyleGAN"}), ["0", "1"]) == ["StyleGAN", "1"]
     with pytest.raises(InputError, match=r"data.class_names: the source has no class 'Rael'; did you mean 'Real'\?"):
         class_names(data(tmp_path, class_names={"Rael": "photograph"}), ["Fake", "Real"])
-    with pytest.raises(InputError, match=r"data.class_names: 'Real' would be the name of 2 classes: Fake, Real"):
+    with pytest.raises(InputError, match=r"data.class_names: 2 classes would have the name 'Real': Fake, Real"):
         class_names(data(tmp_path, class_names={"Fake": "Real"}), ["Fake", "Real"])
 
 
@@ -337,17 +337,19 @@ def test_generator_folders_as_they_come_from_the_archives(tmp_path: Path, save: 
 
 
 def test_folders_that_may_be_generators_or_classes(tmp_path: Path, save: Callable[..., Path]) -> None:
-    fix = "; write GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
+    fix = "; use GENERATOR/train/CLASS/ for every generator, or train/CLASS/, or rename the folder"
     for name in ("vehicles/train/1.png", "vehicles/2.png", "faces/3.png"):
         save(tmp_path / "some" / name, 1)
     text = message(tmp_path / "some", layout="folders")
-    assert text == f"{tmp_path / 'some'}: vehicles/train looks like a split of a generator, but faces has none{fix}"
+    assert (
+        text == f"{tmp_path / 'some'}: vehicles/train looks like a split of a generator, but faces has no splits{fix}"
+    )
     for name in ("Fake/train/1.png", "Fake/test/2.png", "Real/train/3.png", "Real/test/4.png"):
         save(tmp_path / "classes" / name, 1)
     text = message(tmp_path / "classes", layout="folders")
     assert text.endswith(f"looks like a split of a generator, but Real is the name of a class{fix}")
     for name in ("a/train/1.png", "b/train/2.png"):
         save(tmp_path / "loose" / name, 1)
-    assert "2 image(s) lie directly in a split's folder, in no class folder" in message(
+    assert "2 image(s) are directly in a split's folder instead of in a class folder" in message(
         tmp_path / "loose", layout="folders"
     )

@@ -86,7 +86,9 @@ def test_a_class_of_one_group_stays_in_train() -> None:
 
 
 def test_no_validation_split_can_be_made() -> None:
-    with pytest.raises(InputError, match=r"^data.validation_fraction: no validation split can be made, every class is"):
+    with pytest.raises(
+        InputError, match=r"^data.validation_fraction: cannot split off validation, since every class is"
+    ):
         made(rows_of(a=5, b=5), np.arange(10) // 5, test_fraction=0)
 
 
@@ -139,8 +141,8 @@ def test_a_class_too_small_for_the_folds() -> None:
     with pytest.raises(InputError) as raised:
         folds(labels, groups, 5, 7)
     assert str(raised.value) == (
-        "prepare.folds: 5 folds of train, but class b has fewer groups than that (3; near duplicates and images of one "
-        "data.group_column value are one group); set fewer folds"
+        "prepare.folds: class b has only 3 groups (near duplicates and images of one data.group_column value are one "
+        "group), fewer than the 5 folds; use fewer folds"
     )
 
 

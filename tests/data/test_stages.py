@@ -181,7 +181,7 @@ def test_what_is_not_taken_is_counted_and_told(
         save(csv_folder / name, 90)
     (csv_folder / "readme.txt").write_text("hello")
     done = run("validate", path=csv_folder)
-    assert "warning: 2 image(s) are in no csv and not used\n" in done.stderr
+    assert "warning: 2 image(s) are in no csv and are not used\n" in done.stderr
     assert "warning: 1 other file(s) of the source are not used\n" in done.stderr
     not_taken = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
     assert not_taken == {"images_outside_splits": 0, "images_in_no_table": 2, "other_files": 1}
@@ -191,8 +191,8 @@ def test_what_is_not_taken_is_counted_and_told(
         save(tmp_path / "folders" / name, 50 + number)
     done = run("validate", path=tmp_path / "folders", data={"layout": "folders"})
     assert (
-        "warning: 4 image(s) are outside the splits' folders and not used: . (1), c (2), d (1); move them into a "
-        "split's class folder if they belong to the data\n"
+        "warning: 4 image(s) are outside the splits' folders and are not used: . (1), c (2), d (1); move them into a "
+        "class folder of a split if they belong to the data\n"
     ) in done.stderr
     not_taken = json.loads(Path("metrics/validate.json").read_text())["not_taken"]
     assert not_taken == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
@@ -279,8 +279,8 @@ def test_a_planted_shortcut(
     assert done.returncode == (on_shortcut == "stop")
     assert done.stderr.splitlines()[-1] == (
         f"{'error' if on_shortcut == 'stop' else 'warning'}: container facts alone identify the class with an accuracy "
-        "of 1.000 (chance 0.500; that is 1.00 of the way to 1, above validate.max_shortcut_excess 0.25), most of all "
-        "format (1.000); save all images in the same way before training on them"
+        "of 1.000 (chance 0.500; an excess of 1.00, above validate.max_shortcut_excess, 0.25), mainly format (1.000); "
+        "save all images in the same way before training"
     )
     assert (tmp_path / "workspace/data/manifest.parquet").exists() == (on_shortcut == "warn")
 
@@ -314,9 +314,9 @@ def test_leaks_between_the_sources_own_splits(
     ]
     line = "4 image(s) of train and validation {} (2 exact duplicate, 2 same video), see reports/validate/leaks.csv"
     line_starts = {
-        "warn": "warning: " + line.format("are of one group with held-out images"),
-        "stop": "error: " + line.format("are of one group with held-out images"),
-        "drop": "warning: " + line.format("left out: their group is held out"),
+        "warn": "warning: " + line.format("share a group with held-out images"),
+        "stop": "error: " + line.format("share a group with held-out images"),
+        "drop": "warning: " + line.format("were dropped because their group also has held-out images"),
     }
     assert any(each.startswith(line_starts[on_leak]) for each in done.stderr.splitlines()), done.stderr
     assert done.returncode == (on_leak == "stop")
@@ -343,7 +343,7 @@ def test_dropped_leaks_may_not_cost_a_class(csv_folder: Path, run: Callable[...,
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "error: validate.on_leak: drop leaves 1 class(es) without train images: b; all of them are duplicates of "
-        "validation or test images, or of one group with some"
+        "validation or test images, or share a group with some"
     )
 
 
@@ -362,7 +362,9 @@ def test_groups_and_generators_reach_the_arrays(
     columns = {"group_column": "prompt", "generator_column": "model", "test_fraction": 0}
     done = run("validate", "prepare", path=root, data=columns)
     assert done.returncode == 0, done.stderr
-    assert "warning: validation has no image of 1 class(es): b; too few groups (near duplicates, " in done.stderr
+    assert (
+        "warning: validation has no image of 1 class(es): b; there are too few groups (near duplicates, " in done.stderr
+    )
     here = tmp_path / "workspace"
     train, validation = (load_split(split, here / "data/arrays") for split in ("train", "validation"))
     assert not set(train.groups) & set(validation.groups)
@@ -375,11 +377,11 @@ def test_groups_and_generators_reach_the_arrays(
     assert figures == {"validation": {"requested": 0.1, "reached": {"b": 0.0, "fake": 0.1, "real": 0.1}}}
     done = run("prepare", path=root, data=columns, prepare={"fold": 0, "folds": 5})
     assert done.returncode == 1
-    assert "prepare.folds: 5 folds of train, but class b has fewer groups than that (1;" in done.stderr
+    assert "prepare.folds: class b has only 1 groups (" in done.stderr
 
 
-@pytest.mark.parametrize("on_trace", ["tell", "warn", "stop"])
-def test_jpegs_saved_again_as_png_are_told_by_their_pixels(
+@pytest.mark.parametrize("on_trace", ["note", "warn", "stop"])
+def test_jpegs_saved_again_as_png_are_identified_by_their_pixels(
     tmp_path: Path, draw: Callable[..., np.ndarray], run: Callable[..., Any], on_trace: str
 ) -> None:
     for number in range(80):
@@ -394,7 +396,7 @@ def test_jpegs_saved_again_as_png_are_told_by_their_pixels(
     done = run("validate", path=tmp_path / "source", data={"layout": "folders"}, validate=limits)
     assert done.returncode == (on_trace == "stop")
     line = done.stderr.splitlines()[-1]
-    kind = {"tell": "note", "warn": "warning", "stop": "error"}[on_trace]
+    kind = {"note": "note", "warn": "warning", "stop": "error"}[on_trace]
     assert line.startswith(f"{kind}: traces of compression and scaling in the pixels identify the class with an ")
     assert line.endswith("; they may come from the generators, or from how each class was saved and scaled")
     if on_trace != "stop":

@@ -24,7 +24,9 @@ def test_sample_in_a_folder_of_an_archive_like_source(tmp_path):
 
 
 def test_column_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"sample_submission\.csv has no column 'label', it has: image_id, class; see"):
+    with pytest.raises(
+        InputError, match=r"sample_submission\.csv has no column 'label' \(its columns: image_id, class\); set"
+    ):
         form(tmp_path, [], sample_submission="image_id,class\na,0\n")
 
 

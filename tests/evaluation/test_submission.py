@@ -34,7 +34,7 @@ def test_missing_ids_are_named(tmp_path):
 
 def test_extra_ids_are_named(tmp_path):
     frame = form(tmp_path, sample_submission="image_id,label\na,0\n")
-    with pytest.raises(InputError, match=r"the test split has images that the submission must not name: d$"):
+    with pytest.raises(InputError, match=r"the test split has images that the sample submission does not have: d$"):
         filled(frame, {"a": "1", "d": "1"})
 
 

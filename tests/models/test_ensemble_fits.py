@@ -165,7 +165,9 @@ def test_too_few_images_for_the_folds_say_how_to_go_on(count, fix):
     of_members, labels = images(count)
     with pytest.raises(InputError) as error:
         cross_fit("e", AVERAGE, [0.5, 0.5], of_members, labels, alone(labels), 1)
-    assert str(error.value).startswith("ensembles.e.folds: 3 folds need as many groups of validation images (near")
+    assert str(error.value).startswith(
+        "ensembles.e.folds: 3 folds need at least 3 groups of validation images per class"
+    )
     assert str(error.value).endswith(fix)
 
 

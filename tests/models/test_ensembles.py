@@ -89,9 +89,7 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     save_ensemble(tmp_path, about, learned())
     head = tmp_path / "head.safetensors"
     head.write_bytes(head.read_bytes()[:-1] + b"x")
-    with pytest.raises(
-        InputError, match=r"head\.safetensors is not the file that model\.json beside it was written with"
-    ):
+    with pytest.raises(InputError, match=r"head\.safetensors does not match the model\.json beside it"):
         load_ensemble(tmp_path)
     head.unlink()
     with pytest.raises(InputError, match=r"head\.safetensors is missing: run `dvc repro`"):
@@ -99,7 +97,7 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     (tmp_path / "model.json").write_text(
         '{"kind": "ensemble", "method": "average", "members": ["lda"], "weights": [1]}'
     )
-    with pytest.raises(InputError, match=r"model\.json has no 'temperatures', it was written by another version: run"):
+    with pytest.raises(InputError, match=r"model\.json has no 'temperatures'; it was written by another version: run"):
         load_ensemble(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "ensemble", "method": "oracle", "members": []}')
     with pytest.raises(InputError, match=r"model\.json: the ensemble method 'oracle' is unknown: run `dvc repro`"):
@@ -135,7 +133,7 @@ def test_none_left_says_how_to_go_on():
     with pytest.raises(InputError) as error:
         members_that_run("average", average(["svm_rbf", "three_cnn"]), RUN)
     assert str(error.value) == (
-        "ensembles.average: no member runs (members: svm_rbf, three_cnn); name one in run.networks or run.classifiers, "
+        "ensembles.average: no member runs (members: svm_rbf, three_cnn); add one to run.networks or run.classifiers, "
         "or remove average: -S 'run.ensembles=[]'"
     )
 

@@ -118,12 +118,12 @@ def test_a_name_that_timm_does_not_know(name: str, line: str) -> None:
 
 def test_images_that_do_not_fit() -> None:
     assert message("densenet121", 24).startswith(
-        "prepare.image_size: this network does not accept images with a side of 24 pixels"
+        "prepare.image_size: this network cannot take images of 24 pixels per side"
     )
     for name in ("vit", "vit_pretrained"):
         assert message(name, 100) == (
-            f"prepare.image_size: {name} cuts images into patches of 16×16 pixels, and 100 is not a multiple of 16; "
-            f"models.{name}.input_size: 96 scales them"
+            f"prepare.image_size: {name} divides images into patches of 16×16 pixels, and 100 is not a multiple of 16; "
+            f"set models.{name}.input_size, for example to 96"
         )
     assert built("vit", 100, {**FAST["vit"], "patch": 20})(torch.rand(1, 3, 100, 100)).shape == (1, 5)
 
@@ -131,11 +131,11 @@ def test_images_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("network", "options", "line"),
     [
-        ("vit", {"dim": 100, "heads": 3}, "models.vit: dim 100 is not a multiple of heads 3"),
+        ("vit", {"dim": 100, "heads": 3}, "models.vit: dim, 100, should be a multiple of heads, 3"),
         ("timm", {"architecture": "resnet18"}, r"models.timm.architecture: string should match pattern '\^timm:"),
         ("vit_pretrained", {"size": "huge"}, r"models.vit_pretrained.size: input should be 'base', 'small' or 'tiny'"),
         ("vgg16", {"weight": "default"}, r"models.vgg16.weight is not a parameter; did you mean 'weights'\?"),
-        ("xception", {"width": 0.5}, "models.xception: width has no effect on a network that a library builds"),
+        ("xception", {"width": 0.5}, "models.xception: width has no effect on a network of torchvision or timm"),
         ("two_cnn", {"kernel": 4}, "models.two_cnn.kernel: input should be 1, 3, 5, 7, 9 or 11, not 4"),
         ("two_cnn", {"out1": 60}, "models.two_cnn.out1: input should be a multiple of 8, not 60"),
     ],
@@ -147,6 +147,6 @@ def test_options_that_params_refuse(network: str, options: dict[str, Any], line:
 
 def test_its_layers_are_fixed() -> None:
     assert message("resnet18", norm="group") == (
-        "models.resnet18.norm: resnet18 is built by a library, its layers are fixed; of `model` it uses dropout, "
+        "models.resnet18.norm has no effect: resnet18 comes from a library, and of `model` it uses only dropout, "
         "normalisation and input_size"
     )

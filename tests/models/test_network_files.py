@@ -66,7 +66,7 @@ def test_one_flipped_bit(saved: tuple[Path, torch.nn.Module]) -> None:
     content = bytearray((folder / "weights.safetensors").read_bytes())
     content[-1] ^= 1
     (folder / "weights.safetensors").write_bytes(content)
-    assert "weights.safetensors is not the file that model.json beside it was written with" in message(folder)
+    assert "weights.safetensors does not match the model.json beside it" in message(folder)
 
 
 def digest(path: Path) -> str:

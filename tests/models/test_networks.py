@@ -21,7 +21,7 @@ from tests.samples import DEMO
 SOURCE = Path(networks.__file__).parents[3]
 PARAMS = params.load(DEMO)
 OWN = [name for name, entry in networks.NETWORKS.items() if entry.own_layers]
-SIZE = {"four_cnn": 64, "trace_net": 64}  # pixels a side of test images; 32 for the others
+SIZE = {"four_cnn": 64, "trace_net": 64}  # pixels per side of test images; 32 for the others
 SMALLEST = {"four_cnn": 46, "five_cnn": 32, "trace_net": 32}  # 16 for the others
 
 
@@ -307,7 +307,9 @@ def test_the_data_s_own_statistics() -> None:
     images = torch.rand(2, 3, 32, 32)
     scaled = networks.build("three_cnn", design, {}).input(images)
     torch.testing.assert_close(scaled[:, 1], (images[:, 1] - 0.4) / 0.1)
-    with pytest.raises(InputError, match=r'model.normalisation: "dataset" needs the channel mean and deviation'):
+    with pytest.raises(
+        InputError, match=r'model.normalisation: "dataset" needs the channel means and standard deviations'
+    ):
         networks.build("three_cnn", networks.Design(5, 32, normalisation="dataset"), {})
 
 
@@ -324,7 +326,8 @@ def test_images_too_small_for_the_network() -> None:
 @pytest.mark.parametrize(("name", "smallest"), [("four_cnn", 46), ("five_cnn", 32)])
 def test_images_too_small_for_its_pools(name: str, smallest: int) -> None:
     line = (
-        f"prepare.image_size: {name} needs images of {smallest} .* not {smallest - 1}; models.{name}.input_size scales"
+        f"prepare.image_size: {name} needs images of at least {smallest} .* not {smallest - 1}; "
+        f"set models.{name}.input_size to scale"
     )
     with pytest.raises(InputError, match=line):
         built(name, smallest - 1)

@@ -54,7 +54,7 @@ def test_a_file_of_the_library_and_its_head_of_other_classes(
     network = built("resnet18", path)
     assert torch.equal(network.body.layer4[1].conv2.weight, source.layer4[1].conv2.weight)
     assert capsys.readouterr().out == (
-        "models.resnet18.weights: their head, of 1,000 classes, is ignored; ours starts at random\n"
+        "models.resnet18.weights: the head for 1,000 classes is not used; the new head starts at random\n"
     )
     images = torch.rand(2, 3, 32, 32)
     assert network(images).shape == (2, 5)
@@ -129,24 +129,24 @@ class Malicious:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "holds no weights, or more than weights"),
-        (b"no weights at all", "holds no weights, or more than weights"),
-        (Malicious(), "holds no weights, or more than weights"),
-        ([1, 2], "holds no state dict"),
-        ({"a": "b"}, "holds no state dict"),
+        (b"", "is not a file of weights only"),
+        (b"no weights at all", "is not a file of weights only"),
+        (Malicious(), "is not a file of weights only"),
+        ([1, 2], "is not a state dict"),
+        ({"a": "b"}, "is not a state dict"),
     ],
 )
 def test_files_that_hold_something_else(tmp_path: Path, content: Any, line: str) -> None:
     for name in ("w.pth", "w.safetensors"):
         path = tmp_path / name
         path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
-        expected = line if name == "w.pth" else "holds no weights, or more than weights"
+        expected = line if name == "w.pth" else "is not a file of weights only"
         assert f"models.timm.weights: {path} {expected}" in message("timm", path, architecture=TINY)
 
 
 def test_a_file_that_is_missing() -> None:
     assert message("timm", "nowhere.pth", architecture=TINY) == (
-        "models.timm.weights: nowhere.pth is missing; null, default, lite0 or the path of a file"
+        "models.timm.weights: nowhere.pth does not exist; use null, default, lite0 or the path of a file"
     )
 
 
@@ -161,12 +161,10 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     assert line.startswith(
         "models.resnet18.weights: the weights of torchvision:resnet18 cannot be downloaded (<urlopen error"
     )
-    assert line.endswith(
-        "without a connection name a local file, or use timm:tf_efficientnet_lite0 with weights: lite0"
-    )
+    assert line.endswith("without a connection, use a local file, or timm:tf_efficientnet_lite0 with weights: lite0")
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refused)
     assert "the weights of timm:test_vit cannot be downloaded (" in message("timm", "default", architecture=TINY)
-    assert "downloaded unless they are in the library's cache" in capsys.readouterr().out
+    assert "downloaded if they are not in the library's cache" in capsys.readouterr().out
 
 
 def test_weights_that_do_not_exist() -> None:
@@ -176,8 +174,8 @@ def test_weights_that_do_not_exist() -> None:
         f"models.timm.weights: timm has no pretrained weights of {untrained}; null draws them at random"
     )
     assert message("resnet18", "lite0") == (
-        f"models.resnet18.weights: lite0 holds the weights of {LITE0}, not of torchvision:resnet18; use default, or a "
-        "file's path"
+        f"models.resnet18.weights: lite0 has the weights of {LITE0}, not of torchvision:resnet18; use default or the "
+        "path of a file"
     )
 
 

@@ -62,7 +62,7 @@ def test_rows_are_read_from_files_in_any_order(tmp_path, small_blocks):
 
 
 def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
-    with pytest.raises(ValueError, match="6 numbers of 9 were given"):
+    with pytest.raises(ValueError, match="6 of 9 numbers were written"):
         write_rows(tmp_path / "x.npy", (3, 3), iter([np.zeros((2, 3), np.float32)]))
     write_rows(tmp_path / "x.npy", (2, 3), iter([np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32)]))
     np.save(tmp_path / "peer.npy", np.array([[0, 0, 0], [1, 1, 1]], np.float32))
@@ -187,14 +187,16 @@ def test_a_machine_that_stops_before_its_minimum_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(linear, "MOST_PASSES", 2)
     LinearMachine().fit(*TRAIN)
-    printed = "warning: 2 passes did not reach the minimum of log: scale the features or lower C\n"
+    printed = "warning: log did not converge in 2 passes; scale the features or lower C\n"
     assert capsys.readouterr().err == printed
 
 
 def test_lda_of_columns_that_depend_on_each_other_wants_shrinkage():
     x, y = histograms(400)
     assert np.isfinite(ShrinkageLDA("auto").fit(x, y).predict_proba(x)).all()
-    with pytest.raises(InputError, match=r"^lda: with shrinkage: 0\.0 some of the 60 features .* auto or higher$"):
+    with pytest.raises(
+        InputError, match=r"^lda: with shrinkage: 0\.0, the covariance of 60 features .* auto, or higher$"
+    ):
         ShrinkageLDA(0.0).fit(x, y)
 
 
@@ -215,7 +217,8 @@ def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, ca
     fit(SETTINGS[method].model_copy(update={"rows": 30}), x, y, *VALIDATION, seed=0)
     assert seen == [taken, 30]
     with pytest.raises(
-        InputError, match=rf"{method} cannot hold 120 rows of 6 features; rows: at most {most}, or null"
+        InputError,
+        match=rf"{method} cannot hold 120 rows of 6 features in memory; set rows to at most {most}, or to null",
     ):
         fit(SETTINGS[method].model_copy(update={"rows": 10**6}), x, y, *VALIDATION, seed=0)
     monkeypatch.setattr(classifiers, "MEMORY", 120 * 6 * 9)  # all that there are fit, however many may come

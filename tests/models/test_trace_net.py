@@ -74,5 +74,5 @@ def test_options() -> None:
 
 
 def test_images_too_small() -> None:
-    with pytest.raises(InputError, match="trace_net needs images of 32 pixels a side or more, not 24"):
+    with pytest.raises(InputError, match="trace_net needs images of at least 32 pixels per side, not 24"):
         networks.build("trace_net", networks.Design(5, 24), {})

@@ -105,7 +105,7 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ),
         ({"run__classifiers": ["ldaa"]}, "run.classifiers: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"run__ensembles": ["averge"]}, "run.ensembles: 'averge' is unknown; did you mean 'average'?"),
-        ({"run__classifiers": ["lda", "lda"]}, "run.classifiers: lda is listed more than once; remove the repeat"),
+        ({"run__classifiers": ["lda", "lda"]}, "run.classifiers: lda is listed more than once; remove the repetition"),
         ({"run__features": ["pixels", "pixels"]}, "run.features: pixels is listed more than once"),
         ({"run__networks": ["hist_cnn", "hist_cnn"]}, "run.networks: hist_cnn is listed more than once"),
         ({"run__ensembles": ["average", "average"]}, "run.ensembles: average is listed more than once"),
@@ -121,22 +121,22 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"robustness__models": ["lda", "lda"]}, "robustness.models: lda is listed more than once"),
         (
             {"classifiers__my svm": SVM},
-            "classifiers: 'my svm' cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, 64",
+            "classifiers: 'my svm' is not a valid name; use a-z, 0-9 and '_', at most 64 characters, and start",
         ),
-        ({"classifiers__o'neill; touch x": SVM}, 'classifiers: "o\'neill; touch x" cannot be a name'),
-        ({"classifiers__svm\n": SVM}, "classifiers: 'svm\\n' cannot be a name"),
-        ({f"classifiers__{65 * 'a'}": SVM}, f"classifiers: '{65 * 'a'}' cannot be a name"),
-        ({"classifiers__SVM": SVM}, "classifiers: 'SVM' cannot be a name"),
-        ({"classifiers__../svm": SVM}, "classifiers: '../svm' cannot be a name"),
-        ({"classifiers__2_svm": SVM}, "classifiers: '2_svm' cannot be a name"),
-        ({"ensembles__all-in": AVERAGE}, "ensembles: 'all-in' cannot be a name"),
-        ({"classifiers__champion": SVM}, "classifiers: 'champion' has a meaning of its own; choose another name"),
-        ({"ensembles__leaderboard": AVERAGE}, "ensembles: 'leaderboard' has a meaning of its own"),
+        ({"classifiers__o'neill; touch x": SVM}, 'classifiers: "o\'neill; touch x" is not a valid name'),
+        ({"classifiers__svm\n": SVM}, "classifiers: 'svm\\n' is not a valid name"),
+        ({f"classifiers__{65 * 'a'}": SVM}, f"classifiers: '{65 * 'a'}' is not a valid name"),
+        ({"classifiers__SVM": SVM}, "classifiers: 'SVM' is not a valid name"),
+        ({"classifiers__../svm": SVM}, "classifiers: '../svm' is not a valid name"),
+        ({"classifiers__2_svm": SVM}, "classifiers: '2_svm' is not a valid name"),
+        ({"ensembles__all-in": AVERAGE}, "ensembles: 'all-in' is not a valid name"),
+        ({"classifiers__champion": SVM}, "classifiers: 'champion' is reserved; choose another name"),
+        ({"ensembles__leaderboard": AVERAGE}, "ensembles: 'leaderboard' is reserved"),
         (
             {"ensembles__lda": AVERAGE},
-            "lda names two models; in classifiers, models and ensembles each has its own name",
+            "lda is the name of two models; names in classifiers, models and ensembles must differ",
         ),
-        ({"classifiers__hist_cnn": SVM}, "hist_cnn names two models"),
+        ({"classifiers__hist_cnn": SVM}, "hist_cnn is the name of two models"),
         (
             {"models__timm__weights": "/home/me/net.pt"},
             "models.timm.weights: '/home/me/net.pt' is neither default, lite0 nor a file in data/weights/; ",
@@ -170,8 +170,14 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
         ({"robustness__grid": {"j": {"jpeg": 0}}}, "robustness: grid.j.jpeg should be from 1 to 100, not 0"),
-        ({"robustness__grid": {"j": {}}}, "robustness: grid.j does nothing; name a transform and its strength, as in"),
-        ({"robustness__grid": {"worst": {"jpeg": 5}}}, "robustness: grid: 'worst' cannot name a degradation;"),
+        (
+            {"robustness__grid": {"j": {}}},
+            "robustness: grid.j is empty; give a transform and its strength, for example",
+        ),
+        (
+            {"robustness__grid": {"worst": {"jpeg": 5}}},
+            "robustness: grid: 'worst' cannot be the name of a degradation;",
+        ),
         (
             {"augment__transforms__erasing": {"enabled": True, "p": 0.5, "fraction": [0.1, 0.2], "fill": "black"}},
             "augment.transforms.erasing.fill: input should be 'random' or 'mean', not 'black'",
@@ -216,7 +222,7 @@ def test_file_messages(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r" cannot be read \(Is a directory\)$"):
         params.load(tmp_path)
     file.write_text("- seed")
-    with pytest.raises(InputError, match=r"params\.yaml holds no mapping of blocks"):
+    with pytest.raises(InputError, match=r"params\.yaml is not a YAML mapping of blocks"):
         params.load(file)
 
 
@@ -279,13 +285,13 @@ def _with_defaults(block: params.Block, prefix: str = "") -> Iterator[tuple[str,
 @pytest.mark.parametrize(
     ("key", "line"),
     [
-        ("train.clip", "params.yaml: train.clip is not stated, and DVC sees no default; its default is 0.0"),
+        ("train.clip", r"params.yaml: train.clip is missing \(default: 0.0\); DVC does not see defaults"),
         ("validate", "validate is missing"),
-        ("predict", r'predict is not stated, .* its default is \{"tta": "none", "shift": 2\}'),
-        ("models.hist_cnn.bins", "models.hist_cnn.bins is not stated, and DVC sees no default; its default is 16"),
-        ("ensembles.average.calibrate", "ensembles.average.calibrate is not stated, .* its default is false"),
-        ("train.transforms.webp", "train.transforms.webp is not stated, and DVC sees no default"),
-        ("prepare.fold", "prepare.fold is not stated, and DVC sees no default; its default is null"),
+        ("predict", r'predict is missing \(default: \{"tta": "none", "shift": 2\}\)'),
+        ("models.hist_cnn.bins", r"models.hist_cnn.bins is missing \(default: 16\)"),
+        ("ensembles.average.calibrate", r"ensembles.average.calibrate is missing \(default: false\)"),
+        ("train.transforms.webp", r"train.transforms.webp is missing \(default"),
+        ("prepare.fold", r"prepare.fold is missing \(default: null\)"),
     ],
 )
 def test_a_key_that_is_left_to_its_default_is_one_line(key: str, line: str) -> None:

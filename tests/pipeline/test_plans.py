@@ -125,7 +125,7 @@ def test_a_narrower_run_reruns_no_model_and_its_lock_holds_in_a_fresh_clone(clon
     wide = clone.bytes("params.yaml")
     clone.edit("params.yaml", narrowed)
     printed = clone.dvc("repro")
-    assert "data/features/spectrum was removed: `run` does not name it" in printed
+    assert "data/features/spectrum was removed: it is not in `run`" in printed
     # `fit` and `submit` depend on folders that have lost files
     assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, "robustness", "compare", "submit"} | (
         {"evaluate_ensembles@average"}

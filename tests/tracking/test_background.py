@@ -172,7 +172,7 @@ def test_a_run_whose_server_stayed_away_is_completed_by_the_evaluation(
     printed, errors = capfd.readouterr()
     assert printed == ""
     assert len(errors.splitlines()) == 1
-    assert errors.startswith(f"warning: MLflow at {server.address} is left out from here on: ")
+    assert errors.startswith(f"warning: MLflow at {server.address} is not used from here on: ")
     assert [run.info.status for run in runs(server, own)] == ["RUNNING"]
     tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
     assert len(capfd.readouterr().err.splitlines()) == 1  # still away
@@ -215,7 +215,7 @@ def test_a_server_that_is_not_there_is_one_warning_without_the_password(
     tracking.record(own, ["lda"])
     errors = capfd.readouterr().err
     assert len(errors.splitlines()) == 1
-    assert errors.startswith(f"warning: MLflow at http://***@{address} is left out from here on: ")
+    assert errors.startswith(f"warning: MLflow at http://***@{address} is not used from here on: ")
     assert "cret" not in errors and "anna" not in errors
 
 

@@ -59,7 +59,7 @@ def test_where_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_why_images_cannot_be_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError) as raised:
         placed(images(), images(), "device", [enabled("flip", "webp")], "cpu")
-    assert str(raised.value) == "train.augment_on: webp runs on a CPU only; set it to auto or cpu"
+    assert str(raised.value) == "train.augment_on: webp works only on a CPU; set it to auto or cpu"
     monkeypatch.setattr(training_images, "memory", lambda device: 2**29)
     huge = Images([np.broadcast_to(np.zeros(3, np.uint8), (2**21, 16, 16, 3))], np.zeros(2**21, np.int64))
     with pytest.raises(InputError) as raised:

@@ -288,9 +288,7 @@ def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
 
 def test_a_network_without_a_head_cannot_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "build", lambda *given: Fixed(0.0, 1.0))
-    with pytest.raises(
-        InputError, match=r"^train\.freeze: three_cnn has no head that can be trained alone; set it to 0$"
-    ):
+    with pytest.raises(InputError, match=r"^train\.freeze: three_cnn has no separate head to train; set it to 0$"):
         new(settings(freeze=1))
 
 
@@ -331,7 +329,7 @@ def test_augmented_on_the_device_it_learns_and_repeats(tmp_path: Path, capsys: p
     chosen = settings(epochs=8, augment_on="device")
     run, _ = trained(tmp_path / "first", chosen)
     assert max(run.history.accuracies) >= 0.9
-    assert "three_cnn: images are on cpu and are augmented there" in capsys.readouterr().out
+    assert "three_cnn: images are stored and augmented on cpu" in capsys.readouterr().out
     again, _ = trained(tmp_path / "again", chosen)
     assert same(weights(run), weights(again)) and run.history.rows == again.history.rows
     bf16, _ = trained(tmp_path / "bf16", settings(epochs=8, augment_on="device"), execution=Execution("cpu", True))
@@ -374,7 +372,7 @@ def test_interpolation_and_fill_reach_training(tmp_path: Path) -> None:
 def test_a_transform_that_a_device_does_not_support(tmp_path: Path) -> None:
     shared = settings().train.transforms
     with_webp = shared.model_copy(update={"webp": shared.webp.model_copy(update={"enabled": True})})
-    with pytest.raises(InputError, match=r"^train\.augment_on: webp runs on a CPU only; set it to auto or cpu$"):
+    with pytest.raises(InputError, match=r"^train\.augment_on: webp works only on a CPU; set it to auto or cpu$"):
         trained(tmp_path, settings(augment_on="device", transforms=with_webp))
     assert len(trained(tmp_path, settings(epochs=1, transforms=with_webp))[0].history.rows) == 1
 
@@ -388,12 +386,14 @@ def test_a_batch_larger_than_the_train_split(tmp_path: Path) -> None:
 
 def test_no_validation_images(tmp_path: Path) -> None:
     nothing = Images([np.zeros((0, 16, 16, 3), np.uint8)], np.zeros(0, np.int64))
-    with pytest.raises(InputError, match="the validation split holds no images: training cannot choose its best epoch"):
+    with pytest.raises(
+        InputError, match="the validation split has no images, so training cannot choose its best epoch"
+    ):
         train(new(settings()), data(validation=nothing), Checkpoint(tmp_path / "x.pt"), lambda figures, epoch: None)
 
 
 def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"three_cnn: the loss is no longer a number in epoch 1 .* lower train.lr"):
+    with pytest.raises(InputError, match=r"three_cnn: the loss became NaN or infinite in epoch 1 .* lower train.lr"):
         trained(tmp_path, settings(optimiser="sgd", lr=1e30))
     assert not (tmp_path / "checkpoint.pt").exists()
 
@@ -423,11 +423,11 @@ def no_deterministic_form() -> None:
     [
         (
             no_memory,
-            "train.batch_size: three_cnn needs more memory than there is; lower it and raise train.accumulate",
+            "train.batch_size: not enough memory for three_cnn; lower it and raise train.accumulate",
         ),
         (
             no_deterministic_form,
-            "train.deterministic: three_cnn uses max_unpooling2d_forward_out, which torch cannot repeat bit by bit",
+            "train.deterministic: three_cnn uses max_unpooling2d_forward_out, which is not deterministic on",
         ),
     ],
 )

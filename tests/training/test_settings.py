@@ -19,13 +19,13 @@ def loaded(**train: Any) -> params.Params:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"warmup": 30.0}, "train: warmup takes 30 epochs of 24; lower it"),
+        ({"warmup": 30.0}, "train: warmup (30 epochs) should not be longer than epochs (24)"),
         ({"min_lr": 0.1}, "train: min_lr, 0.1, is above lr, 0.002"),
         ({"swa": 0.5, "ema": 0.9, "early_stopping": 0}, "swa and ema both average the weights; set one of them to 0"),
         ({"swa": 0.5}, "swa averages the last epochs, which early_stopping may cut off; set early_stopping to 0"),
         (
             {"loss": "hinge", "label_smoothing": 0.1},
-            "train: label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0",
+            "train: label_smoothing does not work with loss: hinge, which has no probabilities; set it to 0",
         ),
         ({"loss": "margin"}, "train.loss: input should be 'cross_entropy', 'focal' or 'hinge', not 'margin'"),
         (

@@ -163,7 +163,7 @@ def test_bad_input_is_one_line(
     assert capsys.readouterr().err == line
     monkeypatch.chdir(repository(tmp_path / "odd", batch_size=15, devices=2))
     assert failed("three_cnn") == 1
-    assert capsys.readouterr().err == "error: train.batch_size: 15 cannot be shared evenly by 2 devices\n"
+    assert capsys.readouterr().err == "error: train.batch_size, 15, should be a multiple of train.devices, 2\n"
     assert outputs(tmp_path / "bad") == {}
 
 

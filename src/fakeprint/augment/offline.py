@@ -22,7 +22,7 @@ def make_copies(train: Split, settings: Augment, seed: int, workers: int | None,
 
     copies.npy: uint8 (M, H, W, 3), first copy 1 of every image, then copy 2 of every image, …; M = 0 without copies.
     copies.parquet: image_id (`PARENT~1`), parent (image_id), parent_row (row in train), class, transform (the plan in
-    words). Copy c of row i depends on seed, c and i alone, so neither more copies nor other `workers` change it.
+    words). Copy c of row i depends only on seed, c and i, so neither more copies nor other `workers` change it.
     """
     rows = len(train.images)
     shape = (rows * settings.copies, *train.images.shape[1:])

@@ -5,8 +5,8 @@ whole pixels without interpolation; rotation, zoom and crop, together with flip 
 bicubic unless `Warp` says otherwise; and outside the frame is, by default, its mirror image without repeating the edge
 pixel (OpenCV's BORDER_REFLECT_101, NumPy's "reflect"), which keeps the parity of 2×2 patterns.
 
-Drawing and applying are separate. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` is a function of image
-and plan alone. Each image has `DRAWS` uniform numbers, each with a fixed meaning, so that enabling a transform does not
+Drawing and applying are separate. `draw` and `plans` turn uniform numbers into a `Plan`; `apply` depends only on image
+and plan. Each image has `DRAWS` uniform numbers, each with a fixed meaning, so that enabling a transform does not
 change the draws of another. The numbers of a new transform come after all others, from a generator of their own.
 """
 
@@ -277,7 +277,7 @@ def _crop(height: int, width: int, fraction: float, across: float, down: float) 
     """A window of `fraction` of the sides, `across` and `down` in [0, 1] of the way, scaled back to the whole."""
     left, top = (1 - fraction) * across * width, (1 - fraction) * down * height
     scale = 1 / fraction
-    x, y = (0.5 - left) * scale - 0.5, (0.5 - top) * scale - 0.5  # pixel centres lie at halves
+    x, y = (0.5 - left) * scale - 0.5, (0.5 - top) * scale - 0.5  # pixel centres are at halves
     return np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
 
 

@@ -1,4 +1,4 @@
-"""`fakeprint leaderboard`: how the models compare, where the submission is, how to open MLflow's pages."""
+"""`fakeprint leaderboard`: the leaderboard, where the submission file is, and how to open MLflow's page."""
 
 import argparse
 from pathlib import Path
@@ -14,8 +14,8 @@ SUBMISSION = Path("data/submission/submission.csv")
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the subcommand."""
-    parser = subparsers.add_parser("leaderboard", help="how the models compare, and where the submission is")
+    """Add the subcommand; it has no options."""
+    parser = subparsers.add_parser("leaderboard", help="show the leaderboard and where the submission file is")
     parser.set_defaults(run=run)
 
 
@@ -26,4 +26,4 @@ def run(arguments: argparse.Namespace) -> None:
     Console().print(Markdown(LEADERBOARD.read_text(encoding="utf-8")))
     print(f"\nsubmission:  {SUBMISSION}")
     print("pictures:    reports/leaderboard/ and reports/MODEL/")
-    print("every run:   make ui (MLflow, at the address that it prints)")
+    print("all runs:    fakeprint ui (MLflow; it prints the address)")

@@ -1,4 +1,4 @@
-"""`fakeprint models`: what params.yaml can name under `run`; `fakeprint models NAME`: the layers of one network."""
+"""List the networks, classifiers, feature sets and ensembles; with NAME, show the layers of one network."""
 
 import argparse
 import json
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from fakeprint.models.networks import NetworkSummary
 
 TITLES = {
-    "networks": "networks, for run.networks (figures: as published, with five classes)",
+    "networks": "networks, for run.networks (sizes as published, with five classes)",
     "classifiers": "classifiers, for the key `method` of a block under classifiers",
     "features": "feature sets, for run.features",
     "ensembles": "ensembles, for the key `method` of a block under ensembles",
 }
 ENSEMBLES = {
     "average": ("average of the members' probabilities, weighted or not", "soft voting"),
-    "greedy": ("weights found by repeatedly adding the member that helps most", "Caruana et al. 2004"),
+    "greedy": (
+        "adds the member that improves the average most, several times; the counts are the weights",
+        "Caruana et al. 2004",
+    ),
     "stacking": ("logistic regression on the members' log-probabilities", "Wolpert 1992"),
     "learned": (
-        "small network that weights frozen members per image, as published on three_cnn and skip_cnn",
+        "small network that weights frozen members for each image, as published on three_cnn and skip_cnn",
         "EnsembleCNN, UniBuc challenge (system C)",
     ),
 }
@@ -35,14 +38,16 @@ PUBLISHED_MEMBERS = ("three_cnn", "skip_cnn")  # of the learned ensemble
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
-    parser = subparsers.add_parser("models", help="every network, classifier and feature set", description=__doc__)
-    parser.add_argument("network", nargs="?", metavar="NAME", help="a network, to show its layers")
+    parser = subparsers.add_parser(
+        "models", help="list networks, classifiers, feature sets and ensembles", description=__doc__
+    )
+    parser.add_argument("network", nargs="?", metavar="NAME", help="show the layers of this network")
     parser.add_argument("--json", action="store_true", help="print JSON instead")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print everything, or one network's layers. Raises InputError for an unknown network."""
+    """Print the lists, or one network's layers. Raises InputError for an unknown network."""
     if args.network:
         _print_layers(args.network, args.json)
         return

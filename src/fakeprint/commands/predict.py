@@ -1,4 +1,4 @@
-"""`fakeprint predict`: classes and probabilities of image files."""
+"""Predict the class of image files, with probabilities."""
 
 import argparse
 import csv
@@ -38,12 +38,12 @@ Writer = Callable[[list[Prediction]], None]
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
-    parser = subparsers.add_parser("predict", help="class and probabilities of image files", description=__doc__)
+    parser = subparsers.add_parser("predict", help="predict the class of image files", description=__doc__)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image file, or a folder of them")
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="a folder in models/, or a model that comes with Fakeprint; default: the champion",
+        help="name of a folder in models/ or of a model that comes with Fakeprint (default: the champion)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -53,7 +53,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
     )
-    parser.add_argument("--models-folder", type=Path, default=Path("models"), metavar="FOLDER", help="default: models")
+    parser.add_argument(
+        "--models-folder",
+        type=Path,
+        default=Path("models"),
+        metavar="FOLDER",
+        help="folder with the trained models (default: models)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -171,7 +177,10 @@ def _model_folder(name: str | None, models: Path) -> tuple[Path, str | None]:
     shipped = sorted(file.parent.name for file in SHIPPED.glob("*/champion.json"))
     if name in shipped:
         return SHIPPED / name, _data(SHIPPED / name)
-    raise InputError(f"--model: there is no '{name}' in {models}{near(name, [*trained, CHAMPION, *shipped])}")
+    raise InputError(
+        f"--model: '{name}' is neither in {models} nor a model that comes with Fakeprint"
+        f"{near(name, [*trained, CHAMPION, *shipped])}"
+    )
 
 
 def _data(folder: Path) -> str:

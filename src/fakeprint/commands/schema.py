@@ -1,6 +1,6 @@
-"""`fakeprint schema`: write params.schema.json, by which an editor completes and explains the keys of params.yaml.
+"""Write params.schema.json, with which an editor completes and explains the keys of params.yaml.
 
-The first line of params.yaml names the file, for editors that use yaml-language-server. It follows from the classes in
+The first line of params.yaml names the file, for editors that use yaml-language-server. It is made from the classes in
 `fakeprint.params`: run this after a change there.
 """
 
@@ -14,7 +14,9 @@ from fakeprint.params.schema import FILE, schema_text
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand; it has no options."""
-    parser = subparsers.add_parser("schema", help="the JSON schema of params.yaml, for editors", description=__doc__)
+    parser = subparsers.add_parser(
+        "schema", help="write the JSON schema of params.yaml, for editors", description=__doc__
+    )
     parser.set_defaults(run=run)
 
 

@@ -1,7 +1,6 @@
-"""`fakeprint search`: the best values of parameters, by trials on folds of the train images.
+"""Search for good parameter values by trials on folds of the train images. Validation images are never used.
 
-The validation images are never opened. An interrupted search continues when the command is
-repeated, and a higher --trials adds trials.
+Run the same command again to continue after an interruption, or with a larger --trials to go further.
 """
 
 import argparse
@@ -21,11 +20,9 @@ SHOWN = 10  # of the best trials
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
-    parser = subparsers.add_parser("search", help="the best values of parameters, by trials", description=__doc__)
+    parser = subparsers.add_parser("search", help="search for good parameter values", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="searches/NAME.yaml")
-    parser.add_argument(
-        "--trials", type=int, metavar="N", help="total number of trials, instead of the one in the file"
-    )
+    parser.add_argument("--trials", type=int, metavar="N", help="total number of trials (default: as in the file)")
     parser.set_defaults(run=run)
 
 
@@ -35,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from fakeprint.search import space, trials
 
     if args.trials is not None and args.trials < 1:
-        raise InputError(f"--trials must be at least 1, not {args.trials}")
+        raise InputError(f"--trials should be at least 1, not {args.trials}")
     plan = space.load(args.file)
     wanted = args.trials or plan.search.trials
     with trials.opened(plan, main_root()) as study, parallel.backend(plan.settings({}).run):
@@ -46,7 +43,10 @@ def run(args: argparse.Namespace) -> None:
             trials.run(plan, study, wanted, lambda line: print(line, flush=True))
         except KeyboardInterrupt:
             done = len(trials.finished(study))
-            print(f"{plan.name}: interrupted after {done} of {wanted} trials; the next run continues", file=sys.stderr)
+            print(
+                f"{plan.name}: interrupted after {done} of {wanted} trials; run the same command to continue",
+                file=sys.stderr,
+            )
             sys.exit(130)
         Console().print(_table(plan, study))
         best = trials.best_trials(study)[0]

@@ -1,4 +1,4 @@
-"""Serve MLflow's pages and print the address of the experiment's."""
+"""Start MLflow's server if it is local, and print the address of the page of all runs."""
 
 import argparse
 import os
@@ -8,8 +8,10 @@ from fakeprint import params, tracking
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
-    parser = subparsers.add_parser("ui", help="MLflow's page of all runs, the most accurate first", description=__doc__)
-    parser.add_argument("--port", type=int, default=5000, help="of the local server (default: %(default)s)")
+    parser = subparsers.add_parser(
+        "ui", help="serve MLflow's page of all runs, the most accurate first", description=__doc__
+    )
+    parser.add_argument("--port", type=int, default=5000, help="port of the local server (default: %(default)s)")
     parser.set_defaults(run=run)
 
 

@@ -1,14 +1,14 @@
-"""`fakeprint use`: params.yaml becomes the demo's, overlaid with a preset.
+"""Write params.yaml from presets/demo.yaml and a preset.
 
-Every preset is an overlay of presets/demo.yaml, never of the file as it stands: the outcome depends on the command
-alone, whatever was in use before. presets/demo.yaml is params.yaml as the repository comes, so `use demo` gives that
-back byte for byte, comments included. Edits that the new file replaces are kept beside it, as params.edited.yaml.
-`-S` reads as `dvc exp run -S` does, by Hydra's grammar: KEY=VALUE changes a key, +KEY=VALUE adds one, ++KEY=VALUE does
-either, ~KEY removes one.
+A preset only lists what differs from the demo, so the result does not depend on what params.yaml was before.
+presets/demo.yaml is params.yaml as the repository comes: `use demo` restores it byte for byte, comments included.
+Edits that the new file replaces are kept beside it, in params.edited.yaml.
+`-S` reads changes as `dvc exp run -S` does, by Hydra's grammar: KEY=VALUE changes a key, +KEY=VALUE adds one,
+++KEY=VALUE does either, ~KEY removes one.
 
-The file is written as DVC writes it, so that `dvc exp run -S` later changes its own lines and no other: null is an
-empty value, lists and blocks take a line per item, and only short mappings stand on one line. A comment stands on the
-line of its key or below the key of its block: above a key, it would belong to the item before it, and go with it.
+The file is written as DVC writes it, so that a later `dvc exp run -S` changes only the lines of its keys: null is an
+empty value, lists and blocks take a line per item, and only short mappings are on one line. A comment is on the line
+of its key or below the key of its block: above a key, it would belong to the item before it, and be removed with it.
 """
 
 import argparse
@@ -40,9 +40,9 @@ WIDTH = 80  # characters at which DVC breaks a mapping on one line
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand and its options."""
     parser = subparsers.add_parser(
-        "use", help="overlay params.yaml with a preset, or go back to the demo", description=__doc__
+        "use", help="set params.yaml from a preset, or back to the demo", description=__doc__
     )
-    parser.add_argument("preset", metavar="PRESET", help="presets/NAME.yaml, or just NAME; `demo` goes back")
+    parser.add_argument("preset", metavar="PRESET", help="presets/NAME.yaml, or just NAME; `demo` restores the demo")
     parser.add_argument("--data", type=Path, metavar="PATH", help="data.path: a folder, .zip or .tar")
     parser.add_argument(
         "-S",
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     name = " -S ".join([str(preset), *args.changes])
     params.require_stated(params.parse(new, name), name)
     if new["data"]["path"] != _read(DEMO)["data"]["path"] and not Path(new["data"]["path"]).exists():
-        raise InputError(f"{preset}: data.path: {new['data']['path']} does not exist; say where with --data PATH")
+        raise InputError(f"{preset}: data.path: {new['data']['path']} does not exist; give the data with --data PATH")
     before = PARAMS.read_text(encoding="utf-8")
     changes = list(differences(_read(PARAMS), new))
     edits = _edits(before) if before != text else []
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     would = "would be " * args.dry_run
     if edits:
         print(f"{PARAMS} had edits ({first_few(edits)}), which {would or 'are '}kept in {backup}")
-    print(f"{PARAMS}: {len(changes)} keys {would}changed" if changes else f"{PARAMS} says this already")
+    print(f"{PARAMS}: {len(changes)} keys {would}changed" if changes else f"{PARAMS} already has these values")
 
 
 def _edits(text: str) -> list[str]:
@@ -172,11 +172,13 @@ def _change(content: CommentedMap, change: str) -> None:
         if last not in here:
             raise InputError(f"-S {change}: {key} is not in params.yaml{_near(last, here)}")
         if value is not None and value != here[last]:
-            raise InputError(f"-S {change}: {key} is {_shown(here[last])}")
+            raise InputError(f"-S {change}: {key} has the value {_shown(here[last])}")
         del here[last]
         return
     if override.is_add() and here.get(last) is not None and not isinstance(value, dict | list):
-        raise InputError(f"-S {change}: {key} is there already, as {_shown(here[last])}; {change[1:]} changes it")
+        raise InputError(
+            f"-S {change}: {key} already exists with the value {_shown(here[last])}; use {change[1:]} to change it"
+        )
     if not override.is_add() and not override.is_force_add():
         _require_there(here, {last: value}, ".".join(blocks), change)
     for name in reversed([*blocks, last]):
@@ -194,7 +196,10 @@ def _override(change: str) -> "Override":
         reason = " ".join(str(error).splitlines()[0].split())
         raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3 ({reason})") from None
     if override.is_sweep_override():
-        raise InputError(f"-S {change}: several values are for `dvc exp run --queue`; quote a text with commas twice")
+        raise InputError(
+            f"-S {change}: several values work only with `dvc exp run --queue`; to give a text with commas, quote it "
+            "twice"
+        )
     return override
 
 
@@ -270,5 +275,5 @@ def _read(path: Path) -> dict[str, Any]:
     except YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no mapping of blocks")
+        raise InputError(f"{path} is not a YAML mapping of blocks")
     return content

@@ -348,7 +348,7 @@ def labels(seed: int, split: str, count: int) -> list[str]:
 
 
 def image(seed: int, draw: Draw, number: int, decoder: str) -> np.ndarray:
-    """Image `number` of the demo, uint8 (size, size, 3). The scene follows from seed and number alone."""
+    """Image `number` of the demo, uint8 (size, size, 3). The scene depends only on seed and number."""
     drawn = scene(draw.size, seeds.generator(seed, "demo/scene", number))
     return decoded(drawn, decoder, weights(seed, decoder), draw, seeds.generator(seed, "demo/decoder", number))
 

@@ -35,10 +35,10 @@ def generator_splits(inside: Sequence[Sequence[str]], split_names: Mapping[str, 
     classes = [each[0] for each, place in inner if is_real(each[0]) and not any(map(is_real, each[place + 1 :]))]
     if inner and (without or classes):
         each, place = inner[0]
-        reason = f"{first_few(without)} has none" if without else f"{classes[0]} is the name of a class"
+        reason = f"{first_few(without)} has no splits" if without else f"{classes[0]} is the name of a class"
         raise InputError(
-            f"{path}: {'/'.join(each[: place + 1])} looks like a split of a generator, but {reason}; write "
-            "GENERATOR/train/CLASS/ for every generator, train/CLASS/ for classes, or rename the folder"
+            f"{path}: {'/'.join(each[: place + 1])} looks like a split of a generator, but {reason}; use "
+            "GENERATOR/train/CLASS/ for every generator, or train/CLASS/, or rename the folder"
         )
     return places
 

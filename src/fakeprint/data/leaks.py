@@ -50,10 +50,13 @@ def leak_line(found: pd.DataFrame, on_leak: str) -> str:
     by_reason = ", ".join(f"{count} {reason}" for reason, count in found["reason"].value_counts().sort_index().items())
     splits = " and ".join(split for split in SPLITS if (found["split"] == split).any())
     if on_leak == "drop":
-        return f"{len(found)} image(s) of {splits} left out: their group is held out ({by_reason}), see {REPORTED}"
+        return (
+            f"{len(found)} image(s) of {splits} were dropped because their group also has held-out images "
+            f"({by_reason}), see {REPORTED}"
+        )
     return (
-        f"{len(found)} image(s) of {splits} are of one group with held-out images ({by_reason}), see {REPORTED}; "
-        "validate.on_leak: drop leaves them out"
+        f"{len(found)} image(s) of {splits} share a group with held-out images ({by_reason}), see {REPORTED}; "
+        "validate.on_leak: drop removes them"
     )
 
 

@@ -21,7 +21,7 @@ def load_manifest(path: Path = MANIFEST) -> pd.DataFrame:
         raise InputError(f"{path} is missing: run `dvc repro validate` first")
     table = pd.read_parquet(path)
     if not set(COLUMNS) <= set(table):
-        raise InputError(f"{path} is of an earlier version: run `dvc repro validate` first")
+        raise InputError(f"{path} was written by an earlier version: run `dvc repro validate` first")
     for column in ("label", "generator"):
         values = table[column].astype(object)
         table[column] = values.where(values.notna(), None)

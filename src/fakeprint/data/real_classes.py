@@ -27,12 +27,12 @@ def real_classes(requested: list[str | int] | None, classes: list[str], names: l
         if label not in classes:
             raise InputError(f"data.real_classes: the source has no class '{label}'{near(label, classes)}")
     if len(labels) == len(classes):
-        raise InputError("data.real_classes names all classes of the source: leave out those that are fake")
+        raise InputError("data.real_classes lists all classes of the source; remove those that are fake")
     return [index for index, label in enumerate(classes) if label in labels]
 
 
 def is_real(name: str) -> bool:
-    """Whether a name stands for photographs: real or nature, also 0_real, in any case."""
+    """Whether a name means photographs: real or nature, also 0_real, in any case."""
     return REAL.fullmatch(name) is not None
 
 

@@ -44,7 +44,7 @@ def write(found: Validation, source: Source, data: Data, limits: Validate, seed:
 
 
 def write_set_aside(checked: Checked, folder: Path) -> None:
-    """Write a report of set_aside.csv alone, for a source with too many bad files."""
+    """Write a report of only set_aside.csv, for a source with too many bad files."""
     with written_folder(folder) as partial_folder:
         write_csv(partial_folder / "set_aside.csv", checked.set_aside)
 
@@ -176,7 +176,7 @@ def audits(found: Validation, max_excess: float) -> Figure:
     for axes, (what, audit) in zip(figure.subplots(1, 2, sharex=True), both.items(), strict=True):
         accuracies = dict(audit.by_fact)
         if audit.accuracy > max(accuracies.values(), default=1.0):  # then it is that of all facts together
-            accuracies = {"all together": audit.accuracy, **accuracies}
+            accuracies = {"all facts": audit.accuracy, **accuracies}
         names = [f"{name.replace('_', ' ')}  {value:.3f}" for name, value in accuracies.items()]
         axes.barh(np.arange(len(names)), list(accuracies.values()), color="#3465a4", height=0.6)
         axes.axvline(audit.chance, color="#777777", linewidth=1, label="chance")
@@ -184,10 +184,12 @@ def audits(found: Validation, max_excess: float) -> Figure:
         axes.axvline(allowed, color="#c8382e", linewidth=1, linestyle="--", label="max_shortcut_excess")
         axes.set_yticks(np.arange(len(names)), names)
         axes.set(xlim=(0, 1), ylim=(rows - 0.5, -0.5), xlabel="balanced accuracy, cross-validated")
-        verdict = f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "the same for all images"
+        verdict = (
+            f"highest {audit.accuracy:.3f}, p = {audit.p_value:.3g}" if names else "all images have the same facts"
+        )
         axes.set_title(f"{what}: {verdict}", fontsize=10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    figure.suptitle("Does anything but the picture give the class away?")
+    figure.suptitle("Can the class be identified without the picture?")
     return figure
 
 

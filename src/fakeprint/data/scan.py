@@ -75,7 +75,7 @@ def scan_image(content: bytes, row: int, max_pixels: int, traced: float = 1.0) -
 
 
 def thumbnail(content: bytes, row: int, max_pixels: int, side: int) -> np.ndarray:
-    """Decode one file and shrink it to at most `side` pixels a side, uint8 (H, W, 3). Raises Unreadable."""
+    """Decode one file and shrink it to at most `side` pixels per side, uint8 (H, W, 3). Raises Unreadable."""
     picture = Image.fromarray(decode(content, max_pixels).rgb)
     picture.thumbnail((side, side))
     return np.asarray(picture)

@@ -28,8 +28,8 @@ class Audit:
     """How well a group of facts identifies the class.
 
     accuracy: balanced accuracy (mean recall of the classes), 0–1, cross-validated; the highest of all facts together
-    and each fact alone. chance: 1 / classes. p_value: of the permutation test of that highest one. by_fact: the
-    accuracy from each fact alone, highest first.
+    and each single fact. chance: 1 / classes. p_value: of the permutation test of that highest one. by_fact: the
+    accuracy from each single fact, highest first.
     """
 
     accuracy: float
@@ -61,8 +61,8 @@ class Audit:
 def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, seed: int, purpose: str) -> Audit:
     """Predict the class from facts, and test whether that is better than chance.
 
-    The model is a ridge regression of the classes on the leaves of random trees, of all facts together and of each fact
-    alone. Five folds keep groups together. The test repeats all of it with permuted labels and compares the
+    The model is a ridge regression of the classes on the leaves of random trees, of all facts together and of each
+    single fact. Five folds keep groups together. The test repeats all of it with permuted labels and compares the
     highest accuracies, which corrects for the number of facts (Westfall and Young 1993). Neither trees nor folds look
     at labels, so that all permutations share them: the test is exact for any balance of the classes, and cheap.
 
@@ -98,13 +98,13 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
 
 
 def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple[str, str]]:
-    """For each audit that identifies the class better than params allow: what to do (tell, warn, stop) and one line."""
+    """For each audit that identifies the class better than params allow: what to do (note, warn, stop) and one line."""
     audits = (
         (
             shortcut,
             settings.on_shortcut,
             "container facts alone identify the class",
-            "save all images in the same way before training on them",
+            "save all images in the same way before training",
         ),
         (
             trace,
@@ -120,8 +120,8 @@ def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple
             lines.append(
                 (
                     action,
-                    f"{what} with an accuracy of {of.accuracy:.3f} (chance {of.chance:.3f}; that is {of.excess:.2f} of "
-                    f"the way to 1, above validate.max_shortcut_excess {settings.max_shortcut_excess:g}), most of all "
+                    f"{what} with an accuracy of {of.accuracy:.3f} (chance {of.chance:.3f}; an excess of "
+                    f"{of.excess:.2f}, above validate.max_shortcut_excess, {settings.max_shortcut_excess:g}), mainly "
                     f"{strongest} ({alone:.3f}); {advice}",
                 )
             )

@@ -88,7 +88,7 @@ def class_names(data: Data, classes: list[str]) -> list[str]:
     if twice is not None:
         same_name = [label for label, name in zip(classes, shown, strict=True) if name == twice]
         raise InputError(
-            f"data.class_names: '{twice}' would be the name of {len(same_name)} classes: {first_few(same_name)}"
+            f"data.class_names: {len(same_name)} classes would have the name '{twice}': {first_few(same_name)}"
         )
     return shown
 
@@ -198,8 +198,8 @@ def _found(ids: pd.Series, split: str, images: list[str], prefix: str, shown: st
         paths.append(min(matches) if matches else None)
     if ambiguous:
         raise InputError(
-            f"{shown}: {len(ambiguous)} id(s) fit more than one file: {first_few(ambiguous)}; "
-            "write the extension or the folder into the id"
+            f"{shown}: {len(ambiguous)} id(s) match more than one file: {first_few(ambiguous)}; "
+            "add the extension or the folder to the id"
         )
     return paths
 
@@ -247,7 +247,8 @@ def _folder_source(container: Container) -> Source:
     if loose:
         where = "a split's folder" if has_splits else "the source's top folder"
         raise InputError(
-            f"{container.path}: {len(loose)} image(s) lie directly in {where}, in no class folder: {first_few(loose)}"
+            f"{container.path}: {len(loose)} image(s) are directly in {where} instead of in a class folder: "
+            f"{first_few(loose)}; move them into one"
         )
     table = pd.DataFrame(
         {
@@ -291,7 +292,7 @@ class _FolderRow(NamedTuple):
 
 
 def _folder_rows(images: list[str], prefix: str, container: Container) -> Iterator[_FolderRow]:
-    """Every image, by splits of classes, generators of splits, or classes alone."""
+    """Every image, by splits of classes, generators of splits, or only classes."""
     inside = [name[len(prefix) :].split("/")[:-1] for name in images]
     places: Sequence[int | None] = [0 if each and each[0].lower() in SPLIT_NAMES else None for each in inside]
     generators: dict[str, str] = {}
@@ -311,7 +312,7 @@ def _require_classes(source: Source, data: Data) -> None:
     rows = source.rows
     known = classes_of(rows.loc[rows["split"] == "train", "label"])
     if len(known) < 2:
-        raise InputError(f"{source.container.path}: train has one class only, '{known[0]}'; at least two are needed")
+        raise InputError(f"{source.container.path}: train has only one class, '{known[0]}'; it needs at least two")
     for split in ("validation", "test"):
         labelled = rows[(rows["split"] == split) & rows["label"].notna()]
         foreign = labelled[~labelled["label"].isin(known)]

@@ -79,7 +79,7 @@ def split_off(rows: pd.DataFrame, groups: np.ndarray, requested: dict[str, float
     split.iloc[train] = np.array(["train", *requested], dtype=object)[part]
     if "validation" in requested and not (split == "validation").any():
         raise InputError(
-            f"data.validation_fraction: no validation split can be made, every class is one group ({GROUPED}); "
+            f"data.validation_fraction: cannot split off validation, since every class is a single group ({GROUPED}); "
             "add a validation split or more images"
         )
     return split
@@ -132,8 +132,8 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     scarce = [label for label, number in number_of.items() if number < count]
     if scarce:
         raise InputError(
-            f"prepare.folds: {count} folds of train, but class {first_few(scarce)} has fewer groups than that "
-            f"({min(number_of.values())}; {GROUPED}); set fewer folds"
+            f"prepare.folds: class {first_few(scarce)} has only {min(number_of.values())} groups ({GROUPED}), fewer "
+            f"than the {count} folds; use fewer folds"
         )
     return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
 

@@ -27,8 +27,8 @@ def submission_form(source: Container, image_column: str, label_column: str, tes
         missing = [column for column in columns if column not in frame.columns]
         if missing:
             raise InputError(
-                f"{name} has no column '{missing[0]}', it has: {first_few(frame.columns)}; see data.image_column and "
-                "data.label_column in params.yaml"
+                f"{name} has no column '{missing[0]}' (its columns: {first_few(frame.columns)}); set data.image_column "
+                "and data.label_column"
             )
         return frame if file == SAMPLE else frame[[image_column]].assign(**{label_column: ""})
     return pd.DataFrame({image_column: list(test_ids), label_column: ""}, dtype="str")

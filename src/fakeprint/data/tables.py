@@ -26,7 +26,7 @@ def read_table(container: Container, name: str) -> pd.DataFrame:
         limit = f" (more than {MOST_BYTES // 2**20} MiB)" if error.reason == "too large" else ""
         raise InputError(f"{shown} cannot be read: {error.reason}{limit}") from None
     if len(content) > LONGEST_HEADING and b"\n" not in content[:LONGEST_HEADING]:
-        raise InputError(f"{shown} cannot be read as CSV: its first line has no end")
+        raise InputError(f"{shown} is not a CSV file: its first line has no line break")
     try:
         table = pd.read_csv(
             io.BytesIO(content),

@@ -6,7 +6,7 @@ This module is imported by worker processes, so it imports little.
 import numpy as np
 
 SIDE = 256  # pixels; of larger images the middle is measured
-SMALLEST = 16  # pixels a side; below it nothing is measured, and all values are 0
+SMALLEST = 16  # pixels per side; below it nothing is measured, and all values are 0
 QUALITIES = (30, 40, 50, 60, 65, 70, 75, 80, 85, 90, 95)  # of the compressions looked for
 BLOCKS = 128  # 8 × 8 blocks whose coefficients are looked at
 BORDER = 6  # place of the step between pixels 7 and 8 among those that have one on either side
@@ -51,7 +51,7 @@ def columns_by_fact(values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _middle(grey: np.ndarray) -> np.ndarray:
-    """The middle, float32 (h, w), at most `SIDE` pixels a side; its corner is on the image's 8 × 8 grid."""
+    """The middle, float32 (h, w), at most `SIDE` pixels per side; its corner is on the image's 8 × 8 grid."""
     top, left = ((length - min(length, SIDE)) // 2 // 8 * 8 for length in grey.shape)
     return grey[top : top + SIDE, left : left + SIDE].astype(np.float32)
 

@@ -150,7 +150,7 @@ def _require_train_images(manifest: pd.DataFrame, classes: list[str]) -> None:
     if gone:
         raise InputError(
             f"validate.on_leak: drop leaves {len(gone)} class(es) without train images: {first_few(gone)}; all of them "
-            "are duplicates of validation or test images, or of one group with some"
+            "are duplicates of validation or test images, or share a group with some"
         )
 
 
@@ -221,7 +221,7 @@ def require_allowed(found: Validation, settings: Validate) -> None:
 
 def notes(found: Validation, settings: Validate) -> list[str]:
     """Audits that params.yaml says to mention, one line each."""
-    return [f"note: {line}" for line in _audit_lines(found, settings, "tell")]
+    return [f"note: {line}" for line in _audit_lines(found, settings, "note")]
 
 
 def _audit_lines(found: Validation, settings: Validate, wanted: str) -> list[str]:
@@ -242,7 +242,9 @@ def warnings(found: Validation, settings: Validate) -> list[str]:
         if count := counted[f"{kind}_pairs_of_two_labels"]:
             lines.append(f"{count} pair(s) of {kind} duplicates with two labels, see reports/validate/duplicates.csv")
     if not found.pairs.complete:
-        lines.append("more pictures share a hash than the search for near duplicates compares: some may be missing")
+        lines.append(
+            "too many pictures share a hash for the search for near duplicates to compare all: some may be missed"
+        )
     return [f"warning: {line}" for line in lines + _audit_lines(found, settings, "warn")]
 
 
@@ -252,11 +254,11 @@ def not_taken_lines(not_taken: NotTaken) -> list[str]:
     if not_taken.folders:
         listed = first_few(f"{folder} ({count})" for folder, count in sorted(not_taken.folders.items()))
         lines.append(
-            f"{sum(not_taken.folders.values())} image(s) are outside the splits' folders and not used: {listed}; "
-            "move them into a split's class folder if they belong to the data"
+            f"{sum(not_taken.folders.values())} image(s) are outside the splits' folders and are not used: {listed}; "
+            "move them into a class folder of a split if they belong to the data"
         )
     if not_taken.unlisted:
-        lines.append(f"{not_taken.unlisted} image(s) are in no csv and not used")
+        lines.append(f"{not_taken.unlisted} image(s) are in no csv and are not used")
     if not_taken.other:
         lines.append(f"{not_taken.other} other file(s) of the source are not used")
     return lines
@@ -271,12 +273,12 @@ def split_off_lines(found: Validation) -> list[str]:
         off = [f"{label} {reached[label]:.3f}" for label in classes if reached[label]]
         if none:
             lines.append(
-                f"{split} has no image of {len(none)} class(es): {first_few(none)}; too few groups (near duplicates, "
-                "data.group_column) to have one on each side"
+                f"{split} has no image of {len(none)} class(es): {first_few(none)}; there are too few groups (near "
+                f"duplicates, data.group_column) for both train and {split}"
             )
         if off:
             lines.append(
-                f"{split} has more or less than the requested {found.requested[split]:g} of {len(off)} class(es), "
-                f"because groups stay whole: {first_few(off)}; all are in metrics/validate.json"
+                f"{split} does not have the requested share ({found.requested[split]:g}) of {len(off)} class(es), "
+                f"because groups stay together: {first_few(off)}; all are in metrics/validate.json"
             )
     return lines

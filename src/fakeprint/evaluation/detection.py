@@ -121,7 +121,7 @@ def best_threshold(fake: np.ndarray, log_odds: np.ndarray) -> float:
     fake: bool (N,), with both values. log_odds: float (N,).
     """
     fpr, tpr, at = roc_curve(fake, log_odds, drop_intermediate=False)
-    above, below = at[1:-1], at[2:]  # at[0] is infinite: no image is fake
+    above, below = at[1:-1], at[2:]  # at[0] is infinite: no image counts as fake
     middle = logit((expit(above) + expit(below)) / 2)
     between = np.where((below < middle) & (middle < above), middle, (below + above) / 2)
     thresholds = np.append(between, -MOST)
@@ -232,7 +232,7 @@ def weighted_figures(detector: Detector, decisions: Decisions | None, weights: n
 
 
 def weighted_area(detector: Detector, weights: np.ndarray) -> np.ndarray:
-    """The AUC of `weighted_figures` alone, float (B,)."""
+    """Only the AUC of `weighted_figures`, float (B,)."""
     fake, real = np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake)
     scores, ranked = detector.log_odds, _Ranked.of(detector.log_odds[real], weights[real])
     above = ranked.at(scores[fake], "right") + ranked.at(scores[fake], "left")

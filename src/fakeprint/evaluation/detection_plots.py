@@ -68,8 +68,8 @@ def roc_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) ->
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("false positive rate: real images classified as fake")
-    axes.set_ylabel("true positive rate: fake images detected")
+    axes.set_xlabel("false positive rate (real images classified as fake)")
+    axes.set_ylabel("true positive rate (fake images detected)")
     axes.set_title(f"{title}\nAUC {_with_interval(figures, 'auc', 1, 4)}")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
@@ -92,8 +92,8 @@ def det_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) ->
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(FixedLocator(norm.ppf(DET_TICKS)))
         axis.set_major_formatter(FuncFormatter(lambda deviate, _: f"{100 * norm.cdf(deviate):.3g}"))
-    axes.set_xlabel("false positive rate: real images classified as fake (%)")
-    axes.set_ylabel("false negative rate: fake images missed (%)")
+    axes.set_xlabel("false positive rate, % (real images classified as fake)")
+    axes.set_ylabel("false negative rate, % (fake images missed)")
     axes.set_title(f"{title}\nequal error rate {_with_interval(figures, 'eer', 100, 2)} %")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure

@@ -203,17 +203,18 @@ class Leaderboard:
     def _explained(self) -> str:
         """The text that explains the table's figures, intervals and p-values."""
         of_test = f" and {self.test_images} labelled test images" if self.test_images else ""
-        grouped = ", computed for groups of images that are not independent" * self.grouped
+        grouped = ", computed over groups, since images of a group are not independent" * self.grouped
         text = (
             f"{self.images} validation images{of_test}. Order and champion are by validation accuracy. In brackets: "
-            f"{100 * self.confidence:g} % intervals, Wilson's for proportions, bootstrap for the others{grouped}."
+            f"{100 * self.confidence:g} % intervals, Wilson's for proportions, bootstrap for the other "
+            f"figures{grouped}."
         )
         if len(self.standings) > 1:
             text += self._tests_explained()
         if self.degraded:
             text += (
-                " Worst degraded: the lowest validation accuracy over the degradations; as the lowest of several it is "
-                "slightly too low."
+                " Worst degraded: the lowest validation accuracy over the degradations; since it is the lowest of "
+                "several figures, it is slightly too low."
             )
         if self.detecting:
             text += f" AUC real/fake: area under the ROC curve of the {self.compared_on} images as real or fake."
@@ -233,10 +234,10 @@ class Leaderboard:
         else:
             text += (
                 f"{f'all {pairs} pairs' if pairs > 1 else 'the one pair'} of models, because the champion was selected "
-                "on these images. For the same reason its own accuracy is slightly too high. So is that of a network "
-                "whose epoch, or a k-NN whose k, was chosen on them; the p-values do not correct for that."
+                "on these images. For the same reason its own accuracy is slightly too high. The same is true for a "
+                "network whose epoch, or a k-NN whose k, was chosen on them; the p-values do not correct for that."
             )
-        return text + " A large p means that these images do not distinguish the model from the champion."
+        return text + " A large p means that this number of images does not separate the model from the champion."
 
 
 def _main_figures(scores: Scores) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def robustness_picture(table: Robustness, title: str) -> Figure:
         rotation_mode="anchor",
     )
     axes.set_yticks(range(height), [_short(model) for model in models])
-    axes.set_xlabel("degradation of the validation images; bold: worst of each model; small: intervals")
+    axes.set_xlabel("degradation of the validation images (worst per model in bold, interval below)")
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1, decimals=0))
     bar.set_label("accuracy")
     axes.set_title(f"Accuracy on degraded images (%)\n{title}")

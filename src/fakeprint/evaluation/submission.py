@@ -25,5 +25,5 @@ def filled(
     requested = set(ids)
     extra = [name for name in labels if name not in requested]
     if extra:
-        raise InputError(f"the test split has images that the submission must not name: {first_few(extra)}")
+        raise InputError(f"the test split has images that the sample submission does not have: {first_few(extra)}")
     return form.assign(**{label_column: ids.map(labels)})

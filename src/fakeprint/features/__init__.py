@@ -38,10 +38,10 @@ class FeatureSet:
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
-    "rgb_hist": FeatureSet("joint RGB histogram", "Swain and Ballard 1991", colour.rgb_hist),
-    "hsv_hist": FeatureSet("HSV histogram, per channel", "Swain and Ballard 1991", colour.hsv_hist),
+    "rgb_hist": FeatureSet("joint RGB histogram, bins per channel", "Swain and Ballard 1991", colour.rgb_hist),
+    "hsv_hist": FeatureSet("HSV histogram, each channel separately", "Swain and Ballard 1991", colour.hsv_hist),
     "hsv_joint": FeatureSet("joint HSV histogram", "Swain and Ballard 1991", colour.hsv_joint),
-    "pixels": FeatureSet("the image itself, shrunk", "the usual baseline", colour.pixels),
+    "pixels": FeatureSet("the image itself, scaled down", "the usual baseline", colour.pixels),
     "residual": FeatureSet(
         "co-occurrences of truncated pixel differences, per channel and across channels",
         "SPAM (Pevný, Bas and Fridrich 2010), SRM (Fridrich and Kodovský 2012)",
@@ -64,7 +64,7 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 def extract(name: str, options: Options, images: np.ndarray) -> np.ndarray:
     """The features of a batch, computed on one core, or on the device for a network's features.
 
-    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends on image i alone, bit for bit; on a GPU the
+    images: uint8 (N, H, W, 3) RGB. Returns float32 (N, D). Row i depends only on image i, bit for bit; on a GPU the
     last bits of a network's features may depend on how many images share its batch.
     Raises InputError for an unknown set, and for images of a size that the set does not support.
     """

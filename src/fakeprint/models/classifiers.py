@@ -80,7 +80,7 @@ def fit(
     workers: int | None = None,
     groups: np.ndarray | None = None,
 ) -> Pipeline | Neighbours:
-    """Fit one classifier; scaling is fitted on train alone, and only k-NN looks at validation (to choose k).
+    """Fit one classifier; scaling is fitted only on train, and only k-NN looks at validation (to choose k).
 
     x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
     class indices from 0. groups: int64 (N,), equal for train rows that are not independent (near duplicates, a copy and
@@ -150,8 +150,8 @@ def _trees(
     most = min(settings.rows, len(y)) if settings.rows else fit_in_memory
     if most > fit_in_memory:
         raise InputError(
-            f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features; rows: at most "
-            f"{fit_in_memory:,}, or null"
+            f"classifiers: {settings.method} cannot hold {most:,} rows of {train.shape[1]:,} features in memory; set "
+            f"rows to at most {fit_in_memory:,}, or to null"
         )
     chosen = drawn(y, most, seed)
     if len(chosen) < len(y):
@@ -182,8 +182,8 @@ def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarra
         if min(groups_of_class(y, fold).values()) > 1:
             return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(CALIBRATION_FOLDS)]
     raise InputError(
-        "calibration: groups of train images (near duplicates, images of one group) of several classes put all of "
-        "one class into one fold; use a classifier without calibration, or add images"
+        "calibration: one fold would hold all images of a class, because groups of train images (near duplicates, "
+        "data.group_column) stay together; use a classifier without calibration, or add images"
     )
 
 

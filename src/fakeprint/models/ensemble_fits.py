@@ -68,8 +68,8 @@ def fit(
     if isinstance(settings, params.Learned):
         if len(np.unique(groups)) < 2:
             raise InputError(
-                f"ensembles.{name}: learned holds out a group of images and is fitted on the others, but all images "
-                f"are one group; remove {name}, or add images"
+                f"ensembles.{name}: learned holds out a group of images, but all images are one group; remove {name}, "
+                "or add images"
             )
         return _learned(settings, probabilities, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
     temperatures = [1.0] * probabilities.shape[1]
@@ -100,8 +100,8 @@ def cross_fit(
     if fewest < settings.folds:
         fix = f"set it to {fewest}" if fewest > 1 else f"remove {name}: -S 'run.ensembles=[]'"
         raise InputError(
-            f"ensembles.{name}.folds: {settings.folds} folds need as many groups of validation images (near duplicates "
-            f"and images of one group count as one) of each class, and one class has {fewest}; {fix}"
+            f"ensembles.{name}.folds: {settings.folds} folds need at least {settings.folds} groups of validation "
+            f"images per class, and one class has {fewest} (near duplicates and data.group_column form groups); {fix}"
         )
     fold = group_folds(labels, groups, settings.folds, seeds.generator(seed, f"ensemble/{name}/folds"))
     combinations = [

@@ -46,7 +46,7 @@ def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
     if not total:
         without = "with a weight above 0 " * bool(kept)
         raise InputError(
-            f"ensembles.{name}: no member {without}runs (members: {first_few(settings.members)}); name one in "
+            f"ensembles.{name}: no member {without}runs (members: {first_few(settings.members)}); add one to "
             f"run.networks or run.classifiers, or remove {name}: -S 'run.ensembles=[]'"
         )
     return Members([member for member, _ in kept], [weight / total for _, weight in kept], left_out)
@@ -152,7 +152,7 @@ def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
         if method in WeightedAverage.methods:
             return members, WeightedAverage(description["weights"], description["temperatures"])
     except KeyError as missing:
-        raise InputError(f"{path} has no {missing}, it was written by another version: {RESTORE}") from None
+        raise InputError(f"{path} has no {missing}; it was written by another version: {RESTORE}") from None
     raise InputError(f"{path}: the ensemble method '{method}' is unknown: {RESTORE}")
 
 
@@ -165,7 +165,7 @@ def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
     if not path.exists():
         raise InputError(f"{path} is missing: {RESTORE}")
     if sha256(path) != description["head_sha256"]:
-        raise InputError(f"{path} is not the file that model.json beside it was written with: {RESTORE}")
+        raise InputError(f"{path} does not match the model.json beside it: {RESTORE}")
     head = EnsembleHead(len(description["members"]), len(description["dataset"]["classes"]))
     head.load_state_dict(load_file(path))
     return head.eval()

@@ -45,8 +45,8 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         rows = Rows.of(x)
         if len(rows) > MOST_ROWS:
             raise InputError(
-                f"svm_rbf: {len(rows)} train rows, copies included, are more than the {MOST_ROWS} whose kernel matrix "
-                "fits in memory; set approximation: auto or nystroem"
+                f"svm_rbf: the kernel matrix of {len(rows)} train rows (copies included) does not fit in memory (at "
+                f"most {MOST_ROWS}); set approximation: auto or nystroem"
             )
         self.gamma_ = _gamma(rows, self.gamma)
         classes = len(np.unique(y))

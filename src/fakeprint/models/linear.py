@@ -115,7 +115,7 @@ def _minimum(
     found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
     if found.status == 1:
         print(
-            f"warning: {MOST_PASSES} passes did not reach the minimum of {loss}: scale the features or lower C",
+            f"warning: {loss} did not converge in {MOST_PASSES} passes; scale the features or lower C",
             file=sys.stderr,
         )
     return to_weights(found.x.reshape(-1, shape[2]), False).reshape(shape)

@@ -90,7 +90,7 @@ def fit_neighbours(
     if max(k) > len(x):
         raise InputError(f"classifiers: k = {max(k)} is more than the {len(x)} train images; lower k")
     if not len(x_validation):
-        raise InputError("k-NN chooses k by validation accuracy, and there is no labelled validation image")
+        raise InputError("k-NN chooses k by validation accuracy, but there are no labelled validation images")
     mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
     if standard:
         scaler = fitted_scaler(x)

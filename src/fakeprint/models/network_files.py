@@ -41,7 +41,7 @@ def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
     path = folder / WEIGHTS
     try:
         if sha256(path) != description["weights_sha256"]:
-            raise InputError(f"{path} is not the file that model.json beside it was written with: {AGAIN}")
+            raise InputError(f"{path} does not match the model.json beside it: {AGAIN}")
         weights = load_file(path)
         design = networks.Design(**description["design"])
         network = networks.build(name, design, description["options"], pretrained=False)

@@ -56,7 +56,7 @@ def load_body(
     library, name = architecture.split(":", 1)
     if weights == "lite0" and architecture != LITE0:
         raise InputError(
-            f"{key}.weights: lite0 holds the weights of {LITE0}, not of {architecture}; use default, or a file's path"
+            f"{key}.weights: lite0 has the weights of {LITE0}, not of {architecture}; use default or the path of a file"
         )
     download = weights == "default"
     build = _timm if library == "timm" else _torchvision
@@ -110,7 +110,7 @@ def _timm(name: str, side: int, download: bool, key: str) -> nn.Module:
         if config is None or "img_size" not in str(error):
             raise
         raise InputError(
-            f"{key}.input_size: timm:{name} takes images of {config.input_size[-1]} pixels only, not {side}"
+            f"{key}.input_size: timm:{name} takes only images of {config.input_size[-1]} pixels per side, not {side}"
         ) from None
     return module
 
@@ -121,7 +121,9 @@ def _fetching(architecture: str, key: str, download: bool) -> Iterator[None]:
     if not download:
         yield
         return
-    print(f"{key}: weights of {architecture}, downloaded unless they are in the library's cache", flush=True)
+    print(
+        f"{key}: loading the weights of {architecture} (downloaded if they are not in the library's cache)", flush=True
+    )
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)
@@ -130,8 +132,8 @@ def _fetching(architecture: str, key: str, download: bool) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split()).split(". ")[0]
         raise InputError(
-            f"{key}.weights: the weights of {architecture} cannot be downloaded ({reason}); without a connection name "
-            f"a local file, or use {LITE0} with weights: lite0"
+            f"{key}.weights: the weights of {architecture} cannot be downloaded ({reason}); without a connection, "
+            f"use a local file, or {LITE0} with weights: lite0"
         ) from None
     finally:
         hub.setLevel(level)
@@ -155,14 +157,14 @@ def _read(path: Path, key: str) -> State:
     try:
         content = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{where} is missing; null, default, lite0 or the path of a file") from None
+        raise InputError(f"{where} does not exist; use null, default, lite0 or the path of a file") from None
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
-        raise InputError(f"{where} holds no weights, or more than weights ({reason[:120]})") from None
+        raise InputError(f"{where} is not a file of weights only ({reason[:120]})") from None
     for wrapper in ("state_dict", "model"):
         content = content.get(wrapper, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not content or not all(isinstance(each, Tensor) for each in content.values()):
-        raise InputError(f"{where} holds no state dict (names and tensors)")
+        raise InputError(f"{where} is not a state dict (names and tensors)")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
 
 

@@ -47,8 +47,8 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
             self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
         except np.linalg.LinAlgError:
             raise InputError(
-                f"lda: with shrinkage: {self.shrinkage} some of the {size} features say what others say already, or "
-                f"more than the {len(y)} train rows can; set it to auto or higher"
+                f"lda: with shrinkage: {self.shrinkage}, the covariance of {size} features from {len(y)} train rows is "
+                "singular (some features depend on others, or there are too few rows); set shrinkage to auto, or higher"
             ) from None
         self.intercept_ = np.log(priors) - 0.5 * np.sum(means * self.coef_, axis=1)
         return self

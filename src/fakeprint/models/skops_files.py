@@ -64,7 +64,10 @@ def load_pipeline(path: Path) -> Pipeline:
     except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
         raise InputError(f"{path} is not a classifier that skops can read: {' '.join(str(error).split())}") from None
     if foreign:
-        raise InputError(f"{path} is not loaded: it holds types that no classifier here uses: {first_few(foreign)}")
+        raise InputError(
+            f"{path} was not loaded, because it contains types that Fakeprint's classifiers do not have: "
+            f"{first_few(foreign)}"
+        )
     if not isinstance(loaded, Pipeline):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
     return loaded

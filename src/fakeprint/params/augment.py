@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from fakeprint.params.block import Block, Fraction
 
-# What a transform's strength may be: the range in params.yaml lies in it.
+# Bounds of each transform's strength; the range in params.yaml has to be within them.
 Degrees = Annotated[float, Interval(ge=-180, le=180)]
 Share = Annotated[float, Interval(ge=-1, le=1)]
 Factor = Annotated[float, Interval(ge=0.05, le=10)]

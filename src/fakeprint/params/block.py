@@ -23,7 +23,7 @@ def as_yaml(value: Any) -> str:
 def _without_repeats(items: list[Item]) -> list[Item]:
     for number, item in enumerate(items):
         if item in items[:number]:
-            raise ValueError(f"{item} is listed more than once; remove the repeat")
+            raise ValueError(f"{item} is listed more than once; remove the repetition")
     return items
 
 
@@ -46,7 +46,8 @@ def _weights_that_dvc_sees(weights: str) -> str:
     inside = parts[:2] == PurePosixPath(WEIGHTS).parts and len(parts) > 2 and ".." not in parts
     if weights not in ("default", "lite0") and not inside:
         raise ValueError(
-            f"'{weights}' is neither default, lite0 nor a file in {WEIGHTS}/; copy it there, where DVC sees it change"
+            f"'{weights}' is neither default, lite0 nor a file in {WEIGHTS}/; copy the file there, so that DVC notices "
+            "changes"
         )
     return weights
 

@@ -87,9 +87,9 @@ class Validate(Block):
         "of five classes"
     )
     on_shortcut: Literal["warn", "stop"] = Field(description="warn | stop; what to do above max_shortcut_excess")
-    on_trace: Literal["tell", "warn", "stop"] = Field(
-        default="tell",
-        description="tell | warn | stop; what to do where traces of compression or scaling in the pixels lift "
+    on_trace: Literal["note", "warn", "stop"] = Field(
+        default="note",
+        description="note | warn | stop; what to do where traces of compression or scaling in the pixels lift "
         "it so far",
     )
     on_leak: Literal["warn", "stop", "drop"] = Field(
@@ -120,5 +120,5 @@ class Prepare(Block):
     @model_validator(mode="after")
     def _fold_exists(self) -> Self:
         if self.fold is not None and self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds} folds: they are counted from 0 to {self.folds - 1}")
+            raise ValueError(f"fold should be from 0 to {self.folds - 1}, not {self.fold} (folds: {self.folds})")
         return self

@@ -27,9 +27,12 @@ class Average(Ensemble):
     @model_validator(mode="after")
     def _one_weight_per_member(self) -> Self:
         if self.weights and len(self.weights) != len(self.members):
-            raise ValueError(f"{len(self.weights)} weights for {len(self.members)} members")
+            raise ValueError(
+                f"{len(self.weights)} weights for {len(self.members)} members; give one weight per member, or [] for "
+                "equal ones"
+            )
         if self.weights and not sum(self.weights):
-            raise ValueError("the weights are all 0")
+            raise ValueError("at least one weight should be above 0")
         return self
 
 

@@ -39,11 +39,11 @@ class Robustness(Block):
         for cell, steps in self.grid.items():
             if not re.fullmatch(r"[\w.-]+", cell) or cell in ("clean", "worst"):
                 raise ValueError(
-                    f"grid: '{cell}' cannot name a degradation; letters, digits, '_', '.' and '-' can, "
-                    "clean and worst have a meaning of their own"
+                    f"grid: '{cell}' cannot be the name of a degradation; use letters, digits, '_', '.' and '-', but "
+                    "not clean or worst, which are reserved"
                 )
             if not steps:
-                raise ValueError(f"grid.{cell} does nothing; name a transform and its strength, as in {{jpeg: 75}}")
+                raise ValueError(f"grid.{cell} is empty; give a transform and its strength, for example {{jpeg: 75}}")
             for name, strength in steps.items():
                 if name not in known:
                     raise ValueError(f"grid.{cell}: '{name}' is unknown{near(name, known)}")

@@ -33,7 +33,7 @@ def load(path: str | Path = "params.yaml") -> Params:
 def parse(content: Any, name: str = "params.yaml") -> Params:
     """Validate parameters given as a mapping, as YAML gives it. Raises InputError."""
     if not isinstance(content, dict):
-        raise InputError(f"{name} holds no mapping of blocks")
+        raise InputError(f"{name} is not a YAML mapping of blocks")
     return validated(Params, content, prefix="", name=name)
 
 
@@ -64,11 +64,11 @@ def require_stated(params: Params, name: str = "params.yaml") -> None:
         (key, default), more = missing[0], f" (and {len(missing) - 1} more)" * (len(missing) > 1)
         if isinstance(default, Block):
             default = default.model_dump()
-        fix = f"{DEMO} states every key"
+        fix = f"copy it from {DEMO}"
         if name == "params.yaml":
-            fix = f"write it there, or `fakeprint use {name}` takes what is missing from {DEMO}"
+            fix = f"add it, or run `fakeprint use {name}` to add what is missing from {DEMO}"
         raise InputError(
-            f"{name}: {key} is not stated, and DVC sees no default; its default is {json.dumps(default)}; {fix}{more}"
+            f"{name}: {key} is missing (default: {json.dumps(default)}); DVC does not see defaults, so {fix}{more}"
         )
 
 

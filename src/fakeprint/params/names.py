@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 # A model's name is a folder, a word of a shell command and part of an MLflow filter.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# What stands beside the models in models/, metrics/, reports/ and data/, or means something in a command.
+# Names that are used beside the models in models/, metrics/, reports/ and data/, or have a meaning in a command.
 RESERVED = ("champion", "confusion", "demo", "leaderboard", "reliability", "robustness", "roc", "validate")
 
 

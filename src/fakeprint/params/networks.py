@@ -104,7 +104,7 @@ class FixedLayers(Network):
     @model_validator(mode="after")
     def _no_width(self) -> Self:
         if self.width is not None:
-            raise ValueError("width has no effect on a network that a library builds; take it out")
+            raise ValueError("width has no effect on a network of torchvision or timm; remove it")
         return self
 
 
@@ -134,7 +134,7 @@ class ViT(FixedLayers):
     @model_validator(mode="after")
     def _heads_share_evenly(self) -> Self:
         if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} is not a multiple of heads {self.heads}")
+            raise ValueError(f"dim, {self.dim}, should be a multiple of heads, {self.heads}")
         return self
 
 

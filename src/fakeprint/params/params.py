@@ -72,15 +72,17 @@ class Params(Block):
             for name in names:
                 if not NAME.fullmatch(name):
                     raise ValueError(
-                        f"{block}: {name!r} cannot be a name; a-z, 0-9 and '_' can be in one, a letter comes first, "
-                        "64 characters at most"
+                        f"{block}: {name!r} is not a valid name; use a-z, 0-9 and '_', at most 64 characters, and "
+                        "start with a letter"
                     )
                 if name in RESERVED:
-                    raise ValueError(f"{block}: '{name}' has a meaning of its own; choose another name")
+                    raise ValueError(f"{block}: '{name}' is reserved; choose another name")
         every = [*self.classifiers, *self._networks(), *self.ensembles]
         twice = sorted({name for name in every if every.count(name) > 1})
         if twice:
-            raise ValueError(f"{twice[0]} names two models; in classifiers, models and ensembles each has its own name")
+            raise ValueError(
+                f"{twice[0]} is the name of two models; names in classifiers, models and ensembles must differ"
+            )
         return self
 
     @model_validator(mode="after")
@@ -110,7 +112,7 @@ class Params(Block):
 
     @property
     def title(self) -> str:
-        """What reports say the figures are of: the data's title, and the fold where one stands in for validation."""
+        """The data's title as reports show it, with the fold where one replaces the validation split."""
         if self.prepare.fold is None:
             return self.data.title
         return f"{self.data.title}, fold {self.prepare.fold} of {self.prepare.folds} of train"

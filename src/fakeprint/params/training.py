@@ -90,7 +90,7 @@ class Train(Block):
         "early_stopping: 0; 0 = off",
     )
     freeze: NonNegativeInt = Field(
-        default=0, description="first epochs in which the network's head alone is trained; as many as epochs = always"
+        default=0, description="first epochs in which only the network's head is trained; as many as epochs = always"
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         default="shuffled",
@@ -131,19 +131,17 @@ class Train(Block):
     interpolation: Interpolation = Field(default="bicubic", description="as in `augment`")
     fill: Fill = Field(default="reflect", description="as in `augment`")
     transforms: Transforms = Field(
-        description="in training, drawn anew for each image and epoch; the same transforms as in `augment`"
+        description="in training, drawn again for each image and epoch; the same transforms as in `augment`"
     )
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:
         if self.warmup > self.epochs:
-            raise ValueError(f"warmup takes {self.warmup:g} epochs of {self.epochs}; lower it")
+            raise ValueError(f"warmup ({self.warmup:g} epochs) should not be longer than epochs ({self.epochs})")
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr, {self.min_lr:g}, is above lr, {self.lr:g}")
         if self.loss == "hinge" and self.label_smoothing:
-            raise ValueError(
-                "label_smoothing has no meaning for loss: hinge, which knows no probabilities; set it to 0"
-            )
+            raise ValueError("label_smoothing does not work with loss: hinge, which has no probabilities; set it to 0")
         if self.swa and self.ema:
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:
@@ -151,9 +149,9 @@ class Train(Block):
         return self
 
     def in_phases(self, prefix: str = "train") -> "list[Train]":
-        """Each phase's settings: these, with its overrides; these alone where no phases are named. Raises InputError.
+        """Each phase's settings: these, with its overrides; only these where there are no phases. Raises InputError.
 
-        prefix: where the block stands in params.yaml, for the message.
+        prefix: where the block is in params.yaml, for the message.
         """
         if not self.phases:
             return [self]

@@ -54,7 +54,7 @@ def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], p
 
 
 def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], list[type[Block]]]:
-    """The keys that lead to an error, as the file spells them, and the kinds of block that the last of them lies in.
+    """The keys that lead to an error, as the file spells them, and the kinds of block that the last of them is in.
 
     pydantic's location also names branches of unions, in words of its own. What is not a key of `content` is such a
     branch, except the last step to a key that is missing.
@@ -102,7 +102,7 @@ def _annotation(kind: type[Block], key: Any) -> Any:
 
 
 def alternatives(annotation: Any) -> list[Any]:
-    """The types that a union allows; any other type alone."""
+    """The types that a union allows; for any other type, only that type."""
     if get_origin(annotation) is Annotated:
         return alternatives(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

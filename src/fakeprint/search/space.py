@@ -33,7 +33,7 @@ class Range(Block):
     def _two_values_at_least(self) -> Self:
         if self.choices is not None:
             if self.low is not None or self.high is not None or self.step is not None or self.log:
-                raise ValueError("give either choices, or low and high")
+                raise ValueError("give choices, or low and high, not both")
             if len({json.dumps(choice) for choice in self.choices}) < max(2, len(self.choices)):
                 raise ValueError(f"an empty range: {len(self.choices)} choices; give at least two different ones")
             return self
@@ -42,7 +42,7 @@ class Range(Block):
         if self.low >= self.high:
             raise ValueError(f"an empty range: low ({self.low}) is not below high ({self.high})")
         if self.log and (self.step is not None or self.low <= 0):
-            raise ValueError("log needs a low above 0 and no step")
+            raise ValueError("log: true needs low > 0 and no step")
         return self
 
     @property
@@ -128,7 +128,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     and a grid over a range without steps.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem):
-        raise InputError(f"{path}: {path.stem!r} cannot name a search; use a-z, 0-9, '_' and '-' in the file name")
+        raise InputError(f"{path}: the name of a search file can only have a-z, 0-9, '_' and '-'")
     everything = params.load(params_path)
     search = params.validated(Search, _yaml(path), prefix="", name=str(path))
     networks = [name for name in params.Models.model_fields if getattr(everything.models, name) is not None]
@@ -142,7 +142,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     unknown = [fold for fold in search.folds if not 0 <= fold < everything.prepare.folds]
     if unknown or len(set(search.folds)) < len(search.folds):
         raise InputError(
-            f"{path}: folds: {search.folds}: use numbers from 0 to {everything.prepare.folds - 1}, each at most once"
+            f"{path}: folds should be different numbers from 0 to {everything.prepare.folds - 1}, not {search.folds}"
         )
     plan.settings({})
     for key, values in search.ranges.items():
@@ -161,7 +161,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     except YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} is not a mapping of keys")
+        raise InputError(f"{path} is not a YAML mapping of keys")
     return content
 
 
@@ -184,7 +184,10 @@ def _require_effect(plan: Plan, key: str, values: Range) -> None:
     block, _, name = key.partition(".")
     if plan.kind == "network" and key in plan.settings({}).network(model).pinned:
         own = name if block == "model" else key
-        raise InputError(f"{plan.path}: ranges.{key}: {model} sets it itself; search models.{model}.{own}")
+        raise InputError(
+            f"{plan.path}: ranges.{key} has no effect because {model} pins this key; search models.{model}.{own} "
+            "instead"
+        )
     reached = f"model, train and models.{model}" if plan.kind == "network" else f"classifiers.{model} and its features"
     raise InputError(f"{plan.path}: ranges.{key} has no effect on {model}, which depends on {reached}")
 

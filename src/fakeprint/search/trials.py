@@ -63,7 +63,7 @@ def fold_numbers(settings: Params) -> np.ndarray:
     made, requested = load_dataset(), settings.prepare
     same_images = rows["image_id"].tolist() == load_index("train")["image_id"].tolist()
     if not same_images or (made.image_size, made.resize) != (requested.image_size, requested.resize):
-        raise InputError(f"{ARRAYS / 'train.npy'} was made with other parameters: run `dvc repro prepare` first")
+        raise InputError(f"{ARRAYS / 'train.npy'} does not match params.yaml: run `dvc repro prepare` first")
     return folds(rows["label"].to_numpy(), rows["group"].to_numpy(), settings.prepare.folds, settings.seed)
 
 
@@ -143,7 +143,7 @@ def run(plan: Plan, study: "optuna.Study", trials: int, report: Callable[[str], 
                 tracked.log_epoch({"best_accuracy": float(best[0].value or 0)}, count + 1)
     if not best_trials(study):
         reasons = [trial.user_attrs.get(REASON, "pruned") for trial in finished(study)]
-        raise InputError(f"{plan.path}: none of {len(reasons)} trials has a score; the last one: {reasons[-1]}")
+        raise InputError(f"{plan.path}: none of {len(reasons)} trials has a score; the last one failed: {reasons[-1]}")
 
 
 def _next_trial(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None":

@@ -10,7 +10,7 @@ predictions too, since its folder only names the members. So what shows does not
 skips the training, evaluation still finds the run; where there is none (another machine trained it, the database was
 deleted) it is made from the files, curves included, and the tag `fakeprint.origin` says so.
 
-Each DVC experiment on whose leaderboard the model stands now has a tag, `dvc.experiment.NAME`; `workspace` is plain
+Each DVC experiment whose current leaderboard has the model has a tag, `dvc.experiment.NAME`; `workspace` is plain
 `dvc repro`. A model that an experiment did not have to retrain keeps its one run and gets one tag more, so a search
 for ``tags.`dvc.experiment.NAME` = 'true'`` shows an experiment's whole leaderboard, and none of its models twice.
 

@@ -1,8 +1,8 @@
 """A thread that sends to MLflow, so that a slow or dead server holds up no training and a short failure loses nothing.
 
 MLflow repeats each request a few times. A task that fails nevertheless is tried again, for `RETRY_FOR` at most, and for
-`PATIENCE` once the stage's work is over. Then one warning says that MLflow is left out, and the stage goes on: DVC's
-files hold everything that MLflow shows, and the next stage completes the run from them.
+`PATIENCE` once the stage's work is over. Then one warning says that MLflow is not used any more, and the stage
+continues: DVC's files hold everything that MLflow shows, and the next stage completes the run from them.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ class Background:
         if not self._lost:
             self._lost = True
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warning = f"warning: MLflow at {tracking_uri()} is left out from here on: {reason[:200]}"
+            warning = f"warning: MLflow at {tracking_uri()} is not used from here on: {reason[:200]}"
             print(masked(warning), file=sys.stderr)
 
 

@@ -80,7 +80,7 @@ def _restore(session: Session, params: Params, name: str, folder: Path) -> None:
 
 
 def _restore_evaluation(session: Session, name: str, folder: Path) -> None:
-    """What evaluation wrote, if it has; where it is yet to run, it will say it anew."""
+    """The files that evaluation wrote, if any; where it has not run yet, it will log them itself."""
     tables = Path("metrics") / name
     if (tables / "evaluate.json").exists():
         session.log_metrics(shown(read_json(tables / "evaluate.json")))

@@ -116,7 +116,7 @@ class TrackedSearch(TrackedRun):
 
 @contextlib.contextmanager
 def search_run(params: Params, name: str, study: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedSearch]:
-    """One MLflow run around a hyperparameter search; the same study goes on in its own run.
+    """One MLflow run around a hyperparameter search; the same study continues in its own run.
 
     An exception inside marks it FAILED, Ctrl-C KILLED.
     """

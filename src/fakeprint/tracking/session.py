@@ -65,7 +65,7 @@ class Session:
             self._create(name, tags)
 
     def begin_search(self, name: str, tags: dict[str, str]) -> None:
-        """Start the run of a search, or go on in that of the same study."""
+        """Start the run of a search, or continue that of the same study."""
         known = self.runs(f"tags.`{SEARCH}` = '{tags[SEARCH]}'")
         if known:
             self._continue(known[0].info.run_id, tags)

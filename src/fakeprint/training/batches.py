@@ -40,7 +40,7 @@ Task = Callable[[], Prepared]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to each training image, drawn anew in each epoch."""
+    """What is done to each training image, drawn again in each epoch."""
 
     transforms: Transforms
     one_degradation: bool
@@ -77,13 +77,13 @@ class Batching:
     def tasks(self, images: Images, seed: int, purpose: str, epoch: int, part: int = 0, parts: int = 1) -> list[Task]:
         """One epoch's batches, shuffled and augmented; a last one that would not be full is left out.
 
-        Order and augmentation depend on seed, purpose and epoch alone, not on what ran before or which thread prepares
+        Order and augmentation depend only on seed, purpose and epoch, not on what ran before or which thread prepares
         a batch. part: of each batch only every `parts`-th image, from this one on.
         """
         rng = seeds.generator(seed, f"{purpose}/order", epoch)
         numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
         order = balanced_order(images.labels, rng) if self.balanced else rng.permutation(len(images))
-        # An image that comes more than once in an epoch is augmented anew each time: by the draws of its place.
+        # An image that comes more than once in an epoch is augmented differently each time: by the draws of its place.
         draws = numbers if self.balanced else numbers[order]
 
         def prepared(places: slice) -> Prepared:

@@ -168,9 +168,11 @@ def compiled(network: torch.nn.Module, execution: Execution) -> torch.nn.Module:
         found, missing = has_triton(), "Triton"
     else:
         compilers = (os.environ.get("CXX", ""), "g++", "clang++")
-        found, missing = any(map(shutil.which, compilers)), "C++ compiler (g++ or clang++)"
+        found, missing = any(map(shutil.which, compilers)), "a C++ compiler (g++ or clang++)"
     if not found:
-        print(f"warning: train.compile: no {missing} found; training continues uncompiled", file=sys.stderr)
+        print(
+            f"warning: train.compile: {missing} is not installed; training continues without compiling", file=sys.stderr
+        )
         return network
     return torch.compile(network)  # type: ignore[return-value]
 
@@ -184,13 +186,13 @@ def refusals_in_one_line(name: str) -> Iterator[None]:
         message = str(error)
         if _LACKS_MEMORY.search(message):
             raise InputError(
-                f"train.batch_size: {name} needs more memory than there is; lower it and raise train.accumulate"
+                f"train.batch_size: not enough memory for {name}; lower it and raise train.accumulate"
             ) from error
         if " does not have a deterministic implementation" in message:
             operation = message.split()[0]
             raise InputError(
-                f"train.deterministic: {name} uses {operation}, which torch cannot repeat bit by bit on this device; "
-                "set it to false"
+                f"train.deterministic: {name} uses {operation}, which is not deterministic on this device; set it to "
+                "false"
             ) from error
         raise
 

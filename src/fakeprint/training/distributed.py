@@ -53,12 +53,12 @@ def launch(module: str, argument: str, devices: int) -> int:
 def require_devices(devices: int, device: str, batch_sizes: Iterable[int]) -> None:
     """Raise InputError if there are fewer devices than `train.devices`, or batches cannot be shared evenly by them."""
     if device == "mps":
-        raise InputError("train.devices: torch computes on one mps device; set it to 1, or train.device to cpu")
+        raise InputError("train.devices: there is only one mps device; set it to 1, or train.device to cpu")
     if ":" in device:
         raise InputError(f"train.devices: {device} is one GPU; set it to 1, or train.device to cuda")
     if device == "cuda" and devices > torch.cuda.device_count():
         raise InputError(
-            f"train.devices: {devices} requested, but torch finds {torch.cuda.device_count()}; set it to that or less"
+            f"train.devices is {devices}, but torch finds {torch.cuda.device_count()}; set it to that or less"
         )
     for batch_size in batch_sizes:
         require_even_shares(batch_size, devices)
@@ -67,7 +67,7 @@ def require_devices(devices: int, device: str, batch_sizes: Iterable[int]) -> No
 def require_even_shares(batch_size: int, devices: int) -> None:
     """Raise InputError if a batch cannot be shared evenly."""
     if batch_size % devices:
-        raise InputError(f"train.batch_size: {batch_size} cannot be shared evenly by {devices} devices")
+        raise InputError(f"train.batch_size, {batch_size}, should be a multiple of train.devices, {devices}")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Which parameters of a network are trained: all of them, or its head alone."""
+"""Which parameters of a network are trained: all of them, or only its head."""
 
 from torch import nn
 
@@ -6,7 +6,7 @@ from fakeprint.errors import InputError
 
 
 class Freezing:
-    """Switches a network between training all of it and training its head alone.
+    """Switches a network between training all of it and training only its head.
 
     trained: names of the parameters that were trained when the network was built; others stay as they are.
     """
@@ -31,6 +31,6 @@ class Freezing:
 
 
 def require_head(network: nn.Module, name: str) -> None:
-    """Raise InputError if the network `name` has no head that can be trained alone."""
+    """Raise InputError if the network `name` has no separate head to train."""
     if not isinstance(getattr(network, "head", None), nn.Module):
-        raise InputError(f"train.freeze: {name} has no head that can be trained alone; set it to 0")
+        raise InputError(f"train.freeze: {name} has no separate head to train; set it to 0")

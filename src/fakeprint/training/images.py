@@ -99,7 +99,7 @@ def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device
     """Why images cannot be augmented on a device, in words."""
     names = [name for each in transforms for name in unsupported(each)]
     if names:
-        return f"{names[0]} runs on a CPU only"
+        return f"{names[0]} works only on a CPU"
     needed, available = sum(part.nbytes for each in images for part in each.parts), memory(device)
     if needed > SHARE * available:
         share = f"{SHARE:.0%} of the {available / 2**30:.1f} GiB of {device}"
@@ -108,7 +108,7 @@ def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device
 
 
 def memory(device: str) -> float:
-    """Memory of a device in bytes: of a GPU what is free, of a CPU all; infinite if the system does not tell."""
+    """Memory of a device in bytes: free memory of a GPU, all of a CPU; infinite where the system does not report it."""
     if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
     if device == "mps":

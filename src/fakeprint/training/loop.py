@@ -61,7 +61,7 @@ def _epoch(run: Run, images: Images, validation: Images, pool: ThreadPoolExecuto
     validation_loss, validation_accuracy = validate(run.validated, validation, run.execution, pool)
     if not (math.isfinite(loss) and math.isfinite(validation_loss)):
         raise InputError(
-            f"{run.recipe.name}: the loss is no longer a number in epoch {epoch} (train {loss:g}, validation "
+            f"{run.recipe.name}: the loss became NaN or infinite in epoch {epoch} (train {loss:g}, validation "
             f"{validation_loss:g}); lower train.lr, now {run.phase.schedule.lr:g}"
         )
     row = {
@@ -85,7 +85,7 @@ def _require_fitting(run: Run, data: TrainingData) -> None:
         phase.batching.require_enough(len(data.images))
         distributed.require_even_shares(phase.batching.batch_size, distributed.world())
     if not len(data.validation):
-        raise InputError("the validation split holds no images: training cannot choose its best epoch")
+        raise InputError("the validation split has no images, so training cannot choose its best epoch")
 
 
 def _threads(execution: Execution) -> int:

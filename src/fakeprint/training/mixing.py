@@ -28,7 +28,7 @@ class Mixing:
     p: float = 1.0
 
     def draw(self, batches: int, seed: int, purpose: str, epoch: int) -> Sequence[Mix | None]:
-        """The mix of each batch of an epoch; it depends on seed, purpose, epoch and the batch's number alone."""
+        """The mix of each batch of an epoch; it depends only on seed, purpose, epoch and the batch's number."""
         alphas = [(kind, alpha) for kind, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha]
         if not alphas:
             return [None] * batches

@@ -24,7 +24,7 @@ from fakeprint.training.selection import Selection
 class Phase:
     """The parts of one phase of a training.
 
-    epochs: at most. frozen_epochs: the first ones, in which the head alone is trained. clip: bound of the gradient's
+    epochs: at most. frozen_epochs: the first ones, in which only the head is trained. clip: bound of the gradient's
     norm, 0 = none. compile: whether steps run through torch.compile.
     """
 

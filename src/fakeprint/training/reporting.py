@@ -36,7 +36,7 @@ def interruption_in_one_line(run: Run) -> Iterator[None]:
     except KeyboardInterrupt:
         done = f"{len(run.history.rows)} of {run.history.epochs} epochs are saved"
         if distributed.rank() == 0:
-            print(f"{run.recipe.name}: interrupted; {done}, the next run continues from there", file=sys.stderr)
+            print(f"{run.recipe.name}: interrupted; {done}, run the same command to continue", file=sys.stderr)
         sys.exit(130)
 
 
@@ -80,7 +80,7 @@ class Reporter:
         name = self._run.recipe.name
         if isinstance(images, DeviceImages):
             device = self._run.execution.device
-            self.line(f"{name}: images are on {device} and are augmented there")
+            self.line(f"{name}: images are stored and augmented on {device}")
         if self._done:
             self.line(f"{name}: continuing after epoch {self._done} of {self._run.history.epochs}")
 
@@ -112,7 +112,7 @@ class Reporter:
     def mean(self, loss: float, accuracy: float) -> None:
         """Print the validation figures of the averaged weights."""
         self.line(
-            f"{self._run.recipe.name}: mean of the weights of {self._run.epoch_mean.count} epochs: "
+            f"{self._run.recipe.name}: average of the weights of {self._run.epoch_mean.count} epochs: "
             f"validation loss {loss:.4f} accuracy {accuracy:.4f}"
         )
 
@@ -120,6 +120,6 @@ class Reporter:
         """Say that the next phase begins."""
         history = self._run.history
         self.line(
-            f"{self._run.recipe.name}: phase {history.number + 1} of {len(history.phases)}, from the weights kept "
-            "so far"
+            f"{self._run.recipe.name}: phase {history.number + 1} of {len(history.phases)}, starting from the weights "
+            "kept so far"
         )

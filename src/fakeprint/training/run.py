@@ -96,7 +96,7 @@ class Run:
 def new_run(recipe: Recipe, execution: Execution) -> Run:
     """A run before its first epoch, weights drawn from the seed.
 
-    Raises InputError if the images are too small, or if the head is to be trained alone and the network has none.
+    Raises InputError if the images are too small, or if only the head is to be trained and the network has none.
     """
     torch.manual_seed(seeds.integer(recipe.seed, f"{recipe.purpose}/weights"))
     network = networks.build(recipe.name, recipe.design, recipe.options)

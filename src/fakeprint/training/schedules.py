@@ -36,7 +36,7 @@ class Schedule:
     watch: str = "accuracy"
 
     def rate(self, step: int, steps_per_epoch: int, watched: Sequence[float]) -> float:
-        """The learning rate of an optimiser step; it depends on the arguments alone, so that a schedule has no state.
+        """The learning rate of an optimiser step; it depends only on the arguments, so that a schedule has no state.
 
         step: counted from 0 over the epochs of the phase. watched: the `watch` of each epoch that has ended.
         """

@@ -1,7 +1,7 @@
 """The transforms of `augment.transforms` on a whole batch on a device: the same plans, many images at once.
 
 `pack_plans` groups the plans of a batch by transform, on the host, into one small tensor; `apply_batch` applies them
-with tensor operations alone: nothing is read back, and the host never waits for the device. The result of an image does
+only with tensor operations: nothing is read back, and the host never waits for the device. The result of an image does
 not depend on the other images of its batch: sums are of integers, or taken in a fixed order.
 
 Results follow OpenCV (5.0) and its libjpeg-turbo, roundings included; docs/models.md says how close the two are. Values

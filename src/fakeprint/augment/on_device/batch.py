@@ -84,7 +84,7 @@ def _pixelwise(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
     while any(waiting):
         unknown = {steps[0][0] for steps in waiting if steps} - set(_PIXELWISE)
         if unknown:
-            raise KeyError(f"{min(unknown)} runs on a CPU only")
+            raise KeyError(f"{min(unknown)} works only on a CPU")
         for name, (numbers, _) in _PIXELWISE.items():
             places = [place for place, steps in enumerate(waiting) if steps and steps[0][0] == name]
             if places:

@@ -45,6 +45,6 @@ def require_full_products(device: torch.device) -> None:
         precision = torch.get_float32_matmul_precision()
     if precision not in ("none", "ieee", "highest"):
         raise RuntimeError(
-            f"augmentation on {device.type} needs full float32 products, but torch computes them in {precision}: "
+            f"augmentation on {device.type} needs full float32 matrix products, but torch uses {precision}: "
             'call torch.set_float32_matmul_precision("highest")'
         )

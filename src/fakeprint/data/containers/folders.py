@@ -68,8 +68,8 @@ def _refuse_closed(path: Path, closed: list[tuple[str, str]]) -> None:
     if closed:
         shown = [f"{path / name} is {(path / name).resolve()}" for name, _ in closed]
         raise InputError(
-            f"data.path: {len(closed)} folder(s) are symbolic links, in which DVC sees no change: "
-            f"{first_few(shown, 3)}; move or copy the folder itself to where the link is, or link its files"
+            f"data.path: {len(closed)} folder(s) are symbolic links, and DVC would not notice changes in them: "
+            f"{first_few(shown, 3)}; replace each link by the folder itself, or link its files"
         )
 
 

@@ -95,4 +95,6 @@ def damage_in_one_line(path: Path) -> Iterator[None]:
         raise InputError(f"data.path: {path}: {error.reason}") from None
     except DAMAGE as error:
         reason = printable(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        raise InputError(f"data.path: {path} cannot be read as an archive ({reason}): fetch or pack it again") from None
+        raise InputError(
+            f"data.path: {path} cannot be read as an archive ({reason}); download or pack it again"
+        ) from None

@@ -171,8 +171,8 @@ def build(name: str, design: Design, options: dict[str, Any], pretrained: bool =
     requested = [key for key in OWN_LAYERS if getattr(design, key) is not None]
     if requested and not NETWORKS[name].own_layers:
         raise InputError(
-            f"models.{name}.{requested[0]}: {name} is built by a library, its layers are fixed; of `model` "
-            "it uses dropout, normalisation and input_size"
+            f"models.{name}.{requested[0]} has no effect: {name} comes from a library, and of `model` it uses only "
+            "dropout, normalisation and input_size"
         )
     if "weights" in options and not pretrained:
         options = {**options, "weights": None}

@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """AlexNet; its two dropouts use design.dropout. For images of 63 pixels a side or more."""
+    """AlexNet; its two dropouts use design.dropout. For images of 63 pixels per side or more."""
     return library_network(design, "alexnet", "torchvision:alexnet", weights, dropout_inside=True)

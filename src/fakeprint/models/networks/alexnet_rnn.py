@@ -21,7 +21,7 @@ CHANNELS, SIDE = 256, 6  # of the maps that AlexNet's convolutions and average p
 def build(
     design: Design, cell: Literal["lstm", "gru"] = "lstm", hidden: int = 256, weights: str | None = None
 ) -> LibraryNetwork:
-    """AlexNet with recurrent layers of `hidden` units, for images of 63 pixels a side or more."""
+    """AlexNet with recurrent layers of `hidden` units, for images of 63 pixels per side or more."""
     head = RowsAndColumns(design, cell, hidden)
     return library_network(design, "alexnet_rnn", "torchvision:alexnet", weights, head=head, cut="classifier")
 

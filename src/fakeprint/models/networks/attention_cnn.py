@@ -17,7 +17,7 @@ KERNELS = (3, 5, 7)
 
 
 def build(design: Design) -> "AttentionCNN":
-    """AttentionCNN, for images of 16 pixels a side or more."""
+    """AttentionCNN, for images of 16 pixels per side or more."""
     return AttentionCNN(design)
 
 

@@ -1,4 +1,4 @@
-"""A backbone with a linear head, to be trained alone or with the backbone (system D, CIFAKE).
+"""A backbone with a linear head, which can be trained with or without the backbone (system D, CIFAKE).
 
 The default is EfficientNet-Lite0 (Liu 2020; Tan and Le 2019), whose weights a package brings: 1,280 features an image.
 With five classes it has 3,377,413 parameters, 6,405 of them the head's.

@@ -13,15 +13,15 @@ from fakeprint.errors import InputError
 from fakeprint.models.networks import Design
 from fakeprint.models.networks.layers import Input, conv_block, dense_head, scaled
 
-SMALLEST = 32  # pixels a side of which one is left after five pools
+SMALLEST = 32  # pixels per side of which one is left after five pools
 
 
 def build(design: Design) -> "FiveCNN":
-    """FiveCNN. Raises InputError for images of fewer than 32 pixels a side."""
+    """FiveCNN. Raises InputError for images of fewer than 32 pixels per side."""
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: five_cnn needs images of {SMALLEST} pixels a side or more, not {design.side}; "
-            "models.five_cnn.input_size scales them up"
+            f"prepare.image_size: five_cnn needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.five_cnn.input_size to scale them up"
         )
     return FiveCNN(design)
 

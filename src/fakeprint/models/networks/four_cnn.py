@@ -22,18 +22,18 @@ from fakeprint.models.networks.layers import (
     scaled,
 )
 
-SMALLEST = 46  # pixels a side of which one is left after the fourth pool
+SMALLEST = 46  # pixels per side of which one is left after the fourth pool
 
 
 def build(design: Design, framework: Literal["torch", "keras"] = "keras") -> "FourCNN":
     """FourCNN; `framework`: whose first weights and batch norm it has.
 
-    Raises InputError for images of fewer than 46 pixels a side.
+    Raises InputError for images of fewer than 46 pixels per side.
     """
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: four_cnn needs images of {SMALLEST} pixels a side or more, not {design.side}; "
-            "models.four_cnn.input_size scales them up"
+            f"prepare.image_size: four_cnn needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.four_cnn.input_size to scale them up"
         )
     network = FourCNN(design)
     if framework == "keras":

@@ -30,8 +30,8 @@ CUT_NORMAL = 0.87962566103423978  # standard deviation of a standard normal dist
 
 
 def build(design: Design, bins: int = 16, framework: Literal["torch", "keras"] = "torch") -> "HistCNN":
-    """HistCNN, for images of 8 pixels a side or more. bins: per channel of the histogram. framework: whose defaults to
-    use for batch norm, the first weights of dense layers, and He's normal distribution.
+    """HistCNN, for images of 8 pixels per side or more. bins: per channel of the histogram. framework: whose defaults
+    to use for batch norm, the first weights of dense layers, and He's normal distribution.
     """
     network = HistCNN(design, bins)
     if framework == "keras":

@@ -49,7 +49,9 @@ def _statistics(design: Design) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if design.normalisation == "imagenet":
         return IMAGENET_MEAN, IMAGENET_STD
     if design.channel_mean is None or design.channel_std is None:
-        raise InputError('model.normalisation: "dataset" needs the channel mean and deviation of the train images')
+        raise InputError(
+            'model.normalisation: "dataset" needs the channel means and standard deviations of the train images'
+        )
     return design.channel_mean, design.channel_std
 
 
@@ -148,8 +150,8 @@ def features_of(body: nn.Module, design: Design) -> int:
             out = body.eval()(torch.zeros(1, 3, design.side, design.side, device=parameter.device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
-            f"prepare.image_size: this network does not accept images with a side of {design.side} pixels "
-            f"({str(error).splitlines()[0]}); its input_size scales them"
+            f"prepare.image_size: this network cannot take images of {design.side} pixels per side "
+            f"({str(error).splitlines()[0]}); set its input_size to scale them"
         ) from None
     body.train(training)
     return int(out.flatten(1).shape[1])

@@ -58,7 +58,7 @@ def _keep_fitting(head: nn.Module, brought: dict[str, Tensor], key: str) -> None
         head.load_state_dict(brought)
     else:
         classes = [len(tensor) for tensor in brought.values()][-1]
-        print(f"{key}.weights: their head, of {classes:,} classes, is ignored; ours starts at random", flush=True)
+        print(f"{key}.weights: the head for {classes:,} classes is not used; the new head starts at random", flush=True)
 
 
 def require_patches(design: Design, name: str, patch: int) -> None:
@@ -66,6 +66,6 @@ def require_patches(design: Design, name: str, patch: int) -> None:
     if design.side % patch:
         near = max(patch, patch * round(design.side / patch))
         raise InputError(
-            f"prepare.image_size: {name} cuts images into patches of {patch}×{patch} pixels, and {design.side} is not "
-            f"a multiple of {patch}; models.{name}.input_size: {near} scales them"
+            f"prepare.image_size: {name} divides images into patches of {patch}×{patch} pixels, and {design.side} is "
+            f"not a multiple of {patch}; set models.{name}.input_size, for example to {near}"
         )

@@ -5,5 +5,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """ResNet-18, with design.dropout before its last layer. For images of 8 pixels a side or more."""
+    """ResNet-18, with design.dropout before its last layer. For images of 8 pixels per side or more."""
     return library_network(design, "resnet18", "torchvision:resnet18", weights)

@@ -10,7 +10,7 @@ from fakeprint.models.networks.layers import Input, activation, block_dropout, d
 
 
 def build(design: Design, residual: bool = True) -> "SkipCNN":
-    """SkipConCNN, for images of 8 pixels a side or more. residual: whether it has its shortcut."""
+    """SkipConCNN, for images of 8 pixels per side or more. residual: whether it has its shortcut."""
     return SkipCNN(design, residual)
 
 

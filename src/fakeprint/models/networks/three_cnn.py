@@ -15,8 +15,8 @@ def build(design: Design, dilation: int = 1) -> "ThreeCNN":
     smallest = 4 * (2 * dilation + 2)
     if design.side < smallest:
         raise InputError(
-            f"prepare.image_size: three_cnn with dilation {dilation} needs images of {smallest} pixels a side or more, "
-            f"not {design.side}"
+            f"prepare.image_size: three_cnn with dilation {dilation} needs images of at least {smallest} pixels per "
+            f"side, not {design.side}; set models.three_cnn.input_size to scale them up"
         )
     return ThreeCNN(design, dilation)
 

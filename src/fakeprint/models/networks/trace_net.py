@@ -26,17 +26,18 @@ from fakeprint.models.networks.layers import (
 )
 
 CHANNELS = (32, 64, 128, 256, 384)
-SMALLEST = 2 ** len(CHANNELS)  # pixels a side of which one is left after all pools
+SMALLEST = 2 ** len(CHANNELS)  # pixels per side of which one is left after all pools
 
 
 def build(design: Design, high_pass: bool = True, histogram_bins: int = 0, blocks: int = 1) -> "TraceNet":
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
     histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. Raises InputError for images below 32
-    pixels a side.
+    pixels per side.
     """
     if design.side < SMALLEST:
         raise InputError(
-            f"prepare.image_size: trace_net needs images of {SMALLEST} pixels a side or more, not {design.side}"
+            f"prepare.image_size: trace_net needs images of at least {SMALLEST} pixels per side, not {design.side}; "
+            "set models.trace_net.input_size to scale them up"
         )
     return TraceNet(design, high_pass, histogram_bins, blocks)
 

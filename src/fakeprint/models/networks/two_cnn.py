@@ -12,7 +12,7 @@ from fakeprint.models.networks.layers import Input, conv_block, dense_head, scal
 
 
 def build(design: Design, out1: int = 64, out2: int = 128, kernel: int = 5) -> "TwoCNN":
-    """TwoCNN, for images of 4 pixels a side or more. out1, out2: channels before `design.width`. kernel: odd."""
+    """TwoCNN, for images of 4 pixels per side or more. out1, out2: channels before `design.width`. kernel: odd."""
     return TwoCNN(design, out1, out2, kernel)
 
 

@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """VGG-16; its two dropouts use design.dropout. For images of 32 pixels a side or more."""
+    """VGG-16; its two dropouts use design.dropout. For images of 32 pixels per side or more."""
     return library_network(design, "vgg16", "torchvision:vgg16", weights, dropout_inside=True)

@@ -8,5 +8,5 @@ from fakeprint.models.networks.library import LibraryNetwork, library_network
 
 
 def build(design: Design, weights: str | None = None) -> LibraryNetwork:
-    """Xception, with design.dropout before its last layer. For images of 32 pixels a side or more."""
+    """Xception, with design.dropout before its last layer. For images of 32 pixels per side or more."""
     return library_network(design, "xception", "timm:legacy_xception", weights)
