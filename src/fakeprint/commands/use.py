@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from fakeprint import params
 from fakeprint.errors import InputError, first_few
@@ -66,10 +65,10 @@ def run(args: argparse.Namespace) -> None:
     new = YAML(typ="safe").load(text)
     name = " -S ".join([str(preset), *args.changes])
     params.require_stated(params.parse(new, name), name)
-    if new["data"]["path"] != _read(DEMO)["data"]["path"] and not Path(new["data"]["path"]).exists():
+    if new["data"]["path"] != params.read(DEMO)["data"]["path"] and not Path(new["data"]["path"]).exists():
         raise InputError(f"{preset}: data.path: {new['data']['path']} does not exist; give the data with --data PATH")
     before = PARAMS.read_text(encoding="utf-8")
-    changes = list(differences(_read(PARAMS), new))
+    changes = list(differences(params.read(PARAMS), new))
     edits = _edits(before) if before != text else []
     backup = _backup(before)
     if not args.dry_run:
@@ -91,7 +90,7 @@ def _edits(text: str) -> list[str]:
     last = LAST if LAST.exists() else DEMO
     if text in (last.read_text(encoding="utf-8"), DEMO.read_text(encoding="utf-8")):
         return []
-    keys = [key for key, _, _ in differences(_read(last), _read(PARAMS))]
+    keys = [key for key, _, _ in differences(params.read(last), params.read(PARAMS))]
     return keys or ["comments"]
 
 
@@ -130,7 +129,7 @@ def data_path(given: Path) -> str:
 
 def overlaid(preset: Path, data: str | None, changes: list[str]) -> str:
     """The text of params.yaml: the demo's, then the preset's values, then the data path, then single keys."""
-    overlays = [] if preset.resolve() == DEMO.resolve() else [_read(preset)]
+    overlays = [] if preset.resolve() == DEMO.resolve() else [params.read(preset)]
     if data:
         overlays.append({"data": {"path": data}})
     demo = DEMO.read_text(encoding="utf-8")
@@ -195,6 +194,8 @@ def _override(change: str) -> "Override":
     except HydraException as error:
         reason = " ".join(str(error).splitlines()[0].split())
         raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3 ({reason})") from None
+    if not override.key_or_group or override.package is not None:
+        raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3")
     if override.is_sweep_override():
         raise InputError(
             f"-S {change}: several values work only with `dvc exp run --queue`; to give a text with commas, quote it "
@@ -212,16 +213,16 @@ def _require_there(known: dict[str, Any], changed: dict[str, Any], prefix: str, 
             _require_there(known[name], value, key, change)
 
 
-def _near(name: str, known: dict[str, Any]) -> str:
-    close = params.near(name, known)
+def _near(name: Any, known: dict[Any, Any]) -> str:
+    close = params.near(str(name), map(str, known))
     return close if "did you mean" in close else ""
 
 
 def _merge(base: CommentedMap, overlay: dict[str, Any]) -> None:
-    """Set what differs and nothing else, so that every other line stays as it is."""
+    """Set what differs and nothing else, so that every other line stays as it is. `{}` empties a mapping."""
     for key, value in overlay.items():
         known = base.get(key)
-        if isinstance(known, CommentedMap) and isinstance(value, dict) and not _another_method(known, value):
+        if isinstance(known, CommentedMap) and value and isinstance(value, dict) and not _another_method(known, value):
             _merge(known, value)
         elif key not in base or known != value:
             base[key] = _on_one_line(value) if isinstance(value, dict) else value
@@ -267,13 +268,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_shown(inner) for inner in value) + "]"
     return str(value)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not a YAML mapping of blocks")
-    return content

@@ -22,7 +22,7 @@ from fakeprint.params.effects import settings_of, with_effect
 from fakeprint.params.ensembles import AnyEnsemble, Average, Ensemble, Greedy, Learned, Stacking
 from fakeprint.params.evaluation import Predict
 from fakeprint.params.features import Features
-from fakeprint.params.loading import load, parse, require_stated, unstated
+from fakeprint.params.loading import load, parse, read, require_stated, unstated
 from fakeprint.params.names import NAME, RESERVED, near
 from fakeprint.params.networks import Model, Models, Network
 from fakeprint.params.params import NetworkSettings, Params
@@ -69,6 +69,7 @@ __all__ = [
     "load",
     "near",
     "parse",
+    "read",
     "require_stated",
     "settings_of",
     "unstated",

@@ -17,6 +17,8 @@ Item = TypeVar("Item")
 
 def as_yaml(value: Any) -> str:
     """A value as params.yaml spells it, for messages."""
+    if isinstance(value, tuple):
+        value = list(value)
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from fakeprint.errors import InputError
 from fakeprint.params.block import Block
@@ -19,15 +21,39 @@ DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
 
 def load(path: str | Path = "params.yaml") -> Params:
     """Read and validate a parameter file. Raises InputError with one line that names the key and the near one."""
+    return parse(read(path), name=str(path))
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds, not validated. Raises InputError."""
     try:
-        content = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        content = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise InputError(f"{path} is missing: run this in the repository's root") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    except DuplicateKeyError:
+        key, lines = next(_repeated(YAML(typ="safe").compose(text)))
+        raise InputError(f"{path}: {key} is given twice (lines {lines[0]} and {lines[1]})") from None
     except (YAMLError, ValueError) as error:  # not UTF-8, or a date that does not exist
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return parse(content, name=str(path))
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not a YAML mapping of blocks")
+    return content
+
+
+def _repeated(node: Node, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
+    """Each key that a mapping below `node` gives again, and the lines of the first and of the repetition, from 1."""
+    lines: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, MappingNode) else []:
+        name, line = f"{prefix}{key.value}", key.start_mark.line + 1
+        if name in lines:
+            yield name, (lines[name], line)
+        lines.setdefault(name, line)
+        yield from _repeated(value, f"{name}.")
+    for number, item in enumerate(node.value if isinstance(node, SequenceNode) else []):
+        yield from _repeated(item, f"{prefix.removesuffix('.')}[{number}].")
 
 
 def parse(content: Any, name: str = "params.yaml") -> Params:

@@ -87,6 +87,13 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _what_runs_exists(self) -> Self:
+        for listed, names, key, blocks in (
+            ("run.features", self.run.features, "features", self.features),
+            ("run.networks", self.run.networks, "models", self.models),
+        ):
+            for name in names:
+                if name in blocks.model_fields_set and getattr(blocks, name) is None:
+                    raise ValueError(f"{key}.{name} is empty, and {listed} names it")
         features = [name for name in Features.model_fields if getattr(self.features, name) is not None]
         require_known("run.features", self.run.features, features)
         require_known("run.classifiers", self.run.classifiers, self.classifiers)

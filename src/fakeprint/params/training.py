@@ -167,6 +167,10 @@ def _phase(shared: dict[str, Any], overrides: dict[str, Any], prefix: str) -> Tr
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, blocks within blocks merged too."""
-    both = {key: merged(base[key], value) for key, value in over.items() if isinstance(base.get(key), dict)}
+    """`base` with the values of `over`, blocks within blocks merged too; class weights are one value, not a block."""
+    both = {
+        key: merged(base[key], value)
+        for key, value in over.items()
+        if isinstance(base.get(key), dict) and isinstance(value, dict) and key != "class_weights"
+    }
     return {**base, **over, **both}

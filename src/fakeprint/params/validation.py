@@ -12,6 +12,16 @@ from fakeprint.params.names import near
 
 BlockType = TypeVar("BlockType", bound=Block)
 SHOULD_BE = "Input should be "
+MAPPING = "a mapping of keys"
+PAIR = "two numbers, the lowest and the highest"
+# For errors that pydantic explains in words of Python, by type. Tuples are pairs: `missing` and `too_long` are theirs.
+EXPECTED = {
+    "missing": PAIR,
+    "model_attributes_type": MAPPING,
+    "model_type": MAPPING,
+    "too_long": PAIR,
+    "tuple_type": PAIR,
+}
 
 
 def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name: str = "params.yaml") -> BlockType:
@@ -19,10 +29,13 @@ def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name
     try:
         return block.model_validate(content)
     except ValidationError as error:
-        places: dict[str, list[Any]] = defaultdict(list)
+        places: dict[tuple[str, ...], list[Any]] = defaultdict(list)
         for each in error.errors(include_url=False):
             keys, _ = _place(block, each, content)
-            places[".".join(keys)].append(each)
+            places[tuple(keys)].append(each)
+        # a union has an error for each type that it allows: the one that lies deepest is of the type that was meant
+        for keys in [keys for keys in places if any(keys == other[: len(keys)] != other for other in places)]:
+            del places[keys]
         # a misspelt key that is required counts twice, as unknown and as missing: name what was typed
         first = min(places.values(), key=lambda errors: errors[0]["type"] != "extra_forbidden")
         more = len(places) - 1
@@ -37,10 +50,18 @@ def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], p
     path = ".".join([prefix, *keys]).strip(".")
     if error["type"] == "extra_forbidden":
         return f"{path} is not a parameter{near(keys[-1], _keys_of(kinds[0]))}"
-    if error["type"] in ("missing", "union_tag_not_found"):
+    item_missing = error["type"] == "missing" and isinstance(error["loc"][-1], int)
+    if error["type"] in ("missing", "union_tag_not_found") and not item_missing:
         return f"{path} is missing"
     if error["type"] == "union_tag_invalid":
         return f"{path}: '{error['ctx']['tag']}' is unknown{near(error['ctx']['tag'], map(_method, kinds))}"
+    given = as_yaml(error["input"])
+    if error["type"] in EXPECTED:
+        return f"{path}: should be {EXPECTED[error['type']]}, not {given}"
+    if error["type"] == "too_short" and error["input"] in ([], ""):
+        return f"{path}: should not be empty"
+    if error["type"] == "string_pattern_mismatch" and kinds and keys[-1] in kinds[0].model_fields:
+        return f"{path}: should be {kinds[0].model_fields[keys[-1]].description}, not {given}"
     message = error["msg"].removeprefix("Value error, ")
     if not path:
         return message
@@ -49,8 +70,8 @@ def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], p
     if all(each["msg"].startswith(SHOULD_BE) for each in errors):
         allowed = dict.fromkeys(each["msg"].removeprefix(SHOULD_BE) for each in errors)
         message = SHOULD_BE + " or ".join(allowed).replace("a valid dictionary", "a mapping")
-    given = "" if isinstance(error["input"], dict) else f", not {as_yaml(error['input'])}"
-    return f"{path}: {message[0].lower()}{message[1:]}{given}"
+    but = "" if isinstance(error["input"], dict) else f", not {given}"
+    return f"{path}: {message[0].lower()}{message[1:]}{but}"
 
 
 def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], list[type[Block]]]:
@@ -70,7 +91,7 @@ def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], lis
             keys.append(str(step))
             here = _annotation(kinds[0], step) if kinds else (get_args(here) or [None])[-1]
             content = content.get(step)
-        elif isinstance(content, list | tuple) and isinstance(step, int):
+        elif isinstance(content, list | tuple) and isinstance(step, int) and step < len(content):
             keys[-1] += f"[{step}]"
             here, content = None, content[step]
     if error["type"].startswith("union_tag"):
