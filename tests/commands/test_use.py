@@ -71,6 +71,11 @@ def test_the_demo_comes_back_byte_for_byte(clone: Path, monkeypatch: pytest.Monk
     assert (clone / "params.yaml").read_bytes() == demo
 
 
+def test_an_empty_mapping_replaces_one(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "demo", "-S", "robustness.grid={}")
+    assert params.load().robustness.grid == {}
+
+
 def test_a_dry_run_shows_what_would_change_and_writes_nothing(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +204,13 @@ def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pyt
         (
             ["demo", "-S", "seed"],
             "error: -S seed: write KEY=VALUE, for example model.dropout=0.3 (missing EQUAL at '<EOF>')",
+        ),
+        (["demo", "-S", "=3"], "error: -S =3: write KEY=VALUE, for example model.dropout=0.3"),
+        (["demo", "-S", "foo@bar=1"], "error: -S foo@bar=1: write KEY=VALUE, for example model.dropout=0.3"),
+        (
+            ["demo", "-S", "data.class_names={0: StyleGAN}"],
+            "error: -S data.class_names={0: StyleGAN}: data.class_names.0 is not in params.yaml; "
+            "+data.class_names={0: StyleGAN} adds it",
         ),
         (
             ["demo", "-S", "seed=[1"],

@@ -28,6 +28,10 @@ def changed(**changes: Any) -> dict[str, Any]:
     return content
 
 
+def jpeg(quality: Any) -> dict[str, Any]:
+    return {"augment__transforms__jpeg": {"enabled": True, "p": 0.5, "quality": quality}}
+
+
 SVM = {"method": "svm_linear", "features": ["hsv_joint"], "scale": "none", "augmented": False, "C": 1}
 AVERAGE = {"method": "average", "members": ["lda"]}
 
@@ -36,6 +40,32 @@ AVERAGE = {"method": "average", "members": ["lda"]}
     ("changes", "message"),
     [
         ({"sede": 7}, "sede is not a parameter; did you mean 'seed'?"),
+        (jpeg([50]), "jpeg.quality: should be two numbers, the lowest and the highest, not [50]"),
+        (jpeg([]), "jpeg.quality: should be two numbers, the lowest and the highest, not []"),
+        (jpeg(50), "jpeg.quality: should be two numbers, the lowest and the highest, not 50"),
+        (jpeg([1, 2, 3]), "jpeg.quality: should be two numbers, the lowest and the highest, not [1, 2, 3]"),
+        ({"models__hist_cnn__train": {"transforms": 3}}, "train.transforms: should be a mapping of keys, not 3"),
+        (
+            {"models__hist_cnn__train": {"transforms": {"jpeg": None}}},
+            "models.hist_cnn.train.transforms.jpeg: should be a mapping of keys, not null",
+        ),
+        ({"train__phases": [{"transforms": 3}]}, "train.phases[0].transforms: should be a mapping of keys, not 3"),
+        ({"model": None}, "params.yaml: model: should be a mapping of keys, not null"),
+        ({"classifiers__knn": None}, "classifiers.knn: should be a mapping of keys, not null"),
+        (
+            {"train__device": "cuda:x"},
+            "train.device: should be auto | cpu | cuda | cuda:N (GPU number N) | mps, not 'c",
+        ),
+        ({"models__timm__architecture": "resnet"}, "models.timm.architecture: should be timm:NAME, not 'resnet'"),
+        (
+            {"train__class_weights": {"a": -1}},
+            "train.class_weights.a: input should be greater than or equal to 0, not -1",
+        ),
+        ({"train__class_weights": {"a": True}}, "train.class_weights.a: input should be a valid number, not true"),
+        ({"data__per_class": {"train": True}}, "data.per_class.train: input should be a valid integer, not true"),
+        ({"models__hist_cnn": None}, "models.hist_cnn is empty, and run.networks names it"),
+        ({"features__residual": None}, "features.residual is empty, and run.features names it"),
+        ({"classifiers__knn__k": []}, "classifiers.knn.k: should not be empty"),
         ({"model__dropuot": 0.1}, "model.dropuot is not a parameter; did you mean 'dropout'?"),
         ({"train__transforms__flp": {}}, "train.transforms.flp is not a parameter; did you mean 'flip'?"),
         ({"models__hist_cnn__bin": 8}, "models.hist_cnn.bin is not a parameter; did you mean 'bins'?"),
@@ -256,6 +286,23 @@ def test_a_weights_file_is_named_where_dvc_sees_it() -> None:
     for weights in ("data/weights/net.pt", "data/weights/a/b.safetensors", "default", None):
         settings = params.parse(changed(models__timm__weights=weights))
         assert settings.models.timm is not None and settings.models.timm.weights == weights
+
+
+def test_a_network_s_class_weights_replace_the_shared_ones() -> None:
+    shared = changed(train__class_weights={"a": 1.0}, models__hist_cnn__train={"class_weights": "none"})
+    assert params.parse(shared).network("hist_cnn").train.class_weights == "none"
+    shared = changed(train__class_weights={"a": 1.0}, models__hist_cnn__train={"class_weights": {"b": 2.0}})
+    assert params.parse(shared).network("hist_cnn").train.class_weights == {"b": 2.0}
+
+
+def test_a_key_given_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    text = DEMO.read_text(encoding="utf-8")
+    seed = next(number for number, line in enumerate(text.splitlines(), 1) if line.startswith("seed:"))
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace("\nseed:", "\nseed: 8\nseed:", 1), encoding="utf-8")
+    with pytest.raises(InputError) as twice:
+        params.load(file)
+    assert str(twice.value) == f"{file}: seed is given twice (lines {seed} and {seed + 1})"
 
 
 def test_params_yaml_states_every_key() -> None:
