@@ -108,7 +108,8 @@ def test_the_command_writes_the_schema_where_params_yaml_is(
     monkeypatch.setattr(sys, "argv", ["fakeprint", "schema"])
     with pytest.raises(SystemExit, match="1"):
         main()
-    assert capsys.readouterr().err == "error: params.yaml is missing: run this in the repository's root\n"
+    message = "error: schema: there is no params.yaml here; run it in the root of Fakeprint's repository\n"
+    assert capsys.readouterr().err == message
     assert not Path(FILE).exists()
     Path("params.yaml").write_text(TEXT, encoding="utf-8")
     main()
