@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from filelock import Timeout
+
 from fakeprint.tracking.connection import import_mlflow, is_local, masked, tracking_uri
 from fakeprint.tracking.origin import held
 from fakeprint.tracking.session import Session
@@ -85,15 +87,15 @@ class Background:
         if not self._lost:
             self._lost = True
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warning = f"warning: MLflow at {tracking_uri()} is not used from here on: {reason[:200]}"
-            print(masked(warning), file=sys.stderr)
+            where, why = masked(tracking_uri()), masked(reason)[:200]  # a cut address would keep its password
+            print(f"warning: MLflow at {where} is not used from here on: {why}", file=sys.stderr)
 
 
 def _may_pass(error: Any) -> bool:
-    """Whether the same request may succeed later: no connection, a server that is overloaded or restarts."""
+    """Whether the same task may succeed later: no connection, a server that is overloaded, another process's lock."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
     if isinstance(error, MlflowException):
         return error.get_http_status_code() in (408, 429) or error.get_http_status_code() >= 500
-    return isinstance(error, RequestException)
+    return isinstance(error, RequestException | Timeout)
