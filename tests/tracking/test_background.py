@@ -231,7 +231,7 @@ def test_a_password_at_the_end_of_a_long_reason_is_not_shown(
 
         sending.send(task)
     errors = capfd.readouterr().err
-    assert errors.endswith("x postgresql://***@127.0.0.1\n") or errors.endswith("x postgresql://***@127.0.0.\n")
+    assert "x postgresql://***@127.0.0.1/" in errors
     assert "anna" not in errors and "secret" not in errors
 
 

@@ -34,7 +34,7 @@ class Background:
         self._experiment = experiment
         self._session: Session | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, bool] | None] = queue.SimpleQueue()
-        self._deadline = float("inf")
+        self._closed = float("inf")  # when the stage's work was over
         self._lost = False
         self._held = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -50,12 +50,11 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
-        self._deadline = time.monotonic() + patience
+        self._closed = time.monotonic()
         self._tasks.put(None)
-        self._thread.join(patience + LAST_TRY)
+        self._thread.join(PATIENCE + LAST_TRY)
         if self._thread.is_alive():
-            self._give_up(TimeoutError(f"still busy after {patience + LAST_TRY:.0f} s"))
+            self._give_up(TimeoutError(f"still busy after {PATIENCE + LAST_TRY:.0f} s"))
         self._held.close()
 
     def send(self, task: Task, final: bool = False) -> None:
@@ -76,7 +75,8 @@ class Background:
                 task(self._session)
                 return
             except Exception as error:
-                left = min(first + RETRY_FOR, self._deadline) - time.monotonic()
+                patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
+                left = min(first + RETRY_FOR, self._closed + patience) - time.monotonic()
                 if self._lost or left <= 0 or not _may_pass(error):
                     self._give_up(error)
                     return
