@@ -1,5 +1,6 @@
 """What becomes of a run when its server is overloaded, slow, or away for a while."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from fakeprint import params, tracking
-from fakeprint.tracking import background
-from fakeprint.tracking.connection import is_local, masked
+from fakeprint.tracking import background, session
+from fakeprint.tracking.connection import import_mlflow, is_local, masked
 from fakeprint.tracking.origin import this_process
 from tests.tracking.conftest import Server, free_port
 
@@ -217,6 +218,95 @@ def test_a_server_that_is_not_there_is_one_warning_without_the_password(
     assert len(errors.splitlines()) == 1
     assert errors.startswith(f"warning: MLflow at http://***@{address} is not used from here on: ")
     assert "cret" not in errors and "anna" not in errors
+
+
+def test_a_password_at_the_end_of_a_long_reason_is_not_shown(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reason = "x" * 170 + " postgresql://anna:secret-secret-secret@127.0.0.1/runs"
+    with background.Background("mine") as sending:
+
+        def task(_: object) -> None:
+            raise ValueError(reason)
+
+        sending.send(task)
+    errors = capfd.readouterr().err
+    assert "x postgresql://***@127.0.0.1/" in errors
+    assert "anna" not in errors and "secret" not in errors
+
+
+def test_a_request_without_an_answer_ends_after_seconds(bare_clone: Path) -> None:
+    from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+
+    import_mlflow()
+    assert MLFLOW_HTTP_REQUEST_TIMEOUT.get() == 15
+
+
+def test_a_run_ends_while_its_system_metrics_wait_for_an_answer(
+    server: Server, own: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "90")
+    monkeypatch.setattr(session, "MONITOR_STOPS", 0.1)
+    armed, hangs, answer = threading.Event(), threading.Event(), threading.Event()
+    waited: list[bool] = []
+
+    def meddle(path: str) -> None:
+        if path.endswith("runs/get") and armed.is_set() and not hangs.is_set():
+            hangs.set()
+            waited.append(answer.wait(60))
+
+    server.meddle = meddle
+    with network(own) as run:
+        run.log_epoch({"train_loss": 1.0}, 1)
+        until(lambda: curve_of(server, own) == [(1, 1.0)])
+        armed.set()  # from here on, only the monitor's thread asks for the run
+        assert hangs.wait(60)
+    assert waited == []
+    assert [run.info.status for run in runs(server, own)] == ["FINISHED"]
+    answer.set()
+
+
+def test_two_evaluations_at_once_restore_one_run(server: Server, own: params.Params) -> None:
+    both = threading.Barrier(2)
+
+    def meddle(path: str) -> None:
+        if path.endswith("runs/search"):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(2)  # until the other one searches, too
+
+    tracking.record(own, [])  # makes the experiment
+    server.meddle = meddle
+    folder = written(1)
+    pair = [
+        threading.Thread(target=tracking.attach, args=[own, "hist_cnn", folder, {"accuracy": 0.5}, []])
+        for _ in range(2)
+    ]
+    for one in pair:
+        one.start()
+    for one in pair:
+        one.join()
+    (only,) = runs(server, own)
+    assert only.data.metrics["accuracy"] == 0.5
+
+
+def test_a_restored_run_names_its_origin_though_a_request_failed(
+    server: Server, own: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    refused: list[str] = []
+
+    def meddle(path: str) -> int | None:
+        if path.endswith("runs/log-batch") and not refused:
+            refused.append(path)
+            return 503
+        return None
+
+    server.meddle = meddle
+    tracking.attach(own, "hist_cnn", written(1), {"accuracy": 0.5}, [])
+    (only,) = runs(server, own)
+    assert refused and only.info.status == "FINISHED"
+    assert only.data.tags["fakeprint.origin"].startswith("made from files")
 
 
 def test_what_is_masked_and_what_is_local() -> None:

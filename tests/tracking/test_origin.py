@@ -31,6 +31,12 @@ def test_a_number_that_another_process_has_by_now(clone: Path) -> None:
     assert this_process() == f"{host}-{pid}-{start}"
     assert lives(f"{host}-{pid}-{start}")
     assert not lives(f"{host}-{pid}-{(start or 0) - 1}")
+    left = Path(f".fakeprint/processes/{host}-{pid}-{(start or 0) - 1}.lock")
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()  # as a process leaves it that was killed
+    assert not lives(left.stem)
+    assert not left.exists()
+    assert not lives(left.stem)
     assert lives(f"{host}x-{pid}-{start}")  # another machine's: cannot be seen
     assert lives("")
 

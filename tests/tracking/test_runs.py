@@ -122,6 +122,8 @@ def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
     """After a change of code that changes no result DVC trains, finds the same files, and evaluates nothing."""
     fit(settings)
     client().set_tag(runs()[0].info.run_id, "robustness.worst", "jpeg_50")
+    for tag in ("fakeprint.origin", "git.commit", "dvc.baseline", "hardware.gpu", "version.faiss", "data.md5.old.npy"):
+        client().set_tag(runs()[0].info.run_id, tag, "of the first run")
     Path("report.txt").write_text("fine")
     tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5, "train_loss": 9.0}, [Path("report.txt")])
     tracking.record(settings, ["lda"])
@@ -136,6 +138,8 @@ def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
     assert same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}  # its own curve, and what it lacked
     assert [file.path for file in client().list_artifacts(same.info.run_id)] == ["model", "report.txt"]
     assert same.data.tags["robustness.worst"] == "jpeg_50"
+    assert first.data.tags["fakeprint.origin"] == "of the first run"
+    assert "of the first run" not in same.data.tags.values()
     assert (experiments(first), experiments(same)) == (["loose-nail"], ["workspace"])
     assert "accuracy" not in other.data.metrics and not client().list_artifacts(other.info.run_id)
 

@@ -16,9 +16,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the address; become the local server, where MLFLOW_TRACKING_URI names no other. Raises InputError."""
+    """Print the address; become the local server, where MLFLOW_TRACKING_URI names none. Raises InputError."""
     page = tracking.page(params.load().tracking.experiment, args.port)
-    command = tracking.server(args.port)
-    print(f"MLflow: {page}" + "   (Ctrl-C to stop)" * bool(command), flush=True)
-    if command:
-        os.execv(command[0], command)
+    server = tracking.server(args.port)
+    print(f"MLflow: {page}" + "   (Ctrl-C to stop)" * bool(server), flush=True)
+    if server:
+        command, environment = server
+        os.execve(command[0], command, environment)

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from filelock import Timeout
+
 from fakeprint.tracking.connection import import_mlflow, is_local, masked, tracking_uri
 from fakeprint.tracking.origin import held
 from fakeprint.tracking.session import Session
@@ -32,7 +34,7 @@ class Background:
         self._experiment = experiment
         self._session: Session | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, bool] | None] = queue.SimpleQueue()
-        self._deadline = float("inf")
+        self._closed = float("inf")  # when the stage's work was over
         self._lost = False
         self._held = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -48,12 +50,11 @@ class Background:
         return self
 
     def __exit__(self, *_: object) -> None:
-        patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
-        self._deadline = time.monotonic() + patience
+        self._closed = time.monotonic()
         self._tasks.put(None)
-        self._thread.join(patience + LAST_TRY)
+        self._thread.join(PATIENCE + LAST_TRY)
         if self._thread.is_alive():
-            self._give_up(TimeoutError(f"still busy after {patience + LAST_TRY:.0f} s"))
+            self._give_up(TimeoutError(f"still busy after {PATIENCE + LAST_TRY:.0f} s"))
         self._held.close()
 
     def send(self, task: Task, final: bool = False) -> None:
@@ -74,7 +75,8 @@ class Background:
                 task(self._session)
                 return
             except Exception as error:
-                left = min(first + RETRY_FOR, self._deadline) - time.monotonic()
+                patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
+                left = min(first + RETRY_FOR, self._closed + patience) - time.monotonic()
                 if self._lost or left <= 0 or not _may_pass(error):
                     self._give_up(error)
                     return
@@ -85,15 +87,15 @@ class Background:
         if not self._lost:
             self._lost = True
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            warning = f"warning: MLflow at {tracking_uri()} is not used from here on: {reason[:200]}"
-            print(masked(warning), file=sys.stderr)
+            where, why = masked(tracking_uri()), masked(reason)[:200]  # a cut address would keep its password
+            print(f"warning: MLflow at {where} is not used from here on: {why}", file=sys.stderr)
 
 
 def _may_pass(error: Any) -> bool:
-    """Whether the same request may succeed later: no connection, a server that is overloaded or restarts."""
+    """Whether the same task may succeed later: no connection, a server that is overloaded, another process's lock."""
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
     if isinstance(error, MlflowException):
         return error.get_http_status_code() in (408, 429) or error.get_http_status_code() >= 500
-    return isinstance(error, RequestException)
+    return isinstance(error, RequestException | Timeout)

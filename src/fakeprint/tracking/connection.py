@@ -19,6 +19,8 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # Of each request, after 0, 4 and 8 s. What still fails is tried again in `background`, which can stop in between.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # In seconds; MLflow's 120 would be minutes with a server that accepts a request and never answers it.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
 
 
@@ -29,6 +31,8 @@ def import_mlflow() -> None:
     importlib.import_module("mlflow.tracking")
     for logger in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(logger).setLevel(logging.ERROR)
+    # Its last metrics do not arrive where the server is away, which has its one warning in `background`.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 
 def tracking_uri() -> str:

@@ -20,34 +20,34 @@ HEAT = Path("reports/robustness/heat.png")
 def find_or_restore(session: Session, params: Params, name: str, folder: Path) -> bool:
     """Turn to the run of the model in this folder: this experiment's, else the latest, else one made from files.
 
-    Returns whether it was made.
+    Returns whether it was made. Under a lock, so that two processes do not both make it.
     """
-    runs = session.runs_of(name, model_digest(folder))
-    if not runs:
-        _restore(session, params, name, folder)
-        return True
-    own = [run for run in runs if experiment_tag() in run.data.tags]
-    found = (own or runs)[0]
-    session.turn_to(found.info.run_id)
-    curves = _curves(name)
-    if curves and not curves[-1].metrics.items() <= found.data.metrics.items():  # its training lost the server
-        session.log_curves(curves)
-    return False
+    with lock():
+        runs = session.runs_of(name, model_digest(folder))
+        if not runs:
+            _restore(session, params, name, folder)
+            return True
+        own = [run for run in runs if experiment_tag() in run.data.tags]
+        found = (own or runs)[0]
+        session.turn_to(found.info.run_id)
+        curves = _curves(name)
+        if curves and not curves[-1].metrics.items() <= found.data.metrics.items():  # its training lost the server
+            session.log_curves(curves)
+        return False
 
 
 def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
     """Tag the runs of these models, and no others, with this DVC experiment; restore missing runs."""
-    with lock():  # two queue workers restore one run
-        on_board = set()
-        for name, folder in folders.items():
-            if find_or_restore(session, params, name, folder):
-                _restore_evaluation(session, name, folder)
-            _log_robustness(session, name)
-            session.set_tags({experiment_tag(): "true"})
-            on_board.add(session.run_id)
-        for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
-            if run.info.run_id not in on_board:
-                session.delete_tag(run, experiment_tag())
+    on_board = set()
+    for name, folder in folders.items():
+        if find_or_restore(session, params, name, folder):
+            _restore_evaluation(session, name, folder)
+        _log_robustness(session, name)
+        session.set_tags({experiment_tag(): "true"})
+        on_board.add(session.run_id)
+    for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
+        if run.info.run_id not in on_board:
+            session.delete_tag(run, experiment_tag())
 
 
 def _log_robustness(session: Session, name: str) -> None:
@@ -70,9 +70,7 @@ def _restore(session: Session, params: Params, name: str, folder: Path) -> None:
     described = describe(params, name, kind, settings_of(params, name, kind))
     digests = data_digests([])
     tags = source_tags(name, kind) | {FINGERPRINT: fingerprint(described, digests)}
-    session.begin(name, tags)
-    if not session.continued:
-        session.set_tags({"fakeprint.origin": "made from files; trained at another time"})
+    session.begin(name, tags, new={"fakeprint.origin": "made from files; trained at another time"})
     session.log_params(described)
     session.log_curves(_curves(name))
     session.log_data(params.title, digests)

@@ -22,6 +22,15 @@ from fakeprint.files import main_root, read_json, started
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
 CODE = ("src", "stages", "params.yaml", "dvc.yaml")  # what makes a commit dirty; results change during every run
 PROCESS = "fakeprint.process"
+ORIGIN = (
+    "mlflow.",
+    "fakeprint.",
+    "dvc.",
+    "git.",
+    "data.",
+    "hardware.",
+    "version.",
+)  # of tags that are of one run alone
 
 
 def source_tags(name: str, kind: str) -> dict[str, str]:
@@ -119,15 +128,18 @@ def lives(process: str) -> bool:
     Its lock counts first: it is right where host names and process ids mislead, in another container on the same files
     or after this one was started again.
     """
+    parts = re.fullmatch(r"(.+)-(\d+)-(\d+)", process)
+    is_here = parts is not None and parts[1] == as_key(socket.gethostname())
     lock = _lock_of(process)
     if Path(lock.lock_file).exists():
         try:
             with lock:
+                if is_here:  # of another container's process, the file alone shows the next time that it is dead
+                    Path(lock.lock_file).unlink(missing_ok=True)
                 return False
         except Timeout:
             return True
-    parts = re.fullmatch(r"(.+)-(\d+)-(\d+)", process)
-    return not parts or parts[1] != as_key(socket.gethostname()) or started(int(parts[2])) == int(parts[3])
+    return not (parts and is_here) or started(int(parts[2])) == int(parts[3])
 
 
 def _lock_of(process: str, shared: bool = False) -> FileLock:

@@ -5,6 +5,7 @@ Every method may be called again after it failed half-way: what MLflow has alrea
 
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from fakeprint.data.arrays import ARRAYS, SPLITS
 from fakeprint.tracking.connection import connect, is_local, tracking_uri
 from fakeprint.tracking.origin import (
+    ORIGIN,
     PROCESS,
     as_key,
     experiment_tag,
@@ -22,6 +24,7 @@ from fakeprint.tracking.origin import (
 )
 
 BATCH = 100  # params or tags that MLflow takes in one request; of metrics ten times as many
+MONITOR_STOPS = 10.0  # seconds that the end of a run waits for the last system metrics
 MODEL, FINGERPRINT, CHECKPOINT, SEARCH = (
     f"fakeprint.{name}" for name in ("model", "fingerprint", "checkpoint", "search")
 )
@@ -44,11 +47,13 @@ class Session:
         self._steps: dict[str, set[int]] | None = None  # of each metric in a run that is continued
         self._monitor: Any = None
 
-    def begin(self, name: str, tags: dict[str, str], continued_by: str = FINGERPRINT) -> None:
+    def begin(
+        self, name: str, tags: dict[str, str], continued_by: str = FINGERPRINT, new: dict[str, str] | None = None
+    ) -> None:
         """Start a run, or continue the one that a dead process left and that has the same tag `continued_by`.
 
         By the fingerprint only a run that nobody ended is continued, by the checkpoint an interrupted one too. Other
-        runs of this name whose process is dead become KILLED.
+        runs of this name whose process is dead become KILLED. new: more tags, of a run that is started only.
         """
         unfinished = self.runs(f"attributes.run_name = '{name}' AND attributes.status != 'FINISHED'")
         dead = [run for run in unfinished if (by := run.data.tags.get(PROCESS, "")) == this_process() or not lives(by)]
@@ -62,7 +67,7 @@ class Session:
         if same:
             self._continue(same[0].info.run_id, tags)
         else:
-            self._create(name, tags)
+            self._create(name, tags | (new or {}))
 
     def begin_search(self, name: str, tags: dict[str, str]) -> None:
         """Start the run of a search, or continue that of the same study."""
@@ -92,14 +97,20 @@ class Session:
 
     def end(self, status: str, model: str = "") -> None:
         """Close the run: FINISHED, FAILED or KILLED. model: the digest of the model that it trained."""
-        if self._monitor:
-            self._monitor.finish()
-            self._monitor = None
         if model:
             self.set_tags({MODEL: model})
         self.client.set_terminated(self.run_id, status)
+        self._stop_monitor()
         if not is_local(tracking_uri()):
             self._delete_twins()
+
+    def _stop_monitor(self) -> None:
+        """Ends the monitor's thread, which may wait for an answer: the run is not to wait with it for long."""
+        if self._monitor:
+            stopping = threading.Thread(target=self._monitor.finish, name="mlflow monitor", daemon=True)
+            stopping.start()
+            stopping.join(MONITOR_STOPS)
+            self._monitor = None
 
     def _delete_twins(self) -> None:
         """A server that answers too late gets MLflow's request to create a run again, and creates two."""
@@ -108,11 +119,6 @@ class Session:
         for run in self.runs(f"attributes.run_name = '{own.info.run_name}' AND {mine}"):
             if run.info.run_id != self.run_id:
                 self.client.delete_run(run.info.run_id)
-
-    @property
-    def continued(self) -> bool:
-        """Whether the run was there before this session turned to it."""
-        return self._steps is not None
 
     def turn_to(self, run_id: str) -> None:
         """Go on in a run that there is."""
@@ -125,17 +131,15 @@ class Session:
     def take_over(self, name: str, digest: str) -> None:
         """Where an earlier run was of the same model, its evaluation holds: DVC repeats none of it.
 
-        Copies its figures, tags and files, and takes this experiment's name from it.
+        Copies its figures and files, and its tags except for those of `ORIGIN`; takes this experiment's name from it.
         """
         earlier = next((run for run in self.runs_of(name, digest) if run.info.run_id != self.run_id), None)
         if earlier is None:
             return
         own = self.client.get_run(self.run_id).data
         self.log_metrics({key: value for key, value in earlier.data.metrics.items() if key not in own.metrics})
-        kept = ("mlflow.", "dvc.experiment.")
-        self.set_tags(
-            {key: value for key, value in earlier.data.tags.items() if key not in own.tags and not key.startswith(kept)}
-        )
+        tags = {key: value for key, value in earlier.data.tags.items() if not key.startswith(ORIGIN)}
+        self.set_tags({key: value for key, value in tags.items() if key not in own.tags})
         with tempfile.TemporaryDirectory() as files:
             self.client.download_artifacts(earlier.info.run_id, "", files)
             self.client.log_artifacts(self.run_id, files)
