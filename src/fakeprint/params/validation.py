@@ -34,8 +34,8 @@ def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name
             keys, _ = _place(block, each, content)
             places[tuple(keys)].append(each)
         # a union has an error for each type that it allows: the one that lies deepest is of the type that was meant
-        for keys in [keys for keys in places if any(keys == other[: len(keys)] != other for other in places)]:
-            del places[keys]
+        for place in [place for place in places if any(place == other[: len(place)] != other for other in places)]:
+            del places[place]
         # a misspelt key that is required counts twice, as unknown and as missing: name what was typed
         first = min(places.values(), key=lambda errors: errors[0]["type"] != "extra_forbidden")
         more = len(places) - 1
