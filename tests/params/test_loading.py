@@ -40,17 +40,23 @@ AVERAGE = {"method": "average", "members": ["lda"]}
     ("changes", "message"),
     [
         ({"sede": 7}, "sede is not a parameter; did you mean 'seed'?"),
-        (jpeg([50]), "jpeg.quality: should be two numbers, the lowest and the highest, not [50]"),
-        (jpeg([]), "jpeg.quality: should be two numbers, the lowest and the highest, not []"),
-        (jpeg(50), "jpeg.quality: should be two numbers, the lowest and the highest, not 50"),
-        (jpeg([1, 2, 3]), "jpeg.quality: should be two numbers, the lowest and the highest, not [1, 2, 3]"),
-        ({"models__hist_cnn__train": {"transforms": 3}}, "train.transforms: should be a mapping of keys, not 3"),
+        (jpeg([50]), "augment.transforms.jpeg.quality: should be two numbers, the lowest and the highest, not [50]"),
+        (jpeg([]), "augment.transforms.jpeg.quality: should be two numbers, the lowest and the highest, not []"),
+        (jpeg(50), "augment.transforms.jpeg.quality: should be two numbers, the lowest and the highest, not 50"),
+        (
+            jpeg([1, 2, 3]),
+            "augment.transforms.jpeg.quality: should be two numbers, the lowest and the highest, not [1, 2, 3]",
+        ),
+        (
+            {"models__hist_cnn__train": {"transforms": 3}},
+            "models.hist_cnn.train.transforms: should be a mapping of keys, not 3",
+        ),
         (
             {"models__hist_cnn__train": {"transforms": {"jpeg": None}}},
             "models.hist_cnn.train.transforms.jpeg: should be a mapping of keys, not null",
         ),
         ({"train__phases": [{"transforms": 3}]}, "train.phases[0].transforms: should be a mapping of keys, not 3"),
-        ({"model": None}, "params.yaml: model: should be a mapping of keys, not null"),
+        ({"model": None}, "model: should be a mapping of keys, not null"),
         ({"classifiers__knn": None}, "classifiers.knn: should be a mapping of keys, not null"),
         (
             {"train__device": "cuda:x"},
