@@ -97,7 +97,7 @@ def test_logistic_regression_equals_scikit_learn(classes, small_blocks):
     x, y = clouds(400, 20, classes)
     peer = LogisticRegression(C=0.3, max_iter=10_000, tol=1e-9).fit(x.astype(np.float64), y)
     ours = LinearMachine("log", 0.3).fit(x, y)
-    np.testing.assert_allclose(ours.predict_proba(x), peer.predict_proba(x), atol=2e-4)
+    np.testing.assert_allclose(ours.predict_proba(x), peer.predict_proba(x), atol=3e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -108,7 +108,7 @@ def test_linear_svm_equals_scikit_learn(classes, small_blocks):
     peer = CalibratedClassifierCV(machine, cv=folds, ensemble=False).fit(x.astype(np.float64), y)
     ours = LinearMachine("squared_hinge", 0.05).fit(x, y, folds)
     np.testing.assert_allclose(ours.coef_, peer.calibrated_classifiers_[0].estimator.coef_, atol=1e-4)
-    np.testing.assert_allclose(ours.predict_proba(x), peer.predict_proba(x), atol=2e-4)
+    np.testing.assert_allclose(ours.predict_proba(x), peer.predict_proba(x), atol=3e-4)
 
 
 def test_more_columns_than_a_square_matrix_bears_give_the_same(monkeypatch):
