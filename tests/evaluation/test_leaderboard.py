@@ -95,7 +95,7 @@ def test_markdown_names_data_test_and_recall():
     assert "| < 0.001 |" in text
     assert "| model | real | fa\\|ke |" in text
     assert "| a | 90.0 % (65–98) | 100.0 % (79–100) |" in text
-    assert "Holm-corrected for the one pair of models, because the champion was picked on these images" in text
+    assert "Holm-corrected for the one pair of models, because the champion was selected on these images" in text
 
 
 def test_table_holds_every_model():

@@ -94,7 +94,7 @@ def test_what_can_not_be_had_is_said_in_one_line(tiny: tuple[dict, torch.nn.Modu
     options, _ = tiny
     images = np.zeros((1, 32, 32, 3), dtype=np.uint8)
     missing = tmp_path / "missing.pth"
-    with pytest.raises(InputError, match=r"^features.backbone.weights: .*missing.pth is missing; .*$"):
+    with pytest.raises(InputError, match=r"^features.backbone.weights: .*missing.pth does not exist; .*$"):
         extract("backbone", {**options, "weights": str(missing)}, images)
     with pytest.raises(InputError, match=r"^features.backbone.architecture: timm has no network 'tset_efficientnet'"):
         extract("backbone", {**options, "architecture": "timm:tset_efficientnet"}, images)

@@ -132,7 +132,7 @@ def test_images_that_do_not_fit() -> None:
     ("network", "options", "line"),
     [
         ("vit", {"dim": 100, "heads": 3}, "models.vit: dim, 100, should be a multiple of heads, 3"),
-        ("timm", {"architecture": "resnet18"}, r"models.timm.architecture: string should match pattern '\^timm:"),
+        ("timm", {"architecture": "resnet18"}, r"models.timm.architecture: should be timm:NAME"),
         ("vit_pretrained", {"size": "huge"}, r"models.vit_pretrained.size: input should be 'base', 'small' or 'tiny'"),
         ("vgg16", {"weight": "default"}, r"models.vgg16.weight is not a parameter; did you mean 'weights'\?"),
         ("xception", {"width": 0.5}, "models.xception: width has no effect on a network of torchvision or timm"),

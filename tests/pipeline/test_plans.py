@@ -50,7 +50,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"ensembles.average.calibrate": True}, {*ENSEMBLE, "robustness"}),
     ({"robustness.grid": {}}, {"robustness"}),
     ({"evaluate.mistakes": 9}, EVALUATE),
-    ({"evaluate.calibration_bins": 5}, {*EVALUATE, "robustness"}),
+    ({"evaluate.calibration_bins": 5}, {*EVALUATE, "robustness", "compare"}),
     ({"compare.confidence": 0.9}, {*EVALUATE, "robustness", "compare"}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"submit.model": "lda"}, {"submit"}),

@@ -16,7 +16,7 @@ def test_all_models_are_in_one_plot_each(reproduced: Clone, tmp_path: Path) -> N
     page = tmp_path / "page"
     files = ("metrics/roc.csv", "metrics/reliability.csv", "metrics/confusion.csv")
     shown = json.loads(reproduced.dvc("plots", "show", "--json", "-o", str(page), *files))["data"]
-    specs = {file: plots[0]["content"] for file, plots in shown.items()}
+    specs = {file.removeprefix("dvc.yaml::"): plots[0]["content"] for file, plots in shown.items()}
     assert set(specs) == set(files)
     rows = {file: spec["data"]["values"] for file, spec in specs.items()}
     assert all({row["model"] for row in of_file} == MODELS for of_file in rows.values())
