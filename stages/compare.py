@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from fakeprint import params, tracking
+from fakeprint import params
 from fakeprint.data.arrays import load_dataset
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, one_line_errors
@@ -35,7 +35,6 @@ def main() -> None:
     with written_folder("reports/leaderboard") as partial:
         for name, figure in plots.leaderboard_pictures(board, models[board.champion.name], title).items():
             write_figure(partial / f"{name}.png", figure)
-    tracking.record(settings, names)
     Console().print(board.as_table(title))
 
 

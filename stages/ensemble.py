@@ -7,7 +7,7 @@ from pathlib import Path
 from fakeprint import params, tracking
 from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import MEMBERS, load_members, save_predictions
+from fakeprint.evaluation.predictions import load_members, save_predictions
 from fakeprint.files import written_folder
 from fakeprint.models.ensemble_fits import cross_fit, fit
 from fakeprint.models.ensembles import members_that_run, save_ensemble, without_idle
@@ -22,11 +22,8 @@ def main() -> None:
     members = members_that_run(name, ensemble, settings.run)
     if members.left_out:
         print(f"{name}: members that do not run are left out: {', '.join(members.left_out)}")
-    files = [MEMBERS / f"{member}.parquet" for member in members.names]
-    model_folder = Path("models") / name
-    described = {**ensemble.model_dump(), "members": members.names}
 
-    with tracking.model_run(settings, name, "ensemble", described, files) as run:
+    with tracking.noted(settings, name, "ensemble"):
         validation, on_validation = load_members(members.names, dataset.classes, "validation")
         test, on_test = load_members(members.names, dataset.classes, "test")
         data = (on_validation, validation.labels, validation.groups, settings.seed)
@@ -38,10 +35,9 @@ def main() -> None:
         }
         names, stored = without_idle(members.names, combination)
         about = {"name": name, "method": ensemble.method, "members": names, "dataset": asdict(dataset)}
-        with written_folder(model_folder) as partial:
+        with written_folder(Path("models") / name) as partial:
             save_ensemble(partial, about, stored)
         save_predictions(name, dataset.classes, predictions)
-        run.finish(model_folder)
 
 
 if __name__ == "__main__":

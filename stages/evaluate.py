@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from fakeprint import params, tracking
+from fakeprint import params
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import PREDICTED, load_predictions
-from fakeprint.evaluation.report import evaluate, write_pictures, write_tables
+from fakeprint.evaluation.report import evaluate, write_contents, write_pictures, write_tables
 
 
 @one_line_errors
@@ -21,10 +21,10 @@ def main() -> None:
     bins, confidence = settings.evaluate.calibration_bins, settings.compare.confidence
     evaluation = evaluate(splits, dataset.names, real, bins, confidence, settings.seed)
 
-    tables = write_tables(evaluation, Path("metrics") / name)
     images, most, title = load_split("validation").images, settings.evaluate.mistakes, f"{name} on {settings.title}"
+    tables = write_tables(evaluation, Path("metrics") / name)
     pictures = write_pictures(evaluation, images, most, title, Path("reports") / name)
-    tracking.attach(settings, name, Path("models") / name, evaluation.figures, [*tables, *pictures])
+    write_contents(name, [*tables, *pictures])
 
 
 if __name__ == "__main__":

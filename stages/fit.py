@@ -31,10 +31,7 @@ def main() -> None:
         groups = np.concatenate([groups, groups[copies["parent_row"]]])
     x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
 
-    described = params.settings_of(everything, name, "classifier")
-    with tracking.model_run(
-        everything, name, "classifier", described, [Path("data/features") / each for each in sets]
-    ) as run:
+    with tracking.noted(everything, name, "classifier"):
         seed = seeds.integer(everything.seed, f"fit/{name}")
         model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, groups)
         fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))
@@ -42,9 +39,7 @@ def main() -> None:
             save_classifier(folder, fitted)
             if isinstance(model, Neighbours):
                 plot_sweep(model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(sets)}")
-        accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
-        run.log_metrics({"validation_accuracy": accuracy})
-        run.finish(Path("models") / name)
+    accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
     print(f"{name}: validation accuracy {accuracy:.4f}")
 
 

@@ -38,8 +38,7 @@ def train_network(everything: Params, settings: NetworkSettings, execution: Exec
     if distributed.rank() > 0:  # only the first process logs and writes
         train(run, data, checkpoint, lambda figures, epoch: None)
         return
-    described = params.settings_of(everything, settings.name, "network")
-    tracked = tracking.model_run(everything, settings.name, "network", described, data.files, checkpoint.fingerprint)
+    tracked = tracking.training_run(everything, settings.name, checkpoint.fingerprint)
     with interruption_in_one_line(run), tracked as tracked_run:
         train(run, data, checkpoint, tracked_run.log_epoch)
         tracked_run.finish(write_outputs(run, data.dataset))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from fakeprint import checked
+from fakeprint import checked, digests
 from fakeprint.evaluation import predictions
 from fakeprint.features import files as feature_files
 from stages import check
@@ -91,7 +91,9 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
     wanted = [f"data/features/{name}/train.npy" for name in content["run"]["features"]]
     wanted += [f"data/members/{name}.parquet" for name in names]
     wanted += [f"data/predictions/{name}.parquet" for name in [*names, "average"]]
+    wanted += [f"data/evaluated/{name}.json" for name in [*names, "average"]]
     leftover = ["data/features/pixels/train.npy", "data/members/average.parquet", "data/predictions/three_cnn.parquet"]
+    leftover += ["data/evaluated/three_cnn.json"]
     dead = f"data/features/.residual.999999999-1@{platform.node()}.partial/train.npy"
     own = [
         "data/features/mine.csv",
@@ -103,7 +105,7 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     main(content)
-    folders = map(Path, ("data/features", "data/members", "data/predictions"))
+    folders = map(Path, ("data/features", "data/members", "data/predictions", "data/evaluated"))
     left = {path.as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
     assert left == {*wanted, *own, "data/features/.gitignore"}
     printed = capsys.readouterr()
@@ -113,10 +115,10 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
     ]
     assert printed.out.splitlines() == [
         f"{path} was removed: it is not in `run`, and DVC would hash it"
-        for path in ("data/features/pixels", "data/members/average.parquet", "data/predictions/three_cnn.parquet")
+        for path in ("data/features/pixels", *leftover[1:])
     ]
 
 
 def test_the_folders_are_those_that_stages_write_into() -> None:
     assert (checked.FEATURES, checked.MEMBERS) == (feature_files.FEATURES, predictions.MEMBERS)
-    assert checked.PREDICTIONS == predictions.PREDICTIONS
+    assert (checked.PREDICTIONS, checked.EVALUATED) == (predictions.PREDICTIONS, digests.EVALUATED)

@@ -12,8 +12,10 @@ from fakeprint.files import remove, remove_abandoned, sha256, write_json, writte
 from fakeprint.params import NAME, Features, Params, Run
 
 CHECKED = Path("data/checked")
-# The same paths as in `features.files` and `evaluation.predictions`, whose import would cost each experiment a second.
+# The same paths as in `features.files`, `evaluation.predictions` and `digests`, whose import would cost each experiment
+# a second.
 FEATURES, MEMBERS, PREDICTIONS = Path("data/features"), Path("data/members"), Path("data/predictions")
+EVALUATED = Path("data/evaluated")
 NOTHING = "no weights file"
 
 
@@ -62,6 +64,7 @@ def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
         FEATURES: set(run.features),
         MEMBERS: {f"{name}.parquet" for name in single},
         PREDICTIONS: {f"{name}.parquet" for name in run.models},
+        EVALUATED: {f"{name}.json" for name in run.models},
     }
     removed, foreign = [], []
     for folder in filter(Path.is_dir, named):
@@ -69,7 +72,7 @@ def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
         for path in sorted(folder.iterdir()):
             if path.name in named[folder] or path.name.startswith("."):
                 continue
-            if path.name in Features.model_fields if folder == FEATURES else _holds_predictions(path):
+            if path.name in Features.model_fields if folder == FEATURES else _is_of_a_model(path, folder):
                 remove(path)
                 removed.append(path)
             else:
@@ -77,5 +80,6 @@ def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
     return removed, foreign
 
 
-def _holds_predictions(path: Path) -> bool:
-    return path.suffix == ".parquet" and NAME.fullmatch(path.stem) is not None and path.is_file()
+def _is_of_a_model(path: Path, folder: Path) -> bool:
+    suffix = ".json" if folder == EVALUATED else ".parquet"
+    return path.suffix == suffix and NAME.fullmatch(path.stem) is not None and path.is_file()

@@ -31,14 +31,14 @@ ENSEMBLE = {"ensemble@average"}
 # A change, and the stages that it reaches by itself: those that depend on their outputs run where these change.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *EVALUATE, "robustness", "compare"}),
-    ({"run.ensembles": []}, {"robustness", "compare"}),
-    ({"run.classifiers": ["lda"]}, {*ENSEMBLE, "robustness", "compare"}),
-    ({"data.title": "another"}, {*EVALUATE, "robustness", "compare"}),
+    ({"run.ensembles": []}, {"robustness", "compare", "track"}),
+    ({"run.classifiers": ["lda"]}, {*ENSEMBLE, "robustness", "compare", "track"}),
+    ({"data.title": "another"}, {*EVALUATE, "robustness", "compare", "track"}),
     ({"data.label_column": "answer"}, {"validate", "submit"}),
     ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate"}),
     ({"data.max_pixels": 10_000}, VALIDATE_ON),
     ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare"}),
-    ({"prepare.fold": 1}, {"prepare", *EVALUATE, "robustness", "compare"}),
+    ({"prepare.fold": 1}, {"prepare", *EVALUATE, "robustness", "compare", "track"}),
     ({"augment.copies": 2}, {"augment"}),
     ({"features.spectrum.bins": 8}, {"features@spectrum"}),
     ({"classifiers.lda.shrinkage": 0.5}, {"fit@lda"}),
@@ -54,10 +54,12 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"compare.confidence": 0.9}, {*EVALUATE, "robustness", "compare"}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"submit.model": "lda"}, {"submit"}),
+    ({"tracking.enabled": False}, {"track"}),
+    ({"tracking.experiment": "another"}, {"track"}),
     # what changes no result, and what does not run
     (
         {
-            **{"run.workers": 1, "run.backend": "dask", "tracking.enabled": False, "tracking.experiment": "another"},
+            **{"run.workers": 1, "run.backend": "dask"},
             **{"features.rgb_hist.bins": 4, "classifiers.forest.trees": 3, "models.vit": None},
             **{"ensembles.greedy.rounds": 3},
         },
@@ -128,7 +130,7 @@ def test_a_narrower_run_reruns_no_model_and_its_lock_holds_in_a_fresh_clone(clon
     assert "data/features/spectrum was removed: it is not in `run`" in printed
     # `fit` and `submit` depend on folders that have lost files
     assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, "robustness", "compare", "submit"} | (
-        {"evaluate_ensembles@average"}
+        {"evaluate_ensembles@average", "track"}
     )
     assert set(clone.json("metrics/leaderboard.json")["models"]) == {"hist_cnn", "knn", "average"}
     clone.commit()

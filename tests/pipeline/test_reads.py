@@ -20,19 +20,14 @@ ANYWHERE = (
     "stages/__init__.py",  # how threads wait
     *(".git/", ".fakeprint/", "mlflow.db", "mlartifacts/"),  # for MLflow
 )
-HISTORIES = ("metrics/hist_cnn/history.csv", "metrics/three_cnn/history.csv")
 # Read and not declared, with the reason.
 UNDECLARED = {
     "prepare": ("data/demo/images",),  # the manifest holds a digest of every image
-    "fit": ("data/arrays", "src/fakeprint/features"),  # digests for MLflow; the package of features/files.py
-    "ensemble": ("data/arrays",),  # digests for MLflow
+    "fit": ("src/fakeprint/features",),  # the package of features/files.py
     "train": ("data/arrays/test.npy",),  # a digest for MLflow
-    # for MLflow: what is evaluated, and its curves, which complete a run whose training lost the server
-    "evaluate": ("models", *HISTORIES),
-    "evaluate_classifiers": ("models",),
-    "evaluate_ensembles": ("models",),
     "robustness": ("models",),  # no model changes without its predictions, which are declared
-    "compare": ("models", "metrics/robustness.csv", "reports/robustness", *HISTORIES),  # the same; for MLflow
+    "compare": ("models",),  # the same
+    "track": ("models", "metrics", "reports"),  # data/evaluated holds a digest of each file
 }
 # Declared and not read in this run, with the reason.
 UNREAD = {
@@ -50,13 +45,20 @@ UNREAD = {
     "ensemble": ("src/fakeprint/models/learned_ensemble.py",),  # of another method
 }
 # Looked at by any stage, for they change no result.
-FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")
+FREE = ("run.workers", "run.backend", "run.scheduler", "tracking.enabled", "tracking.experiment")
 # Looked at and not declared, with the reason.
 UNDECLARED_PARAMS = {
     "validate": ("data.real_classes",),  # refused where it names no class; it changes no output
-    "fit": ("features", "data.title", "prepare.fold"),  # for MLflow; the features' own file says how they were made
     "train": ("data.title", "prepare.fold"),  # for MLflow
-    "ensemble": ("data.title", "prepare.fold"),  # for MLflow
+    "track": (
+        "seed",
+        "classifiers",
+        "features",
+        "models",
+        "model",
+        "train",
+        "ensembles",
+    ),  # no model changes without them
 }
 # Declared and not looked at in this run, with the reason.
 UNREAD_PARAMS = {

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from fakeprint import params, tracking
+from fakeprint.evaluation.report import write_contents
+from fakeprint.files import write_json
 from fakeprint.tracking import background, session
 from fakeprint.tracking.connection import import_mlflow, is_local, masked
 from fakeprint.tracking.origin import this_process
@@ -43,8 +45,13 @@ def curve(server: Server, run: Any) -> list[tuple[int, float]]:
 
 def network(own: params.Params) -> Any:
     """A training of the network hist_cnn, of which no file is written."""
-    described = params.settings_of(own, "hist_cnn", "network")
-    return tracking.model_run(own, "hist_cnn", "network", described, [], checkpoint="a checkpoint")
+    return tracking.training_run(own, "hist_cnn", "a checkpoint")
+
+
+def evaluated() -> None:
+    """The files of the network's evaluation."""
+    write_json("metrics/hist_cnn/evaluate.json", {"accuracy": 0.5})
+    write_contents("hist_cnn", [Path("metrics/hist_cnn/evaluate.json")])
 
 
 def written(epochs: int) -> Path:
@@ -154,7 +161,7 @@ def curve_of(server: Server, own: params.Params) -> list[tuple[int, float]]:
     return [point for run in runs(server, own) for point in curve(server, run)]
 
 
-def test_a_run_whose_server_stayed_away_is_completed_by_the_evaluation(
+def test_a_run_whose_server_stayed_away_is_completed_later(
     server: Server,
     own: params.Params,
     monkeypatch: pytest.MonkeyPatch,
@@ -175,11 +182,11 @@ def test_a_run_whose_server_stayed_away_is_completed_by_the_evaluation(
     assert len(errors.splitlines()) == 1
     assert errors.startswith(f"warning: MLflow at {server.address} is not used from here on: ")
     assert [run.info.status for run in runs(server, own)] == ["RUNNING"]
-    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
+    evaluated()
+    tracking.record(own, ["hist_cnn"])
     assert len(capfd.readouterr().err.splitlines()) == 1  # still away
 
     server.up()
-    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
     tracking.record(own, ["hist_cnn"])
     (only,) = runs(server, own)
     assert only.info.status == "FINISHED"
@@ -201,7 +208,8 @@ def test_what_mlflow_refuses_ends_the_tracking_and_the_run_is_ended_still(
     errors = capfd.readouterr().err
     assert len(errors.splitlines()) == 1 and "train?loss" in errors
     assert [run.info.status for run in runs(server, own)] == ["FINISHED"]
-    tracking.attach(own, "hist_cnn", folder, {"accuracy": 0.5}, [])
+    evaluated()
+    tracking.record(own, ["hist_cnn"])
     (only,) = runs(server, own)
     assert curve(server, only) == [(1, 1.0), (2, 0.5)]
     assert only.data.metrics["accuracy"] == 0.5
@@ -267,7 +275,7 @@ def test_a_run_ends_while_its_system_metrics_wait_for_an_answer(
     answer.set()
 
 
-def test_two_evaluations_at_once_restore_one_run(server: Server, own: params.Params) -> None:
+def test_two_processes_at_once_make_one_run(server: Server, own: params.Params) -> None:
     both = threading.Barrier(2)
 
     def meddle(path: str) -> None:
@@ -277,11 +285,9 @@ def test_two_evaluations_at_once_restore_one_run(server: Server, own: params.Par
 
     tracking.record(own, [])  # makes the experiment
     server.meddle = meddle
-    folder = written(1)
-    pair = [
-        threading.Thread(target=tracking.attach, args=[own, "hist_cnn", folder, {"accuracy": 0.5}, []])
-        for _ in range(2)
-    ]
+    written(1)
+    evaluated()
+    pair = [threading.Thread(target=tracking.record, args=[own, ["hist_cnn"]]) for _ in range(2)]
     for one in pair:
         one.start()
     for one in pair:
@@ -303,7 +309,9 @@ def test_a_restored_run_names_its_origin_though_a_request_failed(
         return None
 
     server.meddle = meddle
-    tracking.attach(own, "hist_cnn", written(1), {"accuracy": 0.5}, [])
+    written(1)
+    evaluated()
+    tracking.record(own, ["hist_cnn"])
     (only,) = runs(server, own)
     assert refused and only.info.status == "FINISHED"
     assert only.data.tags["fakeprint.origin"].startswith("made from files")

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from fakeprint import params, tracking
+from fakeprint.digests import model_digest
+from fakeprint.evaluation.report import write_contents
 from fakeprint.files import write_json
-from fakeprint.tracking.origin import model_digest
+from fakeprint.tracking.session import Session
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +28,8 @@ from fakeprint import params, tracking
 from fakeprint.tracking.connection import import_mlflow
 from fakeprint.tracking.session import Session, data_digests
 settings = params.load()
-lda = params.settings_of(settings, "lda", "classifier")
-def run(**options):
-    return tracking.model_run(settings, "lda", "classifier", lda, [Path("data/arrays/train.npy")], **options)
+def run(checkpoint="same"):
+    return tracking.training_run(settings, "hist_cnn", checkpoint)
 """
 
 
@@ -56,12 +57,26 @@ def experiments(run: Any) -> list[str]:
     return sorted(tag.removeprefix(prefix) for tag in run.data.tags if tag.startswith(prefix))
 
 
-def fit(settings: params.Params, name: str = "lda", kind: str = "classifier") -> None:
-    described = params.settings_of(settings, name, kind)
-    with tracking.model_run(settings, name, kind, described, [Path("data/arrays/train.npy")]) as run:
+def train(settings: params.Params, checkpoint: str = "a checkpoint") -> None:
+    """A training of the network hist_cnn, in two epochs."""
+    with tracking.training_run(settings, "hist_cnn", checkpoint) as run:
         run.log_epoch({"train_loss": 0.5}, 1)
         run.log_epoch({"train_loss": 0.25}, 2)
-        run.finish(Path("models") / name)
+        run.finish(Path("models/hist_cnn"))
+
+
+def evaluate(name: str, figures: dict[str, Any], pictures: dict[str, bytes] | None = None) -> None:
+    """What the stage `evaluate` leaves of a model."""
+    tables, drawn = Path("metrics") / name / "evaluate.json", Path("reports") / name
+    write_json(tables, figures)
+    drawn.mkdir(parents=True, exist_ok=True)
+    for file, content in (pictures or {}).items():
+        (drawn / file).write_bytes(content)
+    write_contents(name, [tables, *sorted(drawn.iterdir())])
+
+
+def attached(run: Any) -> set[str]:
+    return {file.path for file in client().list_artifacts(run.info.run_id)}
 
 
 def python(script: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
@@ -76,78 +91,111 @@ def python(script: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]
     )
 
 
-def test_one_run_holds_what_was_trained_from_what_and_how_it_did(
-    settings: params.Params, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_fitted_model_has_one_run_with_what_it_was_made_from_and_how_it_did(
+    settings: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "loose-nail")
+    monkeypatch.setenv("DVC_STAGE", "fit@lda")
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)  # a leftover of the shell: neither reused nor complained about
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
-    fit(settings)
-    Path("report.txt").write_text("fine")
-    tracking.attach(
-        settings,
-        "lda",
-        Path("models/lda"),
-        {"accuracy": 0.5, "recall": {"a/b": 0.25}, "f1": {"a/b": 0.5}},
-        [Path("report.txt")],
-    )
+    before = int(1000 * time.time())
+    with tracking.noted(settings, "lda", "classifier"):
+        time.sleep(0.1)
+    monkeypatch.setenv("DVC_STAGE", "track")
+    evaluate("lda", {"accuracy": 0.5, "recall": {"a/b": 0.25}, "f1": {"a/b": 0.5}}, {"confusion.png": b"picture"})
+    after = int(1000 * time.time())
+    tracking.record(settings, ["lda"])
+    tracking.record(settings, ["lda"])
 
     (run,) = runs()
-    assert run.info.run_name == "lda"
-    assert run.info.status == "FINISHED"
+    assert (run.info.run_name, run.info.status) == ("lda", "FINISHED")
+    assert before <= run.info.start_time < run.info.end_time - 90 and run.info.end_time <= after
     assert run.data.params == {
         **{"model": "lda", "kind": "classifier", "seed": "7", "method": "lda", "shrinkage": "auto", "scale": "sqrt"},
         **{"augmented": "True", "features": "['hsv_joint', 'residual', 'spectrum']", "feature.hsv_joint.bins": "8"},
         **{f"feature.residual.{key}": str(value) for key, value in settings.features.residual},
         **{"feature.spectrum.bins": "32"},
     }
-    assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5, "recall/a_b": 0.25}
-    curve = client().get_metric_history(run.info.run_id, "train_loss")
-    assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
+    assert run.data.metrics == {"accuracy": 0.5, "recall/a_b": 0.25}
     tags = run.data.tags
     assert tags["dvc.experiment.loose-nail"] == "true"
+    assert tags["mlflow.source.name"] == "fit@lda"
     assert tags["data.md5.train.npy"] == "61b3a8faa9c1091806675c230a9abe64"  # printf train | md5sum
     assert {"hardware.cpu", "hardware.cores", "hardware.ram", "version.numpy", "version.scikit-learn"} <= set(tags)
+    assert "fakeprint.origin" not in tags
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == (settings.data.title, "61b3a8fa")
     assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
-    assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"report.txt", "model"}
-    attached = Path("mlartifacts", run.info.run_id, "artifacts/model/lda/model.json")
-    assert attached.read_bytes() == Path("models/lda/model.json").read_bytes()
+    assert attached(run) == {"evaluate.json", "confusion.png", "model"}
+    file = Path("mlartifacts", run.info.run_id, "artifacts/model/lda/model.json")
+    assert file.read_bytes() == Path("models/lda/model.json").read_bytes()
+    assert list(Path(".fakeprint/made").iterdir()) == []  # the note has been used
 
 
-def test_a_model_that_is_trained_anew_and_the_same_keeps_its_evaluation(
+def test_a_note_that_an_exception_ends_is_not_written(settings: params.Params) -> None:
+    with pytest.raises(ValueError), tracking.noted(settings, "lda", "classifier"):
+        raise ValueError
+    assert not Path(".fakeprint/made").exists()
+
+
+def test_a_training_has_its_curves_and_gets_its_evaluation(settings: params.Params) -> None:
+    model(Path(), "hist_cnn", {"kind": "network"})
+    train(settings)
+    evaluate("hist_cnn", {"accuracy": 0.5})
+    tracking.record(settings, ["hist_cnn"])
+    (run,) = runs()
+    assert run.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}
+    curve = client().get_metric_history(run.info.run_id, "train_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_network_that_is_trained_anew_and_the_same_has_its_evaluation(
     settings: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a change of code that changes no result DVC trains, finds the same files, and evaluates nothing."""
-    fit(settings)
-    client().set_tag(runs()[0].info.run_id, "robustness.worst", "jpeg_50")
-    for tag in ("fakeprint.origin", "git.commit", "dvc.baseline", "hardware.gpu", "version.faiss", "data.md5.old.npy"):
-        client().set_tag(runs()[0].info.run_id, tag, "of the first run")
-    Path("report.txt").write_text("fine")
-    tracking.attach(settings, "lda", Path("models/lda"), {"accuracy": 0.5, "train_loss": 9.0}, [Path("report.txt")])
-    tracking.record(settings, ["lda"])
+    model(Path(), "hist_cnn", {"kind": "network"})
+    train(settings)
+    evaluate("hist_cnn", {"accuracy": 0.5})
+    tracking.record(settings, ["hist_cnn"])
     monkeypatch.setenv("DVC_EXP_NAME", "loose-nail")
-    tracking.record(settings, ["lda"])
+    tracking.record(settings, ["hist_cnn"])
     monkeypatch.delenv("DVC_EXP_NAME")
-    fit(settings)
-    model(Path.cwd(), "lda", {"kind": "classifier", "another": True})
-    fit(settings)
+    train(settings)
+    tracking.record(settings, ["hist_cnn"])
 
-    first, same, other = runs()
-    assert same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}  # its own curve, and what it lacked
-    assert [file.path for file in client().list_artifacts(same.info.run_id)] == ["model", "report.txt"]
-    assert same.data.tags["robustness.worst"] == "jpeg_50"
-    assert first.data.tags["fakeprint.origin"] == "of the first run"
-    assert "of the first run" not in same.data.tags.values()
+    first, same = runs()
+    assert first.data.metrics == same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}
+    assert attached(same) == {"evaluate.json", "model"}
     assert (experiments(first), experiments(same)) == (["loose-nail"], ["workspace"])
-    assert "accuracy" not in other.data.metrics and not client().list_artifacts(other.info.run_id)
+
+
+def test_another_evaluation_of_the_same_model_replaces_the_first(settings: params.Params) -> None:
+    for accuracy, content in ((0.5, b"first"), (0.75, b"second")):
+        evaluate("lda", {"accuracy": accuracy}, {"confusion.png": content})
+        tracking.record(settings, ["lda"])
+    (run,) = runs()
+    assert run.data.metrics == {"accuracy": 0.75}
+    assert Path("mlartifacts", run.info.run_id, "artifacts/confusion.png").read_bytes() == b"second"
+
+
+def test_a_run_that_was_left_half_made_is_completed(settings: params.Params) -> None:
+    evaluate("lda", {"accuracy": 0.5})
+    tracking.record(settings, [])  # makes the experiment
+    session = Session("fakeprint")
+    dead = f"{socket.gethostname()}-{os.getpid()}-1"
+    session.begin("lda", {"fakeprint.model": model_digest(Path("models/lda")), "fakeprint.process": dead})
+    tracking.record(settings, ["lda"])
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.params["method"] == "lda"
+    assert run.data.metrics == {"accuracy": 0.5}
 
 
 def test_a_model_names_each_split_that_there_is(settings: params.Params) -> None:
     for split in ("validation", "test"):
         Path(f"data/arrays/{split}.npy").write_bytes(split.encode())
-    fit(settings)
+    evaluate("lda", {})
+    tracking.record(settings, ["lda"])
     (run,) = runs()
     inputs = {data.tags[0].value: data.dataset for data in run.inputs.dataset_inputs}
     assert set(inputs) == {"train", "validation", "test"}
@@ -158,7 +206,7 @@ def test_a_model_names_each_split_that_there_is(settings: params.Params) -> None
 def test_a_training_logs_what_it_uses_of_the_machine(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
     end = time.monotonic() + 60
-    with tracking.model_run(settings, "hist_cnn", "network", {}, []):
+    with tracking.training_run(settings, "hist_cnn", "a checkpoint"):
         while not (Path("mlflow.db").exists() and used()):
             assert time.monotonic() < end
             time.sleep(0.2)
@@ -203,14 +251,16 @@ def test_commit_and_whether_code_differs_from_it(settings: params.Params) -> Non
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     Path("dvc.lock").write_text("results change in every run")
-    fit(settings)
+    model(Path(), "hist_cnn", {"kind": "network"})
+    train(settings, "first")
     Path("params.yaml").write_text("# changed\n" + Path("params.yaml").read_text())
-    fit(settings)
+    train(settings, "second")
     assert [run.data.tags["git.commit"] for run in runs()] == [commit, f"{commit}+dirty"]
 
 
 def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
     model(Path(), "hist_cnn", {"kind": "network"})
+    evaluate("hist_cnn", {})
     tracking.record(settings, ["hist_cnn"])
     (run,) = runs()
     shown = run.data.params
@@ -227,46 +277,41 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
     model(Path(), "hist_cnn", {"kind": "network"})
     Path("metrics/hist_cnn").mkdir(parents=True)
     Path("metrics/hist_cnn/history.csv").write_text("epoch,train_loss,lr\n1,0.75,0.1\n2,0.5,0.05\n")
-    tracking.attach(settings, "hist_cnn", Path("models/hist_cnn"), {"accuracy": 0.5}, [])
-    tracking.attach(settings, "hist_cnn", Path("models/hist_cnn"), {"accuracy": 0.5}, [])
+    evaluate("hist_cnn", {"accuracy": 0.5})
+    tracking.record(settings, ["hist_cnn"])
+    tracking.record(settings, ["hist_cnn"])
     (run,) = runs()
     assert run.data.tags["fakeprint.origin"].startswith("made from files")
     assert run.data.metrics == {"train_loss": 0.5, "lr": 0.05, "accuracy": 0.5}
     assert not [key for key in run.data.tags if key.startswith("hardware")]
 
 
-def test_a_model_that_no_stage_touched_is_restored_whole(settings: params.Params) -> None:
+def test_figures_per_class_and_of_test(settings: params.Params) -> None:
     figures = {"accuracy": 0.5, "recall": {"a": 0.25}, "precision": {"a": 0.75}, "intervals": {"accuracy": [0.4, 0.6]}}
-    write_json("metrics/lda/evaluate.json", {**figures, "test": {**figures, "accuracy": 0.375}})
-    Path("reports/lda").mkdir(parents=True)
-    Path("reports/lda/confusion.png").write_bytes(b"picture")
-    tracking.record(settings, ["lda"])
+    evaluate("lda", {**figures, "test": {**figures, "accuracy": 0.375}})
     tracking.record(settings, ["lda"])
     (run,) = runs()
     of_test = {"test/accuracy": 0.375, "test/recall/a": 0.25}
     assert run.data.metrics == {"accuracy": 0.5, "recall/a": 0.25, **of_test}
-    assert {file.path for file in client().list_artifacts(run.info.run_id)} == {"confusion.png", "model"}
-    assert run.inputs.dataset_inputs[0].dataset.name == settings.data.title
 
 
 def test_a_detector_s_figures_are_in_its_run_without_what_would_bury_them(settings: params.Params) -> None:
     generators = {"SD 3": {"recall": 0.5, "auc": 0.75, "fake_images": 2}, "ADM": {"recall": 1.0, "auc": 1.0}}
-    told = {
+    detection = {
         "auc": 0.875,
         "generators": generators,
         "generator_mean": {"recall": 0.75},
         "intervals": {"auc": [0.5, 1.0]},
     }
-    fit(settings)
-    tracking.attach(settings, "lda", Path("models/lda"), {"detection": told}, [])
+    evaluate("lda", {"detection": detection})
+    tracking.record(settings, ["lda"])
     (run,) = runs()
-    assert {key: value for key, value in run.data.metrics.items() if key != "train_loss"} == {
+    assert run.data.metrics == {
         "detection/auc": 0.875,
         "detection/generator_mean/recall": 0.75,
         "detection/recall/SD 3": 0.5,
         "detection/recall/ADM": 1.0,
     }
-    assert set(told) == {"auc", "generators", "generator_mean", "intervals"}
 
 
 def test_how_a_model_fares_on_degraded_images_is_in_its_run(settings: params.Params) -> None:
@@ -276,49 +321,49 @@ def test_how_a_model_fares_on_degraded_images_is_in_its_run(settings: params.Par
     Path("reports/robustness").mkdir(parents=True)
     Path("reports/robustness/heat.png").write_bytes(b"picture")
     model(Path(), "knn", {"kind": "classifier"})  # robustness.models left it out
+    for name in ("lda", "knn"):
+        evaluate(name, {})
     tracking.record(settings, ["lda", "knn"])
     by_name = {run.info.run_name: run for run in runs()}
     run = by_name["lda"]
     assert run.data.metrics == {"worst_accuracy": 0.25}
     assert run.data.tags["robustness.worst"] == "jpeg_50"
-    attached = Path("mlartifacts", run.info.run_id, "artifacts")
-    assert (attached / "robustness.csv").read_text() == "model,cell,accuracy\nlda,clean,1.0\nlda,jpeg_50,0.25\n"
-    assert (attached / "heat.png").read_bytes() == b"picture"
+    folder = Path("mlartifacts", run.info.run_id, "artifacts")
+    assert (folder / "robustness.csv").read_text() == "model,cell,accuracy\nlda,clean,1.0\nlda,jpeg_50,0.25\n"
+    assert (folder / "heat.png").read_bytes() == b"picture"
     assert by_name["knn"].data.metrics == {}
 
 
 def test_a_large_model_is_named_not_attached(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("models/lda/classifier.skops").open("wb") as file:
         file.truncate(65 * 2**20)
-    fit(settings)
-    tracking.attach(settings, "lda", Path("models/lda"), {}, [])
+    evaluate("lda", {})
+    tracking.record(settings, ["lda"])
     (run,) = runs()
     assert run.data.tags["model.left_out"] == "65 MiB; DVC keeps it as models/lda"
-    assert client().list_artifacts(run.info.run_id) == []
+    assert attached(run) == {"evaluate.json"}
 
 
 def test_each_experiment_lists_its_leaderboard_and_no_model_twice(
     settings: params.Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model(Path(), "hist_cnn", {"kind": "network", "weights": 1})
-    for name, kind in (("lda", "classifier"), ("hist_cnn", "network")):
-        fit(settings, name, kind)
-    tracking.record(settings, ["lda", "hist_cnn"])
-    assert [experiments(run) for run in runs()] == [["workspace"], ["workspace"]]
-
-    monkeypatch.setenv("DVC_EXP_NAME", "less-dropout")  # retrains the network; DVC skips the classifier
-    model(Path(), "hist_cnn", {"kind": "network", "weights": 2})
-    fit(settings, "hist_cnn", "network")
-    tracking.record(settings, ["lda", "hist_cnn"])
-    tracking.record(settings, ["lda", "hist_cnn"])
+    evaluate("lda", {})
+    for weights, experiment in ((1, None), (2, "less-dropout")):
+        if experiment:  # retrains the network; DVC skips the classifier
+            monkeypatch.setenv("DVC_EXP_NAME", experiment)
+        model(Path(), "hist_cnn", {"kind": "network", "weights": weights})
+        train(settings)
+        evaluate("hist_cnn", {})
+        tracking.record(settings, ["lda", "hist_cnn"])
+        tracking.record(settings, ["lda", "hist_cnn"])
     assert [(run.info.run_name, experiments(run)) for run in runs()] == [
-        ("lda", ["less-dropout", "workspace"]),
         ("hist_cnn", ["workspace"]),
+        ("lda", ["less-dropout", "workspace"]),
         ("hist_cnn", ["less-dropout"]),
     ]
 
     tracking.record(settings, ["lda"])  # narrowed, under the same name
-    assert [experiments(run) for run in runs()] == [["less-dropout", "workspace"], ["workspace"], []]
+    assert [experiments(run) for run in runs()] == [["workspace"], ["less-dropout", "workspace"], []]
 
 
 def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Params) -> None:
@@ -330,22 +375,24 @@ def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Para
         predictions.write_bytes(content)
         digests.append(model_digest(folder))
     assert digests[0] == digests[2] != digests[1]
-    tracking.attach(settings, "average", folder, {}, [])
+    evaluate("average", {})
+    tracking.record(settings, ["average"])
     (run,) = runs()
+    assert run.data.params["members"] == "['lda']"
     inside = Path("mlartifacts", run.info.run_id, "artifacts/model")
     assert sorted(file.name for file in inside.iterdir()) == ["average", "lda"]
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_an_exception_closes_the_run(settings: params.Params, error: type[BaseException], status: str) -> None:
-    with pytest.raises(error), tracking.model_run(settings, "lda", "classifier", {}, []):
+    with pytest.raises(error), tracking.training_run(settings, "hist_cnn", "a checkpoint"):
         raise error
     assert [run.info.status for run in runs()] == [status]
 
 
 def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(settings: params.Params) -> None:
     script = """
-    with run(checkpoint=sys.argv[1] if len(sys.argv) > 1 else "same") as tracked:
+    with run() as tracked:
         tracked.log_epoch({"train_loss": 0.5}, 1)
         while not Path("mlflow.db").exists() or not logged(): time.sleep(0.1)
         print("logged", flush=True)
@@ -360,7 +407,7 @@ def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(sett
     """
     process = python(textwrap.dedent(logged) + textwrap.dedent(script), Path.cwd())
     assert process.stdout and process.stdout.readline() == "logged\n", process.communicate()[1]
-    with tracking.model_run(settings, "lda", "classifier", {}, [], checkpoint="same"):
+    with tracking.training_run(settings, "hist_cnn", "same"):
         pass
     first, second = runs()
     assert (first.info.status, second.info.status) == ("RUNNING", "FINISHED")  # a living process keeps its run
@@ -368,7 +415,7 @@ def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(sett
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert [run.info.status for run in runs()] == ["RUNNING"]
-    with tracking.model_run(settings, "lda", "classifier", {}, [], checkpoint="same") as run:
+    with tracking.training_run(settings, "hist_cnn", "same") as run:
         run.log_epoch({"train_loss": 0.25}, 2)
     (only,) = runs()
     assert only.info.status == "FINISHED"
@@ -376,7 +423,8 @@ def test_a_killed_run_is_continued_where_it_is_resumed_and_closed_where_not(sett
 
     client().update_run(only.info.run_id, status="RUNNING")
     client().set_tag(only.info.run_id, "fakeprint.process", f"{socket.gethostname()}-{process.pid}-1")
-    fit(settings)
+    model(Path(), "hist_cnn", {"kind": "network"})
+    train(settings, "another")
     assert [run.info.status for run in runs()] == ["KILLED", "FINISHED"]
 
 
@@ -390,10 +438,9 @@ def test_two_processes_on_a_fresh_database_at_once(bare_clone: Path, tmp_path: P
         folder = Path("..", f"fresh {{number}}", ".dvc", "tmp", "exps", me).resolve()
         folder.mkdir(parents=True)
         os.chdir(folder)
-        Path("train.npy").write_bytes(b"train")
         Path("../../../../" + me).touch()
         while not Path("../../../../" + other).exists(): time.sleep(0.005)
-        with tracking.model_run(settings, me, "classifier", lda, [Path("train.npy")]) as tracked:
+        with tracking.training_run(settings, "hist_cnn", me) as tracked:
             tracked.log_epoch({{"train_loss": 0.5}}, 1)
         os.chdir(Path("../../../../../a clone"))
     """
@@ -403,15 +450,13 @@ def test_two_processes_on_a_fresh_database_at_once(bare_clone: Path, tmp_path: P
         assert (process.returncode, printed, errors) == (0, "", "")
     for number in range(rounds):
         os.chdir(tmp_path / f"fresh {number}")  # the root, not DVC's copies of it
-        assert sorted((run.info.run_name, run.info.status) for run in runs()) == [
-            ("one", "FINISHED"),
-            ("two", "FINISHED"),
-        ]
+        assert [run.info.status for run in runs()] == ["FINISHED", "FINISHED"]
+        assert {run.data.tags["fakeprint.checkpoint"] for run in runs()} == {"one", "two"}
 
 
 def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -> None:
     rounds = 10
-    fit(settings)  # makes the database
+    tracking.record(settings, [])  # makes the experiment
     script = f"""
     from pathlib import Path
     me, other = os.environ["ME"], os.environ["OTHER"]
@@ -425,13 +470,13 @@ def test_two_processes_name_the_same_new_data_at_once(settings: params.Params) -
         Path(f"../{{me}} {{number}}").touch()
         patience = time.monotonic() + 300
         while not Path(f"../{{other}} {{number}}").exists(): assert time.monotonic() < patience
-        session.log_data("data", data_digests([]))
+        session.log_data("data", data_digests())
     """
     pair = [python(script, Path.cwd(), ME=me, OTHER=other) for me, other in (("one", "two"), ("two", "one"))]
     for process in pair:
         _, errors = process.communicate(timeout=600)
         assert (process.returncode, errors) == (0, "")
-    assert [len(run.inputs.dataset_inputs) for run in runs()] == [1, rounds, rounds]
+    assert [len(run.inputs.dataset_inputs) for run in runs()] == [rounds, rounds]
 
 
 def test_disabled_needs_no_mlflow_and_missing_is_one_line(bare_clone: Path) -> None:
@@ -444,7 +489,8 @@ def test_disabled_needs_no_mlflow_and_missing_is_one_line(bare_clone: Path) -> N
         tracked.log_epoch({"train_loss": 0.5}, 1)
         tracked.log_metrics({"accuracy": 0.5})
         tracked.finish(Path("models/lda"))
-    tracking.attach(settings, "lda", Path("models/lda"), {}, []) if not settings.tracking.enabled else None
+    with tracking.noted(settings, "lda", "classifier"):
+        pass
     tracking.record(settings, ["lda"]) if not settings.tracking.enabled else None
     print("done")
     """

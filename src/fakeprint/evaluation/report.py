@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakeprint.digests import EVALUATED, md5, model_digest
 from fakeprint.evaluation import detection_plots, metrics, plots
 from fakeprint.evaluation.detection_report import Detection, detections
 from fakeprint.evaluation.predictions import Predictions
@@ -68,9 +69,9 @@ def evaluate(
 
 
 def write_tables(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write evaluate.json, and report.txt, report.csv, report.json and confusion.csv, whose paths are returned."""
-    files = [folder / name for name in ("report.txt", "report.csv", "report.json", "confusion.csv")]
-    as_text, as_csv, as_json, confusion = files
+    """Write evaluate.json, report.txt, report.csv, report.json and confusion.csv, and return their paths."""
+    names = ("evaluate.json", "report.txt", "report.csv", "report.json", "confusion.csv")
+    figures, as_text, as_csv, as_json, confusion = files = [folder / name for name in names]
     names, predictions, report = evaluation.names, evaluation.predictions, evaluation.scores["validation"].report
     pairs = {"actual": predictions.labels, "predicted": predictions.predicted}
     write_csv(confusion, pd.DataFrame({column: [names[row] for row in rows] for column, rows in pairs.items()}))
@@ -79,7 +80,7 @@ def write_tables(evaluation: Evaluation, folder: Path) -> list[Path]:
         texts = [f"{split} images\n\n{scores.report.as_text()}" for split, scores in evaluation.scores.items()]
         partial.write_text("\n".join(texts), encoding="utf-8")
     write_json(as_json, report.as_json())
-    write_json(folder / "evaluate.json", evaluation.figures)
+    write_json(figures, evaluation.figures)
     return files
 
 
@@ -109,3 +110,13 @@ def write_pictures(evaluation: Evaluation, images: np.ndarray, most: int, title:
         for picture, figure in pictures.items():
             write_figure(partial / f"{picture}.png", figure)
     return [folder / f"{picture}.png" for picture in pictures]
+
+
+def write_contents(name: str, files: Sequence[Path]) -> None:
+    """Write data/evaluated/NAME.json: a digest of the model, and one of each file that its evaluation wrote.
+
+    Stages that read the evaluations of all models depend on that folder: they cannot depend on metrics/ and reports/,
+    which hold the files of other stages too.
+    """
+    content = {"model": model_digest(Path("models") / name), "files": {file.as_posix(): md5(file) for file in files}}
+    write_json(EVALUATED / f"{name}.json", content)

@@ -5,10 +5,11 @@ the model. A run has the model's effective parameters (only those that concern i
 figures of its evaluation, and as artifacts the model, the report and the pictures. Tags say where it came from: DVC
 experiment, git commit, md5 of the data, package versions, hardware.
 
-A model is identified by its content, the tag `fakeprint.model`: a digest of its folder, and for an ensemble of its
-predictions too, since its folder only names the members. So what shows does not depend on which stages ran. Where DVC
-skips the training, evaluation still finds the run; where there is none (another machine trained it, the database was
-deleted) it is made from the files, curves included, and the tag `fakeprint.origin` says so.
+Two stages log: `train` the curves of a network while it trains, and `track`, the last one, everything else. A model is
+identified by its content, the tag `fakeprint.model`: a digest of its folder, and for an ensemble of its predictions
+too, since its folder only names the members. So what shows does not depend on which stages ran. `track` finds the run
+of a training that DVC skipped; where there is none (a classifier, a network that another machine trained, a database
+that was deleted) it is made from the files, curves included.
 
 Each DVC experiment whose current leaderboard has the model has a tag, `dvc.experiment.NAME`; `workspace` is plain
 `dvc repro`. A model that an experiment did not have to retrain keeps its one run and gets one tag more, so a search
@@ -18,7 +19,8 @@ Where: `mlflow.db` and `mlartifacts/` in the repository's root, also from DVC's 
 the server that MLFLOW_TRACKING_URI names.
 """
 
+from fakeprint.tracking.making import noted
 from fakeprint.tracking.page import page, server
-from fakeprint.tracking.runs import TrackedRun, TrackedSearch, attach, model_run, record, search_run
+from fakeprint.tracking.runs import TrackedRun, TrackedSearch, record, search_run, training_run
 
-__all__ = ["TrackedRun", "TrackedSearch", "attach", "model_run", "page", "record", "search_run", "server"]
+__all__ = ["TrackedRun", "TrackedSearch", "noted", "page", "record", "search_run", "server", "training_run"]

@@ -2,7 +2,7 @@
 
 MLflow repeats each request a few times. A task that fails nevertheless is tried again, for `RETRY_FOR` at most, and for
 `PATIENCE` once the stage's work is over. Then one warning says that MLflow is not used any more, and the stage
-continues: DVC's files hold everything that MLflow shows, and the next stage completes the run from them.
+continues: DVC's files hold everything that MLflow shows, and the stage `track` completes the run from them.
 """
 
 import contextlib

@@ -1,48 +1,43 @@
-"""Runs of evaluated models: found by the model's content, or made from the files that DVC keeps."""
+"""What the stage `track` logs of each model: its run, made from files where no training made it, and its evaluation."""
 
 import csv
 import time
 from pathlib import Path
 from typing import Any
 
+from fakeprint.digests import EVALUATED, files_of, md5, md5_of
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.params import Params, settings_of, with_effect
 from fakeprint.tracking.connection import lock
-from fakeprint.tracking.origin import experiment_tag, files_of, fingerprint, model_digest, source_tags
-from fakeprint.tracking.session import FINGERPRINT, Point, Session, data_digests, flattened
+from fakeprint.tracking.making import forget, making_of
+from fakeprint.tracking.origin import PROCESS, experiment_tag, source_tags, this_process
+from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_digests, flattened
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
 HEAT = Path("reports/robustness/heat.png")
-
-
-def find_or_restore(session: Session, params: Params, name: str, folder: Path) -> bool:
-    """Turn to the run of the model in this folder: this experiment's, else the latest, else one made from files.
-
-    Returns whether it was made. Under a lock, so that two processes do not both make it.
-    """
-    with lock():
-        runs = session.runs_of(name, model_digest(folder))
-        if not runs:
-            _restore(session, params, name, folder)
-            return True
-        own = [run for run in runs if experiment_tag() in run.data.tags]
-        found = (own or runs)[0]
-        session.turn_to(found.info.run_id)
-        curves = _curves(name)
-        if curves and not curves[-1].metrics.items() <= found.data.metrics.items():  # its training lost the server
-            session.log_curves(curves)
-        return False
+ELSEWHERE = {"fakeprint.origin": "made from files; trained at another time"}
 
 
 def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
-    """Tag the runs of these models, and no others, with this DVC experiment; restore missing runs."""
-    on_board = set()
+    """Log what each model's run lacks, and tag these runs and no others with this DVC experiment."""
+    data, on_board = data_digests(), set()
     for name, folder in folders.items():
-        if find_or_restore(session, params, name, folder):
-            _restore_evaluation(session, name, folder)
-        _log_robustness(session, name)
+        evaluated = read_json(EVALUATED / f"{name}.json")
+        digest = evaluated["model"]
+        with lock():  # so that two processes do not both make the run
+            run = _found(session, digest, name)
+            if run is None:
+                _make(session, params, name, digest, data)
+            else:
+                session.turn_to(run.info.run_id)
+                if run.info.status == "RUNNING":  # the process that was to end it is dead
+                    _fill(session, params, name, data)
+                elif (curves := _curves(name)) and not curves[-1].metrics.items() <= run.data.metrics.items():
+                    session.log_curves(curves)  # its training lost the server
+            forget(digest)
+        _log_evaluation(session, name, folder, evaluated["files"])
         session.set_tags({experiment_tag(): "true"})
         on_board.add(session.run_id)
     for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
@@ -50,42 +45,64 @@ def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
             session.delete_tag(run, experiment_tag())
 
 
-def _log_robustness(session: Session, name: str) -> None:
-    """Results on degraded images, if any: worst accuracy, the model's rows, the picture."""
-    if not (TABLE.exists() and FIGURES.exists()):
-        return
-    worst = read_json(FIGURES)["models"].get(name, {}).get("worst")
-    if worst:
-        session.log_metrics({"worst_accuracy": worst["accuracy"]})
-        session.set_tags({"robustness.worst": worst["cell"]})
-        header, *rows = TABLE.read_text(encoding="utf-8").splitlines()
-        own = [row for row in rows if next(csv.reader([row]))[0] == name]
-        session.client.log_text(session.run_id, "\n".join([header, *own, ""]), "robustness.csv")
-        session.log_files([HEAT])
+def _found(session: Session, digest: str, name: str) -> Any:
+    """The run of this model: this experiment's, else the latest; None if there is none."""
+    runs = session.runs_of(name, digest)
+    own = [run for run in runs if experiment_tag() in run.data.tags]
+    return next(iter(own or runs), None)
 
 
-def _restore(session: Session, params: Params, name: str, folder: Path) -> None:
-    """A run for a model that was trained elsewhere or before the database, or whose training lost the server."""
-    kind = read_description(folder)["kind"]
-    described = describe(params, name, kind, settings_of(params, name, kind))
-    digests = data_digests([])
-    tags = source_tags(name, kind) | {FINGERPRINT: fingerprint(described, digests)}
-    session.begin(name, tags, new={"fakeprint.origin": "made from files; trained at another time"})
-    session.log_params(described)
+def _make(session: Session, params: Params, name: str, digest: str, data: dict[Path, str]) -> None:
+    """A run of a model that has none: a classifier's, an ensemble's, or that of a network trained elsewhere."""
+    kind, making = read_description(Path("models") / name)["kind"], making_of(digest)
+    tags = making.tags if making else source_tags(name, kind) | ELSEWHERE
+    # The digest from the start: a run that is left half made is found by it and completed.
+    session.begin(name, tags | {MODEL: digest, PROCESS: this_process()}, making.start if making else None)
+    _fill(session, params, name, data, making.end if making else None)
+
+
+def _fill(session: Session, params: Params, name: str, data: dict[Path, str], end: float | None = None) -> None:
+    """Parameters, curves and data of the session's run, which then ends."""
+    description = read_description(Path("models") / name)
+    members = {"members": description["members"]} if "members" in description else {}
+    session.log_params(describe(params, name, description["kind"]) | members)
     session.log_curves(_curves(name))
-    session.log_data(params.title, digests)
-    session.end("FINISHED", model_digest(folder))
+    session.log_data(params.title, data)
+    session.end("FINISHED", at=end)
 
 
-def _restore_evaluation(session: Session, name: str, folder: Path) -> None:
-    """The files that evaluation wrote, if any; where it has not run yet, it will log them itself."""
-    tables = Path("metrics") / name
-    if (tables / "evaluate.json").exists():
-        session.log_metrics(shown(read_json(tables / "evaluate.json")))
-    session.log_files(
-        [tables / "report.txt", tables / "confusion.csv", *sorted((Path("reports") / name).glob("*.png"))]
-    )
+def _log_evaluation(session: Session, name: str, folder: Path, files: dict[str, str]) -> None:
+    """Figures, tables, pictures, results on degraded images and the model itself, unless the run has just these.
+
+    files: paths of what the stage `evaluate` wrote, with their digests.
+    """
+    worst, rows, heat = _worst(name), _rows(name), md5(HEAT) if HEAT.exists() else ""
+    digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat})
+    if session.client.get_run(session.run_id).data.tags.get(EVALUATION) == digest:
+        return
+    figures = shown(read_json(Path("metrics") / name / "evaluate.json"))
+    session.log_metrics(figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
+    session.log_files([Path(file) for file in files])
+    if worst:
+        session.set_tags({"robustness.worst": worst["cell"]})
+        session.client.log_text(session.run_id, rows, "robustness.csv")
+        session.log_files([HEAT])
     log_model(session, folder)
+    session.set_tags({EVALUATION: digest})
+
+
+def _worst(name: str) -> dict[str, Any] | None:
+    """The degradation that costs the model most, and its accuracy there; None if the model was not degraded."""
+    found: dict[str, Any] = read_json(FIGURES)["models"].get(name, {}) if FIGURES.exists() else {}
+    return found.get("worst")
+
+
+def _rows(name: str) -> str:
+    """The model's rows of the table of degraded images, below the table's header."""
+    if not TABLE.exists():
+        return ""
+    header, *rows = TABLE.read_text(encoding="utf-8").splitlines()
+    return "\n".join([header, *(row for row in rows if next(csv.reader([row]))[0] == name), ""])
 
 
 def log_model(session: Session, folder: Path) -> None:
@@ -101,9 +118,9 @@ def log_model(session: Session, folder: Path) -> None:
         session.client.log_artifact(session.run_id, str(file), inside)
 
 
-def describe(params: Params, name: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a model's run."""
-    return {"model": name, "kind": kind, "seed": params.seed, **with_effect(settings)}
+def describe(params: Params, name: str, kind: str) -> dict[str, Any]:
+    """The parameters of a model's run: those that concern it and have an effect."""
+    return {"model": name, "kind": kind, "seed": params.seed, **with_effect(settings_of(params, name, kind))}
 
 
 def shown(metrics: dict[str, Any]) -> dict[str, float]:

@@ -2,8 +2,6 @@
 
 import contextlib
 import getpass
-import hashlib
-import json
 import os
 import platform
 import re
@@ -12,25 +10,14 @@ import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fakeprint.data.arrays import ARRAYS
-from fakeprint.files import main_root, read_json, started
+from fakeprint.files import main_root, started
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
 CODE = ("src", "stages", "params.yaml", "dvc.yaml")  # what makes a commit dirty; results change during every run
 PROCESS = "fakeprint.process"
-ORIGIN = (
-    "mlflow.",
-    "fakeprint.",
-    "dvc.",
-    "git.",
-    "data.",
-    "hardware.",
-    "version.",
-)  # of tags that are of one run alone
 
 
 def source_tags(name: str, kind: str) -> dict[str, str]:
@@ -79,35 +66,6 @@ def as_key(name: object) -> str:
     return re.sub(r"[^\w. -]", "_", str(name))
 
 
-def fingerprint(described: dict[str, Any], data: dict[Path, str]) -> str:
-    """A digest of what a model is trained from: its parameters, and the md5 of the splits' arrays."""
-    arrays = sorted(digest for file, digest in data.items() if file.parent == ARRAYS)
-    content = json.dumps([described, arrays], sort_keys=True, default=str)
-    return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
-
-
-def model_digest(model_folder: Path) -> str:
-    """A digest of a model's files; for an ensemble of its predictions too, since its files only name the members."""
-    files = {file.relative_to(model_folder).as_posix(): file for file in files_of(model_folder)}
-    description = model_folder / "model.json"
-    if description.exists() and read_json(description).get("kind") == "ensemble":
-        files["predictions"] = Path("data/predictions") / f"{model_folder.name}.parquet"
-    return _md5_of({name: md5(file) for name, file in files.items()})
-
-
-def files_of(folder: Path) -> list[Path]:
-    """The files in a folder and below, without DVC's .gitignore."""
-    return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != ".gitignore")
-
-
-def md5(path: Path) -> str:
-    """The md5 of a file, or of a folder's names and files."""
-    if path.is_dir():
-        return _md5_of({file.relative_to(path).as_posix(): md5(file) for file in files_of(path)})
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def this_process() -> str:
     """HOST-PID-START; START is when it started, in ticks since boot: later than an earlier process with its number."""
     return f"{as_key(socket.gethostname())}-{os.getpid()}-{started(os.getpid())}"
@@ -146,11 +104,6 @@ def _lock_of(process: str, shared: bool = False) -> FileLock:
     folder = main_root() / ".fakeprint/processes"
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f"{as_key(process)}.lock", timeout=0, thread_local=False, is_singleton=shared)
-
-
-def _md5_of(digests: dict[str, str]) -> str:
-    lines = [f"{name} {digest}" for name, digest in sorted(digests.items())]
-    return hashlib.md5("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
 
 
 def _user() -> str:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fakeprint.digests import model_digest
 from fakeprint.params import Params, with_effect
 from fakeprint.tracking import evaluated
 from fakeprint.tracking.background import Background
-from fakeprint.tracking.origin import experiment_tag, fingerprint, machine_tags, model_digest, source_tags
-from fakeprint.tracking.session import CHECKPOINT, FINGERPRINT, SEARCH, Point, Session, data_digests, flattened
+from fakeprint.tracking.evaluated import describe
+from fakeprint.tracking.making import note
+from fakeprint.tracking.origin import experiment_tag, machine_tags, source_tags
+from fakeprint.tracking.session import CHECKPOINT, SEARCH, Point, Session, data_digests, flattened
 
 
 class TrackedRun:
-    """One run, of a fit, a training, an ensemble, a trial or a search. Without tracking, it does nothing."""
+    """One run, of a training, a trial or a search. Without tracking, it does nothing."""
 
     def __init__(self, background: Background | None = None):
         self._background = background
@@ -44,28 +47,23 @@ class TrackedRun:
 
 
 @contextlib.contextmanager
-def model_run(
-    params: Params, name: str, kind: str, settings: dict[str, Any], data: Iterable[Path], checkpoint: str | None = None
-) -> Iterator[TrackedRun]:
-    """One MLflow run around one fit, training or ensemble; an exception inside marks it FAILED, Ctrl-C KILLED.
+def training_run(params: Params, name: str, checkpoint: str) -> Iterator[TrackedRun]:
+    """One MLflow run around the training of one network; an exception inside marks it FAILED, Ctrl-C KILLED.
 
-    settings: see `fakeprint.params.settings_of`. data: the files or folders that it learns from; their md5 become tags.
-    checkpoint: what a training is resumed by; an interrupted run that has it is continued instead of a new one begun.
+    checkpoint: what the training is resumed by; an interrupted run that has it is continued instead of a new one begun.
     """
     if not params.tracking.enabled:
         yield TrackedRun()
         return
-    files, described = [Path(file) for file in data], evaluated.describe(params, name, kind, settings)
+
+    start = time.time()
+    tags = {**source_tags(name, "network"), **machine_tags("network"), CHECKPOINT: checkpoint}
 
     def begin(session: Session) -> None:
-        digests = data_digests(files)
-        tags = {**source_tags(name, kind), **machine_tags(kind), experiment_tag(): "true"}
-        tags |= {FINGERPRINT: fingerprint(described, digests)} | ({CHECKPOINT: checkpoint} if checkpoint else {})
-        session.begin(name, tags, CHECKPOINT if checkpoint else FINGERPRINT)
-        session.log_params(described)
-        session.log_data(params.title, digests)
-        if kind == "network":
-            session.monitor()
+        session.begin(name, tags | {experiment_tag(): "true"})
+        session.log_params(describe(params, name, "network"))
+        session.log_data(params.title, data_digests())
+        session.monitor()
 
     with Background(params.tracking.experiment) as background:
         background.send(begin)
@@ -73,7 +71,7 @@ def model_run(
         with _ended(lambda status: background.send(lambda session: session.end(status, run.digest), final=True)):
             yield run
         if run.digest:
-            background.send(lambda session: session.take_over(name, run.digest))
+            note(run.digest, start, tags)
 
 
 @contextlib.contextmanager
@@ -103,7 +101,7 @@ class TrackedSearch(TrackedRun):
 
         def begin(session: Session) -> None:
             tags = {**source_tags(name, kind), CHECKPOINT: key, "mlflow.parentRunId": session.search_id}
-            session.begin(name, tags, CHECKPOINT)
+            session.begin(name, tags)
             session.log_params(with_effect(settings))
 
         background.send(begin)
@@ -128,7 +126,7 @@ def search_run(params: Params, name: str, study: str, kind: str, settings: dict[
         tags = {**source_tags(name, "search"), **machine_tags(kind), SEARCH: study, "search.kind": kind}
         session.begin_search(name, tags)
         session.log_params(settings)
-        session.log_data(params.title, data_digests([]))
+        session.log_data(params.title, data_digests())
 
     with Background(params.tracking.experiment) as background:
         background.send(begin)
@@ -136,23 +134,8 @@ def search_run(params: Params, name: str, study: str, kind: str, settings: dict[
             yield TrackedSearch(background)
 
 
-def attach(params: Params, name: str, model_folder: Path, metrics: dict[str, Any], artifacts: Iterable[Path]) -> None:
-    """Add figures, files and the model itself to the run of the model in this folder, after its evaluation.
-
-    Of figures per class only the recall: precision and F1 are in the report, and would bury the curves.
-    """
-    if not params.tracking.enabled:
-        return
-    files = [Path(file) for file in artifacts]
-    with Background(params.tracking.experiment) as background:
-        background.send(lambda session: evaluated.find_or_restore(session, params, name, model_folder))
-        background.send(lambda session: session.log_metrics(evaluated.shown(metrics)))
-        background.send(lambda session: session.log_files(files))
-        background.send(lambda session: evaluated.log_model(session, model_folder))
-
-
 def record(params: Params, models: Iterable[str]) -> None:
-    """Tag the runs of these models, and no others, with this DVC experiment; restore missing runs.
+    """Log everything about these models that training did not, and tag them and no others with this DVC experiment.
 
     models: the names on the leaderboard; their folders are models/NAME.
     """

@@ -4,7 +4,6 @@ Every method may be called again after it failed half-way: what MLflow has alrea
 """
 
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -12,21 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fakeprint.data.arrays import ARRAYS, SPLITS
+from fakeprint.digests import md5
 from fakeprint.tracking.connection import connect, is_local, tracking_uri
-from fakeprint.tracking.origin import (
-    ORIGIN,
-    PROCESS,
-    as_key,
-    experiment_tag,
-    lives,
-    md5,
-    this_process,
-)
+from fakeprint.tracking.origin import PROCESS, as_key, lives, this_process
 
 BATCH = 100  # params or tags that MLflow takes in one request; of metrics ten times as many
 MONITOR_STOPS = 10.0  # seconds that the end of a run waits for the last system metrics
-MODEL, FINGERPRINT, CHECKPOINT, SEARCH = (
-    f"fakeprint.{name}" for name in ("model", "fingerprint", "checkpoint", "search")
+MODEL, EVALUATION, CHECKPOINT, SEARCH = (
+    f"fakeprint.{name}" for name in ("model", "evaluation", "checkpoint", "search")
 )
 
 
@@ -47,27 +39,23 @@ class Session:
         self._steps: dict[str, set[int]] | None = None  # of each metric in a run that is continued
         self._monitor: Any = None
 
-    def begin(
-        self, name: str, tags: dict[str, str], continued_by: str = FINGERPRINT, new: dict[str, str] | None = None
-    ) -> None:
-        """Start a run, or continue the one that a dead process left and that has the same tag `continued_by`.
+    def begin(self, name: str, tags: dict[str, str], start: float | None = None) -> None:
+        """Start a run, or continue an interrupted one that a dead process left and that has the same checkpoint.
 
-        By the fingerprint only a run that nobody ended is continued, by the checkpoint an interrupted one too. Other
-        runs of this name whose process is dead become KILLED. new: more tags, of a run that is started only.
+        Other runs of this name whose process is dead become KILLED. start: of the run, in seconds since 1970; now if
+        None.
         """
         unfinished = self.runs(f"attributes.run_name = '{name}' AND attributes.status != 'FINISHED'")
         dead = [run for run in unfinished if (by := run.data.tags.get(PROCESS, "")) == this_process() or not lives(by)]
-        key = tags.get(continued_by)
-        same = [run for run in dead if key and run.data.tags.get(continued_by) == key]
-        if continued_by == FINGERPRINT:
-            same = [run for run in same if run.info.status == "RUNNING"]
+        key = tags.get(CHECKPOINT)
+        same = [run for run in dead if key and run.data.tags.get(CHECKPOINT) == key]
         for run in dead:
             if run.info.status == "RUNNING" and run not in same[:1]:
                 self.client.set_terminated(run.info.run_id, "KILLED")
         if same:
             self._continue(same[0].info.run_id, tags)
         else:
-            self._create(name, tags | (new or {}))
+            self._create(name, tags, start)
 
     def begin_search(self, name: str, tags: dict[str, str]) -> None:
         """Start the run of a search, or continue that of the same study."""
@@ -78,8 +66,9 @@ class Session:
             self._create(name, tags)
         self.search_id = self.run_id
 
-    def _create(self, name: str, tags: dict[str, str]) -> None:
-        created = self.client.create_run(self.experiment_id, run_name=name, tags=tags)
+    def _create(self, name: str, tags: dict[str, str], start: float | None = None) -> None:
+        milliseconds = None if start is None else int(1000 * start)
+        created = self.client.create_run(self.experiment_id, milliseconds, tags, name)
         self.run_id, self._steps = created.info.run_id, None
 
     def _continue(self, run_id: str, tags: dict[str, str]) -> None:
@@ -95,11 +84,14 @@ class Session:
             self._monitor = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=tracking_uri())
             self._monitor.start()
 
-    def end(self, status: str, model: str = "") -> None:
-        """Close the run: FINISHED, FAILED or KILLED. model: the digest of the model that it trained."""
+    def end(self, status: str, model: str = "", at: float | None = None) -> None:
+        """Close the run: FINISHED, FAILED or KILLED.
+
+        model: the digest of the model that it trained. at: in seconds since 1970; now if None.
+        """
         if model:
             self.set_tags({MODEL: model})
-        self.client.set_terminated(self.run_id, status)
+        self.client.set_terminated(self.run_id, status, None if at is None else int(1000 * at))
         self._stop_monitor()
         if not is_local(tracking_uri()):
             self._delete_twins()
@@ -127,23 +119,6 @@ class Session:
     def turn_back(self) -> None:
         """After a trial, to the run of its search."""
         self.turn_to(self.search_id)
-
-    def take_over(self, name: str, digest: str) -> None:
-        """Where an earlier run was of the same model, its evaluation holds: DVC repeats none of it.
-
-        Copies its figures and files, and its tags except for those of `ORIGIN`; takes this experiment's name from it.
-        """
-        earlier = next((run for run in self.runs_of(name, digest) if run.info.run_id != self.run_id), None)
-        if earlier is None:
-            return
-        own = self.client.get_run(self.run_id).data
-        self.log_metrics({key: value for key, value in earlier.data.metrics.items() if key not in own.metrics})
-        tags = {key: value for key, value in earlier.data.tags.items() if not key.startswith(ORIGIN)}
-        self.set_tags({key: value for key, value in tags.items() if key not in own.tags})
-        with tempfile.TemporaryDirectory() as files:
-            self.client.download_artifacts(earlier.info.run_id, "", files)
-            self.client.log_artifacts(self.run_id, files)
-        self.delete_tag(earlier, experiment_tag())
 
     def log_params(self, settings: dict[str, Any]) -> None:
         """Set params, blocks flattened; a value once set stays."""
@@ -193,7 +168,7 @@ class Session:
             self.client.delete_tag(run.info.run_id, tag)
 
     def log_data(self, title: str, digests: dict[Path, str]) -> None:
-        """Name the data: an md5 tag per file, and the splits' arrays as dataset inputs with their context."""
+        """Name the data: an md5 tag for each split's array, and the arrays as dataset inputs with their context."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
         from mlflow.exceptions import MlflowException
 
@@ -203,7 +178,7 @@ class Session:
                 Dataset(title[:500], digests[file][:8], "local", json.dumps({"file": file.as_posix()})),
                 [InputTag("mlflow.data.context", file.stem)],
             )
-            for file in _arrays()
+            for file in digests
         ]
         try:
             self.client.log_inputs(self.run_id, datasets=inputs)
@@ -226,13 +201,9 @@ class Session:
         return self.client.search_runs([self.experiment_id], where, order_by=["attributes.start_time DESC"])
 
 
-def data_digests(files: Iterable[Path]) -> dict[Path, str]:
-    """The md5 of the splits' arrays, where there are some, and of these files or folders."""
-    return {file: md5(file) for file in dict.fromkeys([*_arrays(), *files])}
-
-
-def _arrays() -> list[Path]:
-    return [file for split in SPLITS if (file := ARRAYS / f"{split}.npy").exists()]
+def data_digests() -> dict[Path, str]:
+    """The md5 of each split's array that there is."""
+    return {file: md5(file) for split in SPLITS if (file := ARRAYS / f"{split}.npy").exists()}
 
 
 def flattened(settings: dict[str, Any], separator: str = ".", prefix: str = "") -> dict[str, Any]:

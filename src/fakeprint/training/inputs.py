@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
+from fakeprint.data.arrays import Dataset, load_dataset, load_split
 from fakeprint.training.images import Images
 
 AUGMENTED = Path("data/augmented")
@@ -14,21 +14,19 @@ AUGMENTED = Path("data/augmented")
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The images of a training, what all splits have in common, and the files that the images are from, if known."""
+    """The images of a training, and what all splits have in common."""
 
     images: Images
     validation: Images
     dataset: Dataset
-    files: tuple[Path, ...] = ()
 
 
 def load_training_data(augmented: bool) -> TrainingData:
     """Read the arrays, memory-mapped. augmented: with the stored copies of the train images."""
     train, validation = load_split("train"), load_split("validation")
-    parts, labels, files = [train.images], [train.labels], [ARRAYS / "train.npy", ARRAYS / "validation.npy"]
+    parts, labels = [train.images], [train.labels]
     if augmented:
         parts.append(np.load(AUGMENTED / "copies.npy", mmap_mode="r"))
         labels.append(pd.read_parquet(AUGMENTED / "copies.parquet")["class"].to_numpy(dtype=np.int64))
-        files.append(AUGMENTED / "copies.npy")
     images = Images(parts, np.concatenate(labels))
-    return TrainingData(images, Images([validation.images], validation.labels), load_dataset(), tuple(files))
+    return TrainingData(images, Images([validation.images], validation.labels), load_dataset())
