@@ -231,7 +231,7 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"tracking": {"enabled": True}}, "tracking.experiment is missing"),
         (
             {"tracking__registered_name": "team/champion"},
-            "tracking.registered_name: should be a name of letters and digits, with - _ . between them, not 'team/champion'",
+            "tracking.registered_name: should be a name of letters and digits, with - _ . between them",
         ),
         ({"classifiers__knn__method": "knnn"}, "classifiers.knn.method: 'knnn' is unknown; did you mean 'knn'?"),
         (

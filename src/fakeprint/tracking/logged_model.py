@@ -34,10 +34,9 @@ LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, an
 CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
 CHAMPION = "champion"  # alias
 CODE = Path(fakeprint.__file__).parent
-PACKAGES = ("mlflow", "joblib", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic") + (
-    "ruamel.yaml",
-    "scipy",
-    "tqdm",
+PACKAGES = (
+    *("joblib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic"),
+    *("ruamel.yaml", "scipy", "tqdm"),
 )
 OF_CLASSIFIERS = ("faiss-cpu", "scikit-learn", "skops")
 OF_NETWORKS = ("safetensors", "timm", "torch", "torchvision")
