@@ -173,11 +173,10 @@ def predict_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) 
         model: from `load_model`.
         files: paths, each with None or the reason why it must not be read.
     """
-    group_size = max(1, min(MAX_FILES, MAX_BYTES // (3 * model.dataset.image_size**2)))
-    group_size -= group_size % BATCH if group_size > BATCH else 0
-    images = _read_ahead(files, model.dataset, group_size)
+    size = group_size(model.dataset)
+    images = _read_ahead(files, model.dataset, size)
     try:
-        while group := list(itertools.islice(images, group_size)):
+        while group := list(itertools.islice(images, size)):
             readable = [(path, image) for path, image in group if not isinstance(image, str)]
             unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
             with quiet():
@@ -187,6 +186,12 @@ def predict_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) 
             yield FilePredictions([path for path, _ in readable], probabilities, unreadable)
     finally:
         images.close()
+
+
+def group_size(dataset: Dataset) -> int:
+    """How many images are decoded and predicted at a time: whole batches where memory allows it, at least one image."""
+    size = max(1, min(MAX_FILES, MAX_BYTES // (3 * dataset.image_size**2)))
+    return size - size % BATCH if size > BATCH else size
 
 
 def _read_ahead(
@@ -226,8 +231,19 @@ def read_image(path: Path, dataset: Dataset) -> np.ndarray:
     Raises:
         Unreadable: no regular file, no image, damaged, or larger than `dataset.max_pixels` allows.
     """
-    content = read_regular(path, longest_file(dataset.max_pixels))
+    return image_of(read_regular(path, longest_file(dataset.max_pixels)), dataset)
+
+
+def image_of(content: bytes, dataset: Dataset) -> np.ndarray:
+    """The same from the content of a file. Raises Unreadable as `read_image` does."""
+    if len(content) > longest_file(dataset.max_pixels):
+        raise Unreadable("too large")
     return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
+
+
+def columns(dataset: Dataset) -> list[str]:
+    """The columns of a table of predictions: the most probable class, its name, and the probability of each class."""
+    return ["class", "name", *(f"p_{label}" for label in dataset.classes)]
 
 
 def _stacked(images: list[np.ndarray], size: int) -> np.ndarray:

@@ -229,6 +229,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "augment.transforms.jpeg.quality[0]: input should be greater than or equal to 1, not 0",
         ),
         ({"tracking": {"enabled": True}}, "tracking.experiment is missing"),
+        (
+            {"tracking__registered_name": "team/champion"},
+            "tracking.registered_name: should be a name of letters and digits, with - _ . between them",
+        ),
         ({"classifiers__knn__method": "knnn"}, "classifiers.knn.method: 'knnn' is unknown; did you mean 'knn'?"),
         (
             {"classifiers__knn__method": "centroid"},

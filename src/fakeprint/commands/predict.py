@@ -207,9 +207,11 @@ def _prediction(path: Path, probabilities: np.ndarray, dataset: Dataset) -> Pred
 @contextmanager
 def _csv_writer(file: Path, dataset: Dataset) -> Iterator[Writer]:
     """Write one line per image. The file appears when all are written. Names that are not UTF-8 keep their bytes."""
+    from fakeprint.predict import columns
+
     with written(file) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(["image", "class", "name", *(f"p_{label}" for label in dataset.classes)])
+        lines.writerow(["image", *columns(dataset)])
 
         def write(predictions: list[Prediction]) -> None:
             for each in predictions:

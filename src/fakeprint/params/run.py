@@ -41,3 +41,14 @@ class Run(Block):
 class Tracking(Block):
     enabled: bool = Field(description="false needs no MLflow at all")
     experiment: str = Field(min_length=1, description="MLflow experiment; its runs are named after the models")
+    register_: bool = Field(
+        default=True,
+        alias="register",
+        description="the champion becomes a version of a registered model, with the alias champion",
+    )
+    registered_name: str = Field(
+        default="fakeprint-champion",
+        pattern=r"^[A-Za-z0-9]+([-_.]+[A-Za-z0-9]+)*$",
+        max_length=200,
+        description="a name of letters and digits, with - _ . between them",
+    )

