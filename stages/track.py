@@ -1,4 +1,4 @@
-"""track: log every model to MLflow, with its figures, tables and pictures."""
+"""track: log every model to MLflow, with its figures, tables and pictures, and register the champion."""
 
 from fakeprint import params, tracking
 from fakeprint.errors import one_line_errors

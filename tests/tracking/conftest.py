@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import requests
 from werkzeug.serving import make_server
 
 from fakeprint import params
+from fakeprint.data.arrays import Dataset
 from fakeprint.files import write_json
 from fakeprint.tracking import background
 
 ROOT = Path(__file__).parents[2]
+DATASET = Dataset(["0", "1"], ["red", "green"], image_size=8, resize="squash", max_pixels=10**6)
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def bare_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "data/arrays").mkdir(parents=True)
     (root / "params.yaml").write_bytes((ROOT / "presets/demo.yaml").read_bytes())
     (root / "data/arrays/train.npy").write_bytes(b"train")
-    write_json(root / "models/lda/model.json", {"name": "lda", "kind": "classifier"})
+    write_json(root / "models/lda/model.json", {"name": "lda", "kind": "classifier", "dataset": asdict(DATASET)})
     monkeypatch.chdir(root)
     return root
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from fakeprint.files import write_json
 from fakeprint.tracking import background, session
 from fakeprint.tracking.connection import import_mlflow, is_local, masked
 from fakeprint.tracking.origin import this_process
-from tests.tracking.conftest import Server, free_port
+from tests.tracking.conftest import DATASET, Server, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ def written(epochs: int) -> Path:
     """The files of the trained network."""
     folder = Path("models/hist_cnn")
     folder.mkdir(parents=True)
-    (folder / "model.json").write_text('{"name": "hist_cnn", "kind": "network"}')
+    write_json(folder / "model.json", {"name": "hist_cnn", "kind": "network", "dataset": asdict(DATASET)})
     history = Path("metrics/hist_cnn/history.csv")
     history.parent.mkdir(parents=True)
     rows = [f"{epoch},{1 / epoch}\n" for epoch in range(1, epochs + 1)]

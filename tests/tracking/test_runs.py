@@ -1,12 +1,14 @@
 """MLflow as a user meets it: real databases, a real server, real processes that die."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import pytest
 
 from fakeprint import params, tracking
 from fakeprint.digests import model_digest
+from fakeprint.evaluation import champion
 from fakeprint.evaluation.report import write_contents
-from fakeprint.files import write_json
+from fakeprint.files import main_root, write_json
 from fakeprint.tracking.session import Session
+from tests.tracking.conftest import DATASET
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +38,7 @@ def run(checkpoint="same"):
 
 
 def model(root: Path, name: str, description: dict[str, Any]) -> Path:
-    write_json(root / "models" / name / "model.json", {"name": name, **description})
+    write_json(root / "models" / name / "model.json", {"name": name, "dataset": asdict(DATASET), **description})
     return root / "models" / name
 
 
@@ -126,9 +130,7 @@ def test_a_fitted_model_has_one_run_with_what_it_was_made_from_and_how_it_did(
     (data,) = run.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == (settings.data.title, "61b3a8fa")
     assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", "train")]
-    assert attached(run) == {"evaluate.json", "confusion.png", "model"}
-    file = Path("mlartifacts", run.info.run_id, "artifacts/model/lda/model.json")
-    assert file.read_bytes() == Path("models/lda/model.json").read_bytes()
+    assert attached(run) == {"evaluate.json", "confusion.png"}
     assert list(Path(".fakeprint/made").iterdir()) == []  # the note has been used
 
 
@@ -165,7 +167,7 @@ def test_a_network_that_is_trained_anew_and_the_same_has_its_evaluation(
 
     first, same = runs()
     assert first.data.metrics == same.data.metrics == {"train_loss": 0.25, "accuracy": 0.5}
-    assert attached(same) == {"evaluate.json", "model"}
+    assert attached(same) == {"evaluate.json"}
     assert (experiments(first), experiments(same)) == (["loose-nail"], ["workspace"])
 
 
@@ -379,8 +381,41 @@ def test_an_ensemble_of_retrained_members_is_another_model(settings: params.Para
     tracking.record(settings, ["average"])
     (run,) = runs()
     assert run.data.params["members"] == "['lda']"
-    inside = Path("mlartifacts", run.info.run_id, "artifacts/model")
-    assert sorted(file.name for file in inside.iterdir()) == ["average", "lda"]
+    (logged,) = Path("mlartifacts/models").glob("*/artifacts/artifacts")
+    assert sorted(file.name for file in logged.iterdir()) == ["average", "lda"]
+
+
+def test_the_workspace_s_champion_is_registered_where_it_should_be(
+    settings: params.Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(Path(), "knn", {"kind": "classifier"})
+    for name in ("lda", "knn"):
+        evaluate(name, {"accuracy": 0.5})
+    other = settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"register_": False})})
+    for name, given in (("lda", settings), ("knn", other)):
+        champion.copy_out(name, "data", settings.predict)
+        tracking.record(given, ["lda", "knn"])
+    registered = client().get_model_version_by_alias("fakeprint-champion", "champion")
+    (lda,) = (run for run in runs() if run.info.run_name == "lda")
+    assert (str(registered.version), registered.run_id) == ("1", lda.info.run_id)
+    assert {model.name: model.metrics[0].value for model in logged_models()} == {"lda": 0.5, "knn": 0.5}
+
+    copy = Path(".dvc/tmp/exps/standalone/a copy").resolve()
+    for part in ("models", "metrics", "data"):
+        shutil.copytree(part, copy / part)
+    monkeypatch.chdir(copy)  # of an experiment with --temp or --queue: it logs, and registers nothing
+    tracking.record(settings, ["lda", "knn"])
+    registered = client(f"sqlite:///{main_root() / 'mlflow.db'}").search_model_versions("name = 'fakeprint-champion'")
+    assert [version.run_id for version in registered] == [lda.info.run_id]
+
+    monkeypatch.chdir(main_root())
+    tracking.record(settings, ["lda", "knn"])
+    assert client().get_model_version_by_alias("fakeprint-champion", "champion").run_id != lda.info.run_id
+
+
+def logged_models() -> list[Any]:
+    experiment = client().get_experiment_by_name("fakeprint")
+    return client().search_logged_models([experiment.experiment_id])
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")])
@@ -483,7 +518,7 @@ def test_disabled_needs_no_mlflow_and_missing_is_one_line(bare_clone: Path) -> N
     script = """
     class Blocked:
         def find_spec(self, name, *_):
-            if name.partition(".")[0] in ("mlflow", "torch"): raise ModuleNotFoundError(f"No module named {name!r}")
+            if name.partition(".")[0] == "mlflow": raise ModuleNotFoundError(f"No module named {name!r}")
     sys.meta_path.insert(0, Blocked())
     with run() as tracked:
         tracked.log_epoch({"train_loss": 0.5}, 1)

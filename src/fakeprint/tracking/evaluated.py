@@ -5,24 +5,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fakeprint.digests import EVALUATED, files_of, md5, md5_of
-from fakeprint.files import read_json
+from fakeprint.digests import EVALUATED, md5, md5_of
+from fakeprint.evaluation.champion import CHAMPION, MODELS, champion_name
+from fakeprint.files import main_root, read_json
 from fakeprint.models.description import read_description
 from fakeprint.params import Params, settings_of, with_effect
 from fakeprint.tracking.connection import lock
+from fakeprint.tracking.logged_model import log_figures, log_model, register
 from fakeprint.tracking.making import forget, making_of
 from fakeprint.tracking.origin import PROCESS, experiment_tag, source_tags, this_process
 from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_digests, flattened
 
-LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
 HEAT = Path("reports/robustness/heat.png")
 ELSEWHERE = {"fakeprint.origin": "made from files; trained at another time"}
 
 
 def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
-    """Log what each model's run lacks, and tag these runs and no others with this DVC experiment."""
-    data, on_board = data_digests(), set()
+    """Log what each model's run lacks, tag these runs and no others with this DVC experiment, register the champion."""
+    data, on_board = data_digests(), {}
     for name, folder in folders.items():
         evaluated = read_json(EVALUATED / f"{name}.json")
         digest = evaluated["model"]
@@ -37,12 +38,24 @@ def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
                 elif (curves := _curves(name)) and not curves[-1].metrics.items() <= run.data.metrics.items():
                     session.log_curves(curves)  # its training lost the server
             forget(digest)
-        _log_evaluation(session, name, folder, evaluated["files"])
+        _log_evaluation(session, params, folder, evaluated["files"])
         session.set_tags({experiment_tag(): "true"})
-        on_board.add(session.run_id)
+        on_board[name] = session.run_id
     for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
-        if run.info.run_id not in on_board:
+        if run.info.run_id not in on_board.values():
             session.delete_tag(run, experiment_tag())
+    if params.tracking.register_ and (MODELS / CHAMPION).exists():
+        _register(session, params, on_board, folders)
+
+
+def _register(session: Session, params: Params, run_ids: dict[str, str], folders: dict[str, Path]) -> None:
+    """Register the champion of the workspace; that of an experiment in a copy (`--temp`, `--queue`) does not count."""
+    name = champion_name()
+    if name not in folders or main_root() != Path.cwd().resolve():
+        return
+    model = log_model(session.client, run_ids[name], folders[name], params.predict)
+    if model:
+        register(session.client, model, params.tracking.registered_name)
 
 
 def _found(session: Session, digest: str, name: str) -> Any:
@@ -71,23 +84,24 @@ def _fill(session: Session, params: Params, name: str, data: dict[Path, str], en
     session.end("FINISHED", at=end)
 
 
-def _log_evaluation(session: Session, name: str, folder: Path, files: dict[str, str]) -> None:
+def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[str, str]) -> None:
     """Figures, tables, pictures, results on degraded images and the model itself, unless the run has just these.
 
     files: paths of what the stage `evaluate` wrote, with their digests.
     """
+    name, client, run_id = folder.name, session.client, session.run_id
     worst, rows, heat = _worst(name), _rows(name), md5(HEAT) if HEAT.exists() else ""
-    digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat})
-    if session.client.get_run(session.run_id).data.tags.get(EVALUATION) == digest:
+    digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat, "predict": str(params.predict)})
+    if client.get_run(run_id).data.tags.get(EVALUATION) == digest:
         return
     figures = shown(read_json(Path("metrics") / name / "evaluate.json"))
-    session.log_metrics(figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
+    model = log_model(client, run_id, folder, params.predict)
+    log_figures(client, run_id, model, figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
     session.log_files([Path(file) for file in files])
     if worst:
         session.set_tags({"robustness.worst": worst["cell"]})
-        session.client.log_text(session.run_id, rows, "robustness.csv")
+        client.log_text(run_id, rows, "robustness.csv")
         session.log_files([HEAT])
-    log_model(session, folder)
     session.set_tags({EVALUATION: digest})
 
 
@@ -103,19 +117,6 @@ def _rows(name: str) -> str:
         return ""
     header, *rows = TABLE.read_text(encoding="utf-8").splitlines()
     return "\n".join([header, *(row for row in rows if next(csv.reader([row]))[0] == name), ""])
-
-
-def log_model(session: Session, folder: Path) -> None:
-    """Attach the model as `model/NAME/`, an ensemble's members beside it; only say where it is if it is large."""
-    members = read_description(folder).get("members", [])
-    files = [file for name in (folder.name, *members) for file in files_of(folder.parent / name)]
-    size = sum(file.stat().st_size for file in files)
-    if size > LARGEST_MODEL:
-        session.set_tags({"model.left_out": f"{size / 2**20:.0f} MiB; DVC keeps it as {folder.as_posix()}"})
-        return
-    for file in files:
-        inside = Path("model", file.relative_to(folder.parent).parent).as_posix()
-        session.client.log_artifact(session.run_id, str(file), inside)
 
 
 def describe(params: Params, name: str, kind: str) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from PIL import Image
 
 import fakeprint
 from fakeprint.data.arrays import Dataset
+from fakeprint.digests import files_of, md5
 from fakeprint.models.description import read_description
 from fakeprint.params import Predict
 from fakeprint.tracking.connection import lock
-from fakeprint.tracking.origin import files_of, md5
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
