@@ -235,15 +235,15 @@ def test_the_same_values_are_not_tried_twice(here: Path, monkeypatch: pytest.Mon
 
 def test_one_process_a_search(here: Path) -> None:
     it = plan(NETWORK)
-    with trials.opened(it, here), pytest.raises(InputError) as said, trials.opened(it, here):
+    with trials.opened(it, here), pytest.raises(InputError) as raised, trials.opened(it, here):
         pass
-    assert str(said.value) == "searches/it.yaml: another process is running this search; wait for it or stop it"
+    assert str(raised.value) == "searches/it.yaml: another process is running this search; wait for it or stop it"
 
 
 def test_the_arrays_must_be_those_of_params(here: Path) -> None:
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as raised:
         outcome(plan(NETWORK, fixed={"prepare.fold": 1}), 1)
-    assert str(said.value) == "data/arrays/train.npy does not match params.yaml: run `dvc repro prepare` first"
+    assert str(raised.value) == "data/arrays/train.npy does not match params.yaml: run `dvc repro prepare` first"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +294,9 @@ def test_the_arrays_must_be_those_of_params(here: Path) -> None:
     ],
 )
 def test_bad_files_are_one_line(here: Path, changes: dict[str, Any], line: str) -> None:
-    with pytest.raises(InputError) as said:
+    with pytest.raises(InputError) as raised:
         plan(NETWORK, **changes)
-    assert str(said.value) == f"searches/it.yaml: {line}"
+    assert str(raised.value) == f"searches/it.yaml: {line}"
 
 
 def test_values_of_ranges() -> None:

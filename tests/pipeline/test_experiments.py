@@ -65,9 +65,9 @@ def test_test_time_augmentation_and_the_grid_retrain_nothing(clone: Clone) -> No
     for model in ("hist_cnn", "champion"):  # by the path that serves files
         printed = clone.fakeprint("predict", "data/demo/images/test", "--model", model, "--json")
         name = json.loads(printed)["model"]
-        said = pd.read_parquet(clone.root / f"data/predictions/{name}.parquet").set_index("image_id")
+        predictions = pd.read_parquet(clone.root / f"data/predictions/{name}.parquet").set_index("image_id")
         for answer in json.loads(printed)["images"]:
-            row = said.loc[Path(answer["image"]).stem]
+            row = predictions.loc[Path(answer["image"]).stem]
             assert all(abs(row[f"p_{key}"] - share) < 1e-5 for key, share in answer["probabilities"].items())
 
 

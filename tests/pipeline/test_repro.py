@@ -34,12 +34,12 @@ def test_outputs_have_the_names_and_columns_that_others_build_on(reproduced: Clo
         assert {"accuracy", "macro_f1", "log_loss", "ece", "roc_auc", "recall"} <= set(figures)
         assert len(figures["recall"]) == len(figures["intervals"]["recall"]) == 5
         assert figures["intervals"]["macro_f1"][0] < figures["macro_f1"] < figures["intervals"]["macro_f1"][1]
-        said = pd.read_parquet(reproduced.root / f"data/predictions/{name}.parquet")
-        assert list(said.columns[:3]) == ["image_id", "split", "label"]
-        probabilities = said.filter(like="p_")
+        predictions = pd.read_parquet(reproduced.root / f"data/predictions/{name}.parquet")
+        assert list(predictions.columns[:3]) == ["image_id", "split", "label"]
+        probabilities = predictions.filter(like="p_")
         assert probabilities.shape == (35, 5)
         assert (probabilities.sum(axis=1) - 1).abs().max() < 1e-6
-        assert said["split"].value_counts().to_dict() == {"validation": 25, "test": 10}
+        assert predictions["split"].value_counts().to_dict() == {"validation": 25, "test": 10}
     assert reproduced.json("models/champion/champion.json")["model"] in MODELS
     assert reproduced.json("metrics/leaderboard.json")["champion"] in MODELS
 
@@ -109,8 +109,8 @@ def test_leaderboard_command_says_where_everything_is(clone: Clone) -> None:
 
 
 def test_predict_agrees_with_the_pipeline(clone: Clone) -> None:
-    said = pd.read_parquet(clone.root / "data/predictions/average.parquet")
-    test = said[said["split"] == "test"].set_index("image_id")
+    predictions = pd.read_parquet(clone.root / "data/predictions/average.parquet")
+    test = predictions[predictions["split"] == "test"].set_index("image_id")
     printed = clone.fakeprint("predict", "data/demo/images/test", "--model", "average", "--json")
     answers = json.loads(printed)["images"]
     assert len(answers) == 10
