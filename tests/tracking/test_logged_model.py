@@ -232,6 +232,23 @@ def test_it_answers_as_fakeprint_predicts(served: Any, models: Path, monkeypatch
     assert np.abs(in_parts[["p_0", "p_1", "p_2"]].to_numpy() - wanted).max() < 1e-6
 
 
+def test_who_loads_it_may_choose_where_networks_run(client: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow.pyfunc
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        "fakeprint.predict.load_model", lambda *words, **options: asked.append(options) or load_model(*words, **options)
+    )
+    folder = f"mlartifacts/models/{logged(client, models / 'lda')}/artifacts"
+    mlflow.pyfunc.load_model(folder)
+    mlflow.pyfunc.load_model(folder, model_config={"device": "cpu", "workers": 2})
+    assert asked == [
+        {"workers": 1, "tta": PREDICT, "device": "auto"},
+        {"workers": 2, "tta": PREDICT, "device": "cpu"},
+    ]
+
+
 def test_a_row_without_an_image_is_named(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.exceptions import MlflowException
 
