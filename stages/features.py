@@ -1,12 +1,11 @@
 """features: one feature set of the train and validation images and of the train copies, row by row as the arrays."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 from fakeprint import parallel, params
-from fakeprint.data.arrays import load_split
+from fakeprint.data.arrays import COPIES, load_split
 from fakeprint.errors import one_line_errors
 from fakeprint.features import write_features
 
@@ -17,7 +16,7 @@ def main() -> None:
     settings = params.load()
     options = getattr(settings.features, name).model_dump()
     images = {split: load_split(split).images for split in ("train", "validation")}
-    images["augmented"] = np.load(Path("data/augmented/copies.npy"), mmap_mode="r")
+    images["augmented"] = np.load(COPIES, mmap_mode="r")
     with parallel.backend(settings.run):
         write_features(name, options, images, settings.run.workers)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fakeprint import params, seeds, tracking
-from fakeprint.data.arrays import load_dataset, load_index
+from fakeprint.data.arrays import COPIES_INDEX, load_dataset, load_index
 from fakeprint.errors import one_line_errors
 from fakeprint.features.files import load_features, load_options
 from fakeprint.files import written_folder
@@ -25,7 +25,7 @@ def main() -> None:
     index = load_index("train")
     x, y, groups = load_features(sets, "train"), index["class"].to_numpy(), index["group"].to_numpy()
     if settings.augmented:
-        copies = pd.read_parquet("data/augmented/copies.parquet")
+        copies = pd.read_parquet(COPIES_INDEX)
         x = x.above(load_features(sets, "augmented"))
         y = np.concatenate([y, copies["class"]])
         groups = np.concatenate([groups, groups[copies["parent_row"]]])

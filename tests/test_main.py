@@ -19,6 +19,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--verson"], "there is no option '--verson'; did you mean '--version'?"),
         (["lederboard"], "there is no command 'lederboard'; did you mean 'leaderboard'?"),
         (["prdict", "a.png", "--json"], "there is no command 'prdict'; did you mean 'predict'?"),
     ],

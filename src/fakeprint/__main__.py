@@ -18,6 +18,7 @@ COMMANDS = {
     "schema": "write the JSON schema of params.yaml, for editors",
     "use": "set params.yaml from a preset, or back to the demo",
 }
+OPTIONS = ("-h", "--help", "--version")
 # These read or write the repository's files; the others run in any folder.
 IN_THE_REPOSITORY = ("search", "leaderboard", "schema", "ui", "use")
 
@@ -48,10 +49,11 @@ def main() -> None:
 
 def _check(requested: str) -> None:
     """Raises InputError for an unknown command, and for one of the repository's outside of it."""
-    if requested and not requested.startswith("-") and requested not in COMMANDS:
+    kind, known = ("option", OPTIONS) if requested.startswith("-") else ("command", tuple(COMMANDS))
+    if requested and requested not in known:
         from fakeprint.params import near
 
-        raise InputError(f"there is no command '{requested}'{near(requested, COMMANDS)}")
+        raise InputError(f"there is no {kind} '{requested}'{near(requested, known)}")
     here = any(Path(name).exists() for name in ("params.yaml", "dvc.yaml"))
     helps = {"-h", "--help"} & set(sys.argv[2:])
     if requested in IN_THE_REPOSITORY and not here and not helps:

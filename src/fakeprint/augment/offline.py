@@ -7,17 +7,16 @@ import pandas as pd
 from joblib import delayed
 
 from fakeprint.augment import transforms
-from fakeprint.data.arrays import Split
+from fakeprint.data.arrays import COPIES, Split
 from fakeprint.files import written_folder
 from fakeprint.parallel import in_order
 from fakeprint.params import Augment
 from fakeprint.progress import track
 
-AUGMENTED = Path("data/augmented")
 CHUNK = 256  # images per task
 
 
-def make_copies(train: Split, settings: Augment, seed: int, workers: int | None, folder: Path = AUGMENTED) -> None:
+def make_copies(train: Split, settings: Augment, seed: int, workers: int | None, folder: Path = COPIES.parent) -> None:
     """Write `settings.copies` copies of each train image to `folder`: copies.npy and copies.parquet.
 
     copies.npy: uint8 (M, H, W, 3), first copy 1 of every image, then copy 2 of every image, …; M = 0 without copies.

@@ -11,6 +11,7 @@ from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written
 
 ARRAYS = Path("data/arrays")
+COPIES, COPIES_INDEX = Path("data/augmented/copies.npy"), Path("data/augmented/copies.parquet")  # stored, of train
 SPLITS = ("train", "validation", "test")
 
 

@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import pandas as pd
 
 from fakeprint import seeds, tracking
 from fakeprint.blocks import Rows, Source
-from fakeprint.data.arrays import load_dataset, load_index, load_split
+from fakeprint.data.arrays import COPIES, load_dataset, load_index, load_split
 from fakeprint.files import main_root
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
@@ -20,7 +19,6 @@ from fakeprint.search.space import Plan
 if TYPE_CHECKING:
     import optuna
 
-COPIES = Path("data/augmented/copies.npy")
 
 LogEpoch = Callable[[dict[str, float], int], None]
 

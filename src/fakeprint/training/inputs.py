@@ -1,15 +1,12 @@
 """What training reads: the images of the train split, with their stored copies, and those of the validation split."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakeprint.data.arrays import Dataset, load_dataset, load_split
+from fakeprint.data.arrays import COPIES, COPIES_INDEX, Dataset, load_dataset, load_split
 from fakeprint.training.images import Images
-
-AUGMENTED = Path("data/augmented")
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ def load_training_data(augmented: bool) -> TrainingData:
     train, validation = load_split("train"), load_split("validation")
     parts, labels = [train.images], [train.labels]
     if augmented:
-        parts.append(np.load(AUGMENTED / "copies.npy", mmap_mode="r"))
-        labels.append(pd.read_parquet(AUGMENTED / "copies.parquet")["class"].to_numpy(dtype=np.int64))
+        parts.append(np.load(COPIES, mmap_mode="r"))
+        labels.append(pd.read_parquet(COPIES_INDEX)["class"].to_numpy(dtype=np.int64))
     images = Images(parts, np.concatenate(labels))
     return TrainingData(images, Images([validation.images], validation.labels), load_dataset())
