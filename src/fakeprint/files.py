@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
 UNKNOWN = 0  # start time of a process that cannot be read; no real process starts at 0
+BORDER = 0.1  # inches around a figure whose empty border is cut off
 LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be checked, so the age of its files decides
 
 
@@ -135,8 +136,13 @@ def write_csv(path: str | Path, table: "pd.DataFrame", index: bool = False) -> N
 
 def write_figure(path: str | Path, figure: "Figure", dpi: int = 120, tight: bool = True) -> None:
     """Write a PNG whose bytes are the same in every run. tight: cut off the empty border."""
+    figure.set_dpi(dpi)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # `savefig` would draw everything once more to lay it out again
+    box = figure.get_tightbbox().padded(BORDER) if tight else None
     with written(path) as partial:
-        figure.savefig(partial, dpi=dpi, bbox_inches="tight" if tight else None, metadata={"Software": None})
+        figure.savefig(partial, dpi=dpi, bbox_inches=box, metadata={"Software": None})
 
 
 def sha256(path: Path) -> str:

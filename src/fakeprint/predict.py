@@ -14,10 +14,8 @@ import numpy as np
 from fakeprint.data.arrays import Dataset, resized
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
-from fakeprint.features import extract_blocks
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
-from fakeprint.models.ensembles import load_ensemble
 from fakeprint.params import Predict
 from fakeprint.progress import quiet, track
 
@@ -134,6 +132,8 @@ def _classifier(folder: Path, options: _Options) -> Callable[[np.ndarray], np.nd
 
 def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarray) -> np.ndarray:
     """Block by block, so that the features of all images are never in memory together."""
+    from fakeprint.features import extract_blocks
+
     blocks = extract_blocks(fitted.features, images, workers, f"predict {fitted.description['name']}")
     probabilities = [fitted.probabilities(block) for block in blocks]
     return (
@@ -142,6 +142,8 @@ def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarra
 
 
 def _ensemble(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
+    from fakeprint.models.ensembles import load_ensemble
+
     names, combination = load_ensemble(folder)
     members = [load_model(folder.parent / name, options.workers, options.tta, options.device) for name in names]
 

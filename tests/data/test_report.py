@@ -1,5 +1,6 @@
 """The pictures of `validate`: no text on another."""
 
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,3 +59,18 @@ def test_the_highest_accuracy_has_a_bar_where_it_is_that_of_all_facts_together()
     one.trace = Audit(0.366, 0.2, 0.005, FACTS)
     assert len(report.audits(one, 0.25).axes[1].patches) == 3
     assert np.allclose(right.get_xlim(), (0, 1))
+
+
+def test_samples_stand_in_rows_beside_their_class() -> None:
+    tall, wide = np.zeros((40, 20, 3), np.uint8), np.zeros((20, 40, 3), np.uint8)
+    figure = report.samples([[tall, wide], [wide], []], ["one", "a_long_class_name_of_a_generator", "empty"])
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    boxes = [artist.get_window_extent() for artist in (*axes.images, *axes.texts)]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    upright, lying, below = boxes[:3]
+    assert (upright.height / upright.width, lying.height / lying.width) == pytest.approx((2, 0.5))
+    assert below.x0 < lying.x0
+    for row, name in ((upright, boxes[3]), (below, boxes[4])):
+        assert name.x1 < row.x0
+        assert (name.y0 + name.y1) / 2 == pytest.approx((row.y0 + row.y1) / 2, abs=4)

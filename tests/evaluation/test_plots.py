@@ -1,5 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from fakeprint.evaluation import leaderboard, metrics, plots
@@ -107,3 +110,21 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
         with Image.open(one) as picture:
             assert min(picture.size) > 200
             assert "Software" not in picture.info
+
+
+def test_mistakes_do_not_lie_on_each_other_and_are_inside_the_picture():
+    names = [f"a_long_class_name_of_a_generator_{number}" for number in range(4)]
+    mistakes = [plots.Mistake(row, row % 4, (row + 1) % 4, 0.9) for row in range(7)]
+    images, ids = np.zeros((7, 16, 16, 3), np.uint8), np.array([f"an_image_with_a_long_name_{row}" for row in range(7)])
+    figure = plots.mistakes_picture(mistakes, images, ids, names, "Most confident mistakes\nknn on the demo")
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts[:2]] == [
+        "actual: a_long_class_name_…\npredicted: a_long_class_name_…",
+        "confidence 90 %, an_image_with_a_lo…",
+    ]
+    boxes = [artist.get_window_extent() for artist in (*axes.images, *axes.texts)]
+    assert len(boxes) == 7 + 2 * 7 + 1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    whole = figure.bbox
+    assert all(whole.contains(*corner) for box in boxes for corner in box.corners())

@@ -98,6 +98,12 @@ def _blend(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> np.ndar
     return canvas + (colour - canvas) * cover[..., None]
 
 
+def _span(covered: np.ndarray) -> slice:
+    """From the first to the last place where `covered`, bool or float, is not 0."""
+    places = np.flatnonzero(covered)
+    return slice(places[0], places[-1] + 1) if len(places) else slice(0, 0)
+
+
 def _landscape(size: int, rng: np.random.Generator) -> np.ndarray:
     y, x = _grid(size)
     top, bottom = _colour(rng, (190, 260), 0.5, 0.7), _colour(rng, (0, 60), 0.35, 0.9)
@@ -180,15 +186,12 @@ def _town(size: int, rng: np.random.Generator) -> np.ndarray:
         facade = _colour(rng, (200, 300), 0.3, 0.22)
         while left < 1:
             width, roof = rng.uniform(0.08, 0.22), rng.uniform(0.15, 0.5) + 0.25 * nearness
-            cover = (
-                np.clip((x - left) * size, 0, 1)
-                * np.clip((left + width - x) * size, 0, 1)
-                * np.clip((y - roof) * size, 0, 1)
-            )
+            across = np.clip((x - left) * size, 0, 1) * np.clip((left + width - x) * size, 0, 1)
+            down = np.clip((y - roof) * size, 0, 1)
+            rows, columns = _span(down), _span(across)  # the rest of the canvas stays as it is
             wall = (bottom + (facade - bottom) * nearness) * rng.uniform(0.7, 1.2)
-            canvas = _blend(
-                canvas, wall * np.ones((size, size, 1), np.float32) + _windows(x - left, y - roof, nearness, rng), cover
-            )
+            front = wall + _windows(x[:, columns] - left, y[rows] - roof, nearness, rng)
+            canvas[rows, columns] = _blend(canvas[rows, columns], front, across[:, columns] * down[rows])
             left += width * rng.uniform(0.85, 1.3)
     return (canvas * (1 + 0.05 * _clouds(size, rng, 16)[..., None])).astype(np.float32)
 
@@ -393,4 +396,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from fakeprint.data import demo  # under its own name, by which worker processes find its functions
+
+    demo.main()

@@ -92,18 +92,25 @@ def class_counts(manifest: pd.DataFrame, classes: list[str], names: list[str]) -
 
 def samples(pictures: Sequence[Sequence[np.ndarray]], names: list[str]) -> Figure:
     """Train images of each class, one row per class. pictures: uint8 (H, W, 3)."""
-    across = max(1, max(len(row) for row in pictures))
-    figure = Figure(figsize=(1.15 * across + 1.4, 1.15 * len(pictures) + 0.7))
-    grid = figure.subplots(len(pictures), across, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
-    for row, name, cells in zip(pictures, names, grid, strict=True):
-        for number, cell in enumerate(cells):
-            cell.set(xticks=[], yticks=[])
-            cell.set_frame_on(False)
-            if number < len(row):
-                cell.imshow(row[number], interpolation="nearest" if max(row[number].shape) < 128 else "antialiased")
-        cells[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    figure.suptitle("Sample images of train, one row per class", y=0.89 + 0.3 / (len(pictures) + 1))
+    across, down = max(1, max(len(row) for row in pictures)), len(pictures)
+    # One panel in cells for all images: a panel each takes ten times as long.
+    figure = Figure(figsize=(1.0 * across, 1.0 * down))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for place, (row, name) in enumerate(zip(pictures, names, strict=True)):
+        for number, picture in enumerate(row):
+            interpolation = "nearest" if max(picture.shape) < 128 else "antialiased"
+            axes.imshow(picture, interpolation=interpolation, extent=_inside(number, place, picture.shape))
+        axes.text(-0.08, place + 0.5, name, ha="right", va="center")
+    axes.text(across / 2, -0.2, "Sample images of train, one row per class", ha="center", va="bottom", fontsize=12)
+    axes.set(xlim=(0, across), ylim=(down, 0), aspect="auto")
     return figure
+
+
+def _inside(column: int, row: int, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of a picture of this shape in the middle of a cell of side 1, with a margin."""
+    wide, tall = (0.475 * side / max(shape[:2]) for side in (shape[1], shape[0]))
+    return column + 0.5 - wide, column + 0.5 + wide, row + 0.5 + tall, row + 0.5 - tall
 
 
 def channels(found: Validation, names: list[str]) -> Figure:

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtrit
 
 from fakeprint import seeds
 from fakeprint.evaluation.detection import RATES, Decisions, Detector, Figures, kinds, weighted_area, weighted_figures
@@ -75,7 +74,7 @@ def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], c
         if 0 < value < 1 and error > ROUNDING and fewest > 1:
             # A resample of G groups varies as if their number were G − 1.
             error *= np.sqrt(fewest / (fewest - 1))
-            half = float(student.ppf(0.5 + confidence / 2, fewest - 1)) * error / (value * (1 - value))
+            half = float(stdtrit(fewest - 1, 0.5 + confidence / 2)) * error / (value * (1 - value))
             bounds[key] = _rounded(expit(logit(value) - half), expit(logit(value) + half))
         elif value in (0, 1):
             gaps = [wilson(0, count, confidence)[1] for count in sides]

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, PercentFormatter
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from fakeprint.evaluation.detection import RATES, Curve
 from fakeprint.evaluation.detection_report import Detection
@@ -90,8 +90,8 @@ def det_picture(curves: Sequence[Curve], figures: dict[str, Any], title: str) ->
     axes.plot(eer, eer, "o", color=ORANGE, markersize=7, zorder=4, clip_on=False)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator(norm.ppf(DET_TICKS)))
-        axis.set_major_formatter(FuncFormatter(lambda deviate, _: f"{100 * norm.cdf(deviate):.3g}"))
+        axis.set_major_locator(FixedLocator(ndtri(DET_TICKS).tolist()))
+        axis.set_major_formatter(FuncFormatter(lambda deviate, _: f"{100 * ndtr(deviate):.3g}"))
     axes.set_xlabel("false positive rate, % (real images classified as fake)")
     axes.set_ylabel("false negative rate, % (fake images missed)")
     axes.set_title(f"{title}\nequal error rate {_with_interval(figures, 'eer', 100, 2)} %")
@@ -133,4 +133,4 @@ def _shade(axes: Axes, one: float) -> None:
 
 def deviate(rates: np.ndarray) -> np.ndarray:
     """Rates in [0, 1] as quantiles of the normal distribution; rates beyond the axes are moved to their border."""
-    return np.asarray(norm.ppf(np.clip(rates, *DET_LIMITS)))
+    return np.asarray(ndtri(np.clip(rates, *DET_LIMITS)))

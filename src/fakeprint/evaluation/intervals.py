@@ -4,9 +4,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len
-from scipy.special import bdtr, expit, logit
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import bdtr, expit, logit, ndtri, stdtrit  # `scipy.stats` takes a second to import
 
 Interval = tuple[float, float]
 ROUNDING = 1e-12  # relative difference up to which figures are equal
@@ -18,7 +16,7 @@ def wilson(correct: int, images: int, confidence: float = 0.95) -> Interval:
     Unlike the usual ± interval it keeps its confidence level near 0 and 1 and for few images. images ≥ 1, all
     independent; see `proportion` for groups.
     """
-    return _score_interval(correct / images, images, float(norm.ppf(0.5 + confidence / 2)))
+    return _score_interval(correct / images, images, float(ndtri(0.5 + confidence / 2)))
 
 
 def proportion(correct: np.ndarray, images: np.ndarray, confidence: float = 0.95) -> Interval | None:
@@ -36,12 +34,12 @@ def proportion(correct: np.ndarray, images: np.ndarray, confidence: float = 0.95
         return None
     share = float(correct.sum() / total)
     if images.max() <= 1:
-        return _score_interval(share, total, float(norm.ppf(0.5 + confidence / 2)))
+        return _score_interval(share, total, float(ndtri(0.5 + confidence / 2)))
     effective = float(groups)
     if groups > 1 and 0 < share < 1:
         variance = groups / (groups - 1) * float(np.sum((correct - share * images) ** 2)) / total**2
         effective = min(total, share * (1 - share) / variance) if variance else total
-    quantile = float(student.ppf(0.5 + confidence / 2, max(1, groups - 1)))
+    quantile = float(stdtrit(max(1, groups - 1), 0.5 + confidence / 2))
     return _score_interval(share, effective, quantile)
 
 
@@ -77,7 +75,7 @@ def symmetric(
     """
     if groups < 2 or not error > ROUNDING * figure or figure <= 0 or (most is not None and figure >= most):
         return None
-    quantile = float(student.ppf(0.5 + confidence / 2, groups - 1))
+    quantile = float(stdtrit(groups - 1, 0.5 + confidence / 2))
     if most is None:
         return figure * float(np.exp(-quantile * error / figure)), figure * float(np.exp(quantile * error / figure))
     share = figure / most

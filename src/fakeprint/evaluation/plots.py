@@ -20,6 +20,9 @@ from fakeprint.evaluation.robustness import Robustness
 BLUE, ORANGE, GREY = "#1f5fa8", "#d9641c", "#8a8a8a"
 LONGEST = 22  # characters of a class or model name on an axis
 
+# Inches, of the picture of mistakes: width and height of a cell, the side of its image, and what stands above them.
+CELL, MISTAKE, ABOVE_MISTAKE, MISTAKES_TITLE = (2.1, 2.65), 2.02, 0.4, 0.6
+
 
 def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalised: bool) -> Figure:
     """The confusion matrix, coloured by each row's shares; counts int (C, C), rows actual.
@@ -136,21 +139,26 @@ def mistakes_picture(
 
     images: uint8 (N, H, W, 3), image_ids: str (N,), of the split that the mistakes' rows refer to.
     """
-    columns = min(5, max(1, len(mistakes)))
-    rows = max(1, -(-len(mistakes) // columns))
-    figure = Figure(figsize=(max(6.0, 2.1 * columns), 2.65 * rows + 0.6), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, mistake in zip(grid.flat, mistakes, strict=False):
-        axes.imshow(images[mistake.row], interpolation="nearest")
+    (across, down), columns = CELL, min(5, max(1, len(mistakes)))
+    width, height = max(6.0, across * columns), MISTAKES_TITLE + down * max(1, -(-len(mistakes) // columns))
+    # One panel in inches for all images: a panel each, with a layout, takes ten times as long.
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for number, mistake in enumerate(mistakes):
+        middle = width / 2 + across * (number % columns - (columns - 1) / 2)
+        top = MISTAKES_TITLE + down * (number // columns) + ABOVE_MISTAKE
+        sides = (middle - MISTAKE / 2, middle + MISTAKE / 2, top + MISTAKE, top)
+        axes.imshow(images[mistake.row], interpolation="nearest", extent=sides)
         actual, predicted = (_short(names[index], 19) for index in (mistake.actual, mistake.predicted))
-        axes.set_title(f"actual: {actual}\npredicted: {predicted}", fontsize=8.5)
-        below = f"confidence {100 * mistake.confidence:.0f} %, {_short(str(image_ids[mistake.row]))}"
-        axes.text(0.5, -0.03, below, transform=axes.transAxes, ha="center", va="top", fontsize=7)
+        above = f"actual: {actual}\npredicted: {predicted}"
+        axes.text(middle, top - 0.03, above, ha="center", va="bottom", fontsize=8.5)
+        below = f"confidence {100 * mistake.confidence:.0f} %, {_short(str(image_ids[mistake.row]), 19)}"
+        axes.text(middle, top + MISTAKE + 0.06, below, ha="center", va="top", fontsize=7)
     if not mistakes:
-        grid[0, 0].text(0.5, 0.5, "no mistakes to show", ha="center", va="center", transform=grid[0, 0].transAxes)
-    figure.suptitle(title, fontsize=13)
+        axes.text(width / 2, (MISTAKES_TITLE + height) / 2, "no mistakes to show", ha="center", va="center")
+    axes.text(width / 2, MISTAKES_TITLE / 2, title, fontsize=13, ha="center", va="center")
+    axes.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
     return figure
 
 

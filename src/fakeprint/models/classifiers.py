@@ -1,20 +1,19 @@
-"""Classical classifiers on concatenated features: fit, save and load."""
+"""Classical classifiers on concatenated features: fit, save and load.
+
+scikit-learn, whose import takes a second or two, is imported by the methods that need it; k-NN does not.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.pipeline import Pipeline
 
 from fakeprint import params
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError, first_few
 from fakeprint.folds import group_folds, groups_of_class
 from fakeprint.models.description import read_description, write_description
-from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, drawn
-from fakeprint.models.linear import LinearMachine
 from fakeprint.models.neighbours import (
     Neighbours,
     fit_neighbours,
@@ -22,8 +21,9 @@ from fakeprint.models.neighbours import (
     save_neighbours,
 )
 from fakeprint.models.scaling import fitted_scaler, rooted
-from fakeprint.models.shrinkage_lda import ShrinkageLDA
-from fakeprint.models.skops_files import load_pipeline, save_pipeline
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 CALIBRATION_FOLDS = 3
 CALIBRATION_DRAWS = 100
@@ -53,7 +53,7 @@ CLASSIFIERS: dict[str, ClassifierEntry] = {
 class FittedClassifier:
     """A fitted classifier and its model.json, with all that is needed to turn an image into features."""
 
-    model: Pipeline | Neighbours
+    model: "Pipeline | Neighbours"
     description: dict[str, Any]
 
     @property
@@ -79,7 +79,7 @@ def fit(
     seed: int,
     workers: int | None = None,
     groups: np.ndarray | None = None,
-) -> Pipeline | Neighbours:
+) -> "Pipeline | Neighbours":
     """Fit one classifier; scaling is fitted only on train, and only k-NN looks at validation (to choose k).
 
     x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
@@ -96,6 +96,8 @@ def fit(
     train, validation = (_rooted(Rows.of(x), settings.scale) for x in (x_train, x_validation))
     if isinstance(settings, params.KNN):
         return fit_neighbours(train, y_train, validation, y_validation, settings.k, settings.metrics, standard)
+    from sklearn.pipeline import Pipeline
+
     scaler = fitted_scaler(train) if standard else None
     if scaler:
         train = train.then(lambda block: scaler.transform(block, copy=False))
@@ -113,6 +115,10 @@ def _rooted(rows: Rows, scale: str) -> Rows:
 
 def _streamed(settings: Any, train: Rows, seed: int) -> Any:
     """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
+    from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM
+    from fakeprint.models.linear import LinearMachine
+    from fakeprint.models.shrinkage_lda import ShrinkageLDA
+
     match settings:
         case params.Logistic():
             return LinearMachine("log", settings.C)
@@ -144,6 +150,10 @@ def _trees(
     settings: params.Boosting | params.Forest, train: Rows, y: np.ndarray, seed: int, workers: int | None
 ) -> Any:
     """Trees need all their rows in memory: as many as `settings.rows` or `MEMORY` allows, stratified by class."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+    from fakeprint.models.kernel_svm import drawn
+
     boosting = isinstance(settings, params.Boosting)
     # Boosting needs float64 and one byte for the bin of each number; a forest float32.
     fit_in_memory = MEMORY // (train.shape[1] * (9 if boosting else 4))
@@ -202,6 +212,8 @@ def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
     if isinstance(fitted.model, Neighbours):
         save_neighbours(folder, fitted.model)
     else:
+        from fakeprint.models.skops_files import save_pipeline
+
         save_pipeline(folder / "classifier.skops", fitted.model)
     write_description(folder, "classifier", fitted.description)
 
@@ -212,13 +224,15 @@ def load_classifier(folder: Path) -> FittedClassifier:
     if description["settings"]["method"] == "knn":
         chosen = description["chosen"]
         return FittedClassifier(load_neighbours(folder, chosen["metric"], chosen["k"]), description)
+    from fakeprint.models.skops_files import load_pipeline
+
     return FittedClassifier(load_pipeline(folder / "classifier.skops"), description)
 
 
 def describe(
     name: str,
     settings: params.AnyClassifier,
-    model: Pipeline | Neighbours,
+    model: "Pipeline | Neighbours",
     features: dict[str, dict[str, Any]],
     dataset: dict[str, Any],
 ) -> dict[str, Any]:

@@ -1,9 +1,13 @@
 """Preprocessing of features for classifiers: square roots, and scaling fitted block by block."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from fakeprint.blocks import Rows
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
 
 
 def rooted(x: np.ndarray) -> np.ndarray:
@@ -11,8 +15,10 @@ def rooted(x: np.ndarray) -> np.ndarray:
     return np.copysign(np.sqrt(np.abs(x, dtype=np.float32)), x)
 
 
-def fitted_scaler(rows: Rows) -> StandardScaler:
+def fitted_scaler(rows: Rows) -> "StandardScaler":
     """scikit-learn's StandardScaler, fitted on rows (N, D) block by block, with sums in float64."""
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler()
     for _, block in rows.blocks():
         scaler.partial_fit(block)
