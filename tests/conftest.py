@@ -14,6 +14,8 @@ os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every child process would compile what it imports
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # joblib starts processes where a test says how many, not one per core
 
 
 @pytest.fixture(scope="session")

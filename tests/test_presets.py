@@ -187,38 +187,5 @@ def test_the_named_studies_change_what_they_name(preset: str, tmp_path: Path) ->
         assert len(seen) > 1 or seen != {params.parse(base).model_dump_json()} or words[5].endswith(BASES)
 
 
-def test_published_values() -> None:
-    """A few of each system's, against what its publication says."""
-    a, b, c, d, e = (params.parse(_overlaid(f"system-{letter}")) for letter in "abcde")
-    four_cnn = a.network("four_cnn")
-    assert (four_cnn.model.input_size, four_cnn.train.batch_size, four_cnn.train.optimiser) == (224, 32, "adam")
-    first, second = four_cnn.train.in_phases()
-    assert (first.epochs, first.transforms.rotation.enabled, second.transforms.rotation.enabled) == (30, False, True)
-    # The second phase goes on from the last epoch; what the publication leaves open is Keras's.
-    assert first.keep == "last" and four_cnn.options == {"framework": "keras"}
-    assert (second.nesterov, second.eps, second.interpolation, second.fill) == (False, 1e-7, "bilinear", "edge")
-    assert a.classifiers["knn"].features == ["rgb_hist"] and a.features.rgb_hist.bins == 8
-    hist_cnn = b.network("hist_cnn")
-    assert (hist_cnn.options["bins"], hist_cnn.train.patience, hist_cnn.train.early_stopping) == (16, 3, 13)
-    assert (hist_cnn.train.optimiser, hist_cnn.train.augmented, hist_cnn.model.dropout) == ("adamw", True, 0.5)
-    recipes = {
-        name: c.network(name).train.model_dump(
-            include={"batch_size", "lr", "patience", "factor", "epochs", "early_stopping"}
-        )
-        for name in c.run.networks
-    }
-    assert recipes == {
-        "skip_cnn": {"epochs": 200, "batch_size": 8, "lr": 5e-4, "patience": 5, "factor": 0.5, "early_stopping": 25},
-        "three_cnn": {"epochs": 200, "batch_size": 16, "lr": 5e-4, "patience": 15, "factor": 0.8, "early_stopping": 15},
-    }
-    assert c.ensembles["learned"].members == ["skip_cnn", "three_cnn"]
-    assert (c.train.interpolation, c.train.fill) == ("nearest", "black")
-    assert d.classifiers["svm_linear"].loss == "hinge"
-    assert e.data.per_class == {"train": 16000, "validation": 2000, "test": 2000}
-    assert d.data.layout == e.data.layout == "folders"
-    assert e.prepare.image_size == 224
-    assert len(e.ensembles["average"].members) == 4
-
-
 def _overlaid(name: str) -> dict[str, Any]:
     return dict(YAML(typ="safe").load(overlaid(ROOT / f"presets/{name}.yaml", None, [])))

@@ -12,13 +12,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
+OWN = str(Path(sys.executable).parent)
 
 # Nothing of the person's own git or MLflow set-up may matter; a clone has no identity unless a test gives it one.
 ENVIRONMENT = {
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_SYSTEM": os.devnull,
-    "OMP_NUM_THREADS": "1",
     "LANG": "C.UTF-8",
 }
 IDENTITY = {
@@ -29,22 +28,29 @@ IDENTITY = {
 }
 
 
+def clean_environment() -> dict[str, str]:
+    """Of this process, without the settings of git, DVC, MLflow and Python."""
+    settings = ("MLFLOW", "DVC", "GIT", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    return {key: value for key, value in os.environ.items() if not key.startswith(settings)} | ENVIRONMENT
+
+
 @dataclass(frozen=True)
 class Clone:
-    """A clone of the repository and the way to run commands in it."""
+    """A clone of the repository and the way to run commands in it.
+
+    path: folders that go before others on the PATH; the `python` there runs DVC, its stages and the package.
+    """
 
     root: Path
+    path: str = OWN
 
     def run(
         self, *words: str, check: bool = True, new_session: bool = False, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW", "DVC", "GIT"))}
-        for name in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"):
-            inherited.pop(name, None)
         done = subprocess.run(
             words,
             cwd=self.root,
-            env={**inherited, **ENVIRONMENT, **environment},
+            env={**clean_environment(), "PATH": f"{self.path}:{os.environ['PATH']}", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -55,10 +61,10 @@ class Clone:
         return done
 
     def dvc(self, *words: str, check: bool = True, **environment: str) -> str:
-        return self.run(sys.executable, "-m", "dvc", *words, check=check, **environment).stdout
+        return self.run("python", "-m", "dvc", *words, check=check, **environment).stdout
 
     def fakeprint(self, *words: str, check: bool = True) -> str:
-        return self.run(sys.executable, "-m", "fakeprint", *words, check=check, PYTHONPATH="src").stdout
+        return self.run("python", "-m", "fakeprint", *words, check=check, PYTHONPATH="src").stdout
 
     def edit(self, file: str, changes: dict[str, Any]) -> None:
         yaml = YAML()
@@ -110,10 +116,12 @@ TINY = {
     "robustness.grid": {"noise_2": {"noise": 2}},
     "model.width": 0.125,
     "train.epochs": 2,
+    "evaluate.mistakes": 3,
+    "validate.sample_images": 1,
 }
 
 
-def tiny_clone(root: Path, **demo: int) -> Clone:
+def tiny_clone(root: Path, path: str = "") -> Clone:
     """What git would put in a clone (uncommitted work too), with a demo of a few dozen images and tiny networks."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -123,9 +131,10 @@ def tiny_clone(root: Path, **demo: int) -> Clone:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     shutil.copy2(root / "presets/demo.yaml", root / "params.yaml")
-    clone = Clone(root)
+    (root / "dvc.lock").unlink()  # of other stages for the most part, and DVC writes it anew after each stage, slowly
+    clone = Clone(root, path or OWN)
     clone.run("git", "init", "-q", "-b", "main")
-    clone.edit("data/demo/params.yaml", {"draw.train": 60, "draw.validation": 25, "draw.test": 10, **demo})
+    clone.edit("data/demo/params.yaml", {"draw.train": 60, "draw.validation": 25, "draw.test": 10})
     clone.edit("params.yaml", TINY)
     clone.commit()
     return clone

@@ -4,7 +4,7 @@ FAKEPRINT_TRACE: a folder outside the clone that gets a file of lines for each p
 PATH` for each file of the clone that it opens to read, `param KEY` for each parameter that it looks at. Python's audit
 hooks see every file that Python opens, modules included; what pyarrow reads in C++ is noted where it is called.
 FAKEPRINT_KILL: an output of a stage. The process that is about to move it into place kills its whole process group,
-which is DVC's.
+which is DVC's. FAKEPRINT_GROUP: that group, where the process is a fork of preloaded.py.
 """
 
 import importlib.util
@@ -117,6 +117,8 @@ def trace(notes: Notes) -> None:
         module.read_table = traced
 
     sys.addaudithook(hook)
+    if "pyarrow.parquet" in sys.modules:  # in a fork of preloaded.py
+        parquet(sys.modules["pyarrow.parquet"])
     after = AfterImport({"fakeprint.params": TraceParams(notes), "pyarrow.parquet": parquet})
     sys.meta_path.insert(0, after)  # type: ignore[arg-type]
 
@@ -124,7 +126,8 @@ def trace(notes: Notes) -> None:
 def kill_before(output: str) -> None:
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "os.rename" and os.path.abspath(os.fsdecode(arguments[1])) == ROOT + output:  # noqa: PTH100
-            os.killpg(0, signal.SIGKILL)
+            os.killpg(int(os.environ.get("FAKEPRINT_GROUP", "0")), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
 

@@ -123,7 +123,8 @@ def test_a_stage_in_the_wrong_python_is_one_line(clone: Clone, tmp_path: Path, w
         path = tmp_path
     else:
         path = empty_environment(tmp_path / "environment").parent
-    printed = clone.dvc("repro", "--force", "check", check=False, PATH=f"{path}:/usr/bin:/bin")
+    words = (sys.executable, "-m", "dvc", "repro", "--force", "check")
+    printed = clone.run(*words, check=False, PATH=f"{path}:/usr/bin:/bin").stdout
     _, command, *lines = [line for line in printed.splitlines() if line]
     assert command == "> PYTHONPATH=src python -m stages.check"
     assert len(lines) == 2  # the second is DVC's own

@@ -135,7 +135,7 @@ def test_a_narrower_run_reruns_no_model_and_its_lock_holds_in_a_fresh_clone(clon
     assert set(clone.json("metrics/leaderboard.json")["models"]) == {"hist_cnn", "knn", "average"}
     clone.commit()
 
-    fresh = Clone(tmp_path / "fresh")
+    fresh = Clone(tmp_path / "fresh", clone.path)
     clone.run("git", "clone", "-q", str(clone.root), str(fresh.root))
     fresh.dvc("cache", "dir", "--local", str(clone.root / ".dvc/cache"))
     fresh.dvc("checkout")

@@ -179,7 +179,7 @@ def _leaves(everything: dict[str, Any], key: str) -> list[str]:
 
 
 def test_the_tracer_sees_what_it_is_there_for(reads: Reads) -> None:
-    """Files that Python, pyarrow and worker processes open, modules, and parameters looked at one by one or whole."""
+    """Files that Python and pyarrow open, modules, and parameters looked at one by one or whole."""
     assert {"data/arrays/validation.npy", "data/arrays/validation.parquet"} <= reads["evaluate_classifiers@lda"]["file"]
     assert "src/fakeprint/models/networks/three_cnn.py" in reads["train@three_cnn"]["file"]
     assert "src/fakeprint/models/networks/three_cnn.py" not in reads["train@hist_cnn"]["file"]

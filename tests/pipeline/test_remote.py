@@ -17,7 +17,7 @@ def test_a_fresh_clone_pulls_the_champion_and_everything_else_without_training(c
     clone.dvc("remote", "add", "--default", "storage", str(tmp_path / "storage"))
     clone.commit()
     clone.dvc("push")
-    fresh = Clone(tmp_path / "fresh")
+    fresh = Clone(tmp_path / "fresh", clone.path)
     clone.run("git", "clone", "-q", str(clone.root), str(fresh.root))
     assert not (fresh.root / "models").exists()
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -63,9 +62,9 @@ def test_second_repro_has_nothing_to_do(clone: Clone) -> None:
 
 
 def test_another_clone_killed_in_five_stages_gives_the_same_lock_metrics_and_submission(
-    reproduced: Clone, tmp_path: Path
+    reproduced: Clone, preloaded: str, tmp_path: Path
 ) -> None:
-    other = tiny_clone(tmp_path / "other")
+    other = tiny_clone(tmp_path / "other", preloaded)
     other.trace()
     other.edit("params.yaml", {"run.workers": 1, "tracking.enabled": False})  # neither may change a result
     outputs = {
@@ -76,7 +75,7 @@ def test_another_clone_killed_in_five_stages_gives_the_same_lock_metrics_and_sub
         "compare": "metrics/leaderboard.json",
     }
     for stage, output in outputs.items():  # killed as the output is about to be moved into place, DVC with it
-        done = other.run(sys.executable, "-m", "dvc", "repro", check=False, new_session=True, FAKEPRINT_KILL=output)
+        done = other.run("python", "-m", "dvc", "repro", check=False, new_session=True, FAKEPRINT_KILL=output)
         assert done.returncode == -signal.SIGKILL
         assert ran(done.stdout)[-1] == stage
         assert not (other.root / output).exists()

@@ -1,5 +1,6 @@
 """Two processes that train one network: what they share, and how often."""
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def train_one_epoch(rank: int, folder: str) -> None:
 
 
 def test_gradients_are_shared_once_a_step_and_all_processes_validate_the_same(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(train_one_epoch, (str(tmp_path),), nprocs=2)
+    multiprocessing.set_forkserver_preload(["pytest", "fakeprint.training.loop", "fakeprint.training.recipe"])
+    torch.multiprocessing.start_processes(train_one_epoch, (str(tmp_path),), nprocs=2, start_method="forkserver")
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert first["shared"] == second["shared"] == 2
     for name in ("network", "average"):

@@ -1,0 +1,24 @@
+"""Stands in for `python`: `-m MODULE …` runs in a fork of preloaded.py, all else in Python itself.
+
+python -IS preloaded_client.py FOLDER WORD …      # FOLDER: where preloaded.py listens
+"""
+
+import json
+import os
+import socket
+import sys
+
+place, *words = sys.argv[1:]
+if words[:1] != ["-m"]:
+    os.execv(sys.executable, [sys.executable, *words])
+os.environ["FAKEPRINT_GROUP"] = str(os.getpgid(0))  # whom sitecustomize.py kills: the fork has a group of its own
+call = json.dumps({"words": words[1:], "folder": os.getcwd(), "environment": dict(os.environ)}).encode()  # noqa: PTH109
+with socket.socket(socket.AF_UNIX) as server:
+    os.chdir(place)  # the address of a socket has to be short
+    server.connect("socket")
+    socket.send_fds(server, [len(call).to_bytes(4, "big")], [0, 1, 2])
+    server.sendall(call)
+    status = int(server.recv(16))
+if status < 0:
+    os.kill(os.getpid(), -status)
+sys.exit(status)
