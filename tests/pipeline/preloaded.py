@@ -21,17 +21,17 @@ import sys
 import threading
 from typing import Any
 
-LIBRARIES = """
-cv2 dvc.cli dvc.cli.parser dvc.repo dvc.repo.experiments dvc.repo.reproduce dvc.repo.plots faiss joblib
-matplotlib.figure matplotlib.backends.backend_agg mlflow mlflow.tracking numpy optuna pandas PIL.Image psutil
-pyarrow.parquet pydantic rich.console ruamel.yaml safetensors.torch scipy.optimize scipy.stats skops.io
-sklearn.calibration sklearn.discriminant_analysis sklearn.ensemble sklearn.linear_model sklearn.metrics sklearn.svm
-torch torchvision tqdm
-""".split()
+LIBRARIES = (
+    *("cv2", "PIL.Image", "numpy", "pandas", "pyarrow.parquet", "scipy.optimize", "scipy.stats", "joblib", "faiss"),
+    *("sklearn.calibration", "sklearn.discriminant_analysis", "sklearn.ensemble", "sklearn.linear_model"),
+    *("sklearn.metrics", "sklearn.svm", "skops.io", "torch", "torchvision", "safetensors.torch", "mlflow"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "pydantic", "rich.console", "ruamel.yaml", "tqdm"),
+    *("dvc.cli.parser", "dvc.repo", "dvc.repo.experiments", "dvc.repo.plots", "dvc.repo.reproduce"),
+)
 
 
 def wait_for_a_call() -> dict[str, Any]:
-    """What a client has sent. Returns in forks alone, one for each call; the process itself exits at the end of stdin."""
+    """What a client has sent. Returns in forks alone, one for each call; at the end of stdin the process exits."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket")
         listening.listen(64)

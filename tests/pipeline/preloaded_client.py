@@ -1,6 +1,6 @@
-"""Stands in for `python`: `-m MODULE …` runs in a fork of preloaded.py, all else in Python itself.
+"""Stands in for `python`: `-m MODULE …` runs in a fork of preloaded.py, which listens in FOLDER, all else in Python.
 
-python -IS preloaded_client.py FOLDER WORD …      # FOLDER: where preloaded.py listens
+Called as `python -IS preloaded_client.py FOLDER WORD …`.
 """
 
 import json
