@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
@@ -38,6 +39,7 @@ def wait_for_a_call() -> dict[str, Any]:
         while True:
             ready, _, _ = select.select([listening, 0], [], [])
             if 0 in ready:
+                Path("socket").unlink()
                 sys.exit()
             client, _ = listening.accept()
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks here
@@ -55,6 +57,8 @@ def answered(client: socket.socket) -> dict[str, Any]:
     with client.makefile("rb") as file:
         call: dict[str, Any] = json.loads(file.read(int.from_bytes(length, "big")))
     process = os.fork()
+    with contextlib.suppress(OSError):  # set on both sides, for either may be the first
+        os.setpgid(process, process)
     if process:
         for stream in streams:
             os.close(stream)
@@ -65,7 +69,6 @@ def answered(client: socket.socket) -> dict[str, Any]:
         with contextlib.suppress(BrokenPipeError):
             client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
-    os.setpgid(0, 0)
     client.close()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
