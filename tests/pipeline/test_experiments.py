@@ -82,7 +82,9 @@ def test_queue_with_two_workers_on_a_fresh_database(clone: Clone) -> None:
     for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
         (clone.root / name).unlink(missing_ok=True)
     for dropout in ("0.1", "0.2"):
-        clone.dvc("exp", "run", "--queue", "-S", f"models.hist_cnn.dropout={dropout}", **IDENTITY)
+        narrow = ("-S", "run.ensembles=[]", "-S", "run.networks=[hist_cnn]")
+        changes = (*narrow, "-S", f"models.hist_cnn.dropout={dropout}")
+        clone.dvc("exp", "run", "--queue", *changes, **IDENTITY)
     clone.dvc("queue", "start", "-j", "2", **IDENTITY)
     for _ in range(60):
         status = clone.run("sh", "-c", "sleep 3; exec python -m dvc queue status", **IDENTITY).stdout
