@@ -19,7 +19,7 @@ def test_every_stage_runs_once_in_a_path_with_spaces_and_without_git_identity(re
     stages = ran((reproduced.root.parent / ".printed").read_text())
     assert len(stages) == len(set(stages))
     assert {name.split(":")[-1] for name in stages} == {
-        *("draw", "check", "validate", "prepare", "augment", "robustness", "compare", "submit"),
+        *("draw", "check", "validate", "prepare", "augment", "robustness", "compare", "submit", "track"),
         *("features@hsv_hist", "features@spectrum", "fit@knn", "fit@lda", "train@hist_cnn", "train@three_cnn"),
         *("predict@hist_cnn", "predict@three_cnn", "predict_classifiers@knn", "predict_classifiers@lda"),
         *("ensemble@average", "evaluate_ensembles@average", "evaluate@hist_cnn", "evaluate@three_cnn"),
