@@ -46,7 +46,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"models.hist_cnn.bins": 8}, {"train@hist_cnn"}),
     ({"models.three_cnn.train": {"lr": 0.1}}, {"train@three_cnn"}),
     ({"train.epochs": 3}, TRAIN),
-    ({"predict.tta": "flip"}, {*PREDICT, "robustness", "compare"}),
+    ({"predict.tta": "flip"}, {*PREDICT, "robustness", "compare", "track"}),
     ({"ensembles.average.calibrate": True}, {*ENSEMBLE, "robustness"}),
     ({"robustness.grid": {}}, {"robustness"}),
     ({"evaluate.mistakes": 9}, EVALUATE),
@@ -103,9 +103,9 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
     )
     predict = PREDICT | each("predict_classifiers", CLASSIFIERS)
     assert {name: set(stages) for name, stages in found.items()} == {
-        "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN},
-        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, "robustness"},
-        "test": {*VALIDATE_ON, *predict},
+        "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN, "track"},
+        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, "robustness", "track"},
+        "test": {*VALIDATE_ON, *predict, "track"},
     }
 
 
