@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 ALWAYS = {"check"}
 AFTER_NETWORKS = {
     *("predict@hist_cnn", "predict@three_cnn", "evaluate@hist_cnn", "evaluate@three_cnn"),
-    *("ensemble@average", "evaluate_ensembles@average", "robustness", "compare", "submit"),
+    *("ensemble@average", "evaluate_ensembles@average", "robustness", "compare", "submit", "track"),
 }
 
 
