@@ -121,4 +121,4 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
 
 def test_the_folders_are_those_that_stages_write_into() -> None:
     assert (checked.FEATURES, checked.MEMBERS) == (feature_files.FEATURES, predictions.MEMBERS)
-    assert (checked.PREDICTIONS, checked.EVALUATED) == (predictions.PREDICTIONS, digests.EVALUATED)
+    assert digests.PREDICTIONS == predictions.PREDICTIONS

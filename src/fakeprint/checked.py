@@ -7,15 +7,14 @@ and dvc.lock would not match a fresh clone.
 
 from pathlib import Path
 
+from fakeprint.digests import EVALUATED, PREDICTIONS
 from fakeprint.errors import InputError
 from fakeprint.files import remove, remove_abandoned, sha256, write_json, written_folder
 from fakeprint.params import NAME, Features, Params, Run
 
 CHECKED = Path("data/checked")
-# The same paths as in `features.files`, `evaluation.predictions` and `digests`, whose import would cost each experiment
-# a second.
-FEATURES, MEMBERS, PREDICTIONS = Path("data/features"), Path("data/members"), Path("data/predictions")
-EVALUATED = Path("data/evaluated")
+# As in `features.files` and `evaluation.predictions`, whose import would cost each experiment a second.
+FEATURES, MEMBERS = Path("data/features"), Path("data/members")
 NOTHING = "no weights file"
 
 

@@ -21,7 +21,7 @@ def reproduced(shared_folder: Path, preloaded: str, migrated: Path) -> Clone:
     place = shared_folder / "a clone with spaces"
     with FileLock(f"{place}.lock"):
         if not (place / ".printed").exists():
-            clone = tiny_clone(place / "fakeprint", preloaded)
+            clone = tiny_clone(place / "fakeprint")  # each stage in a Python of its own, as for a user
             clone.trace()
             shutil.copy2(migrated, clone.root)
             (place / "trace").mkdir()

@@ -20,14 +20,17 @@ ANYWHERE = (
     "stages/__init__.py",  # how threads wait
     *(".git/", ".fakeprint/", "mlflow.db", "mlartifacts/"),  # for MLflow
 )
+DIGESTS = "src/fakeprint/digests.py"
 # Read and not declared, with the reason.
 UNDECLARED = {
     "prepare": ("data/demo/images",),  # the manifest holds a digest of every image
-    "fit": ("src/fakeprint/features",),  # the package of features/files.py
-    "train": ("data/arrays/test.npy",),  # a digest for MLflow
+    "fit": ("src/fakeprint/features", DIGESTS),  # the package of features/files.py; for MLflow
+    "train": ("data/arrays/test.npy", DIGESTS),  # for MLflow
+    "ensemble": (DIGESTS,),  # for MLflow
     "robustness": ("models",),  # no model changes without its predictions, which are declared
     "compare": ("models",),  # the same
-    "track": ("models", "metrics", "reports"),  # data/evaluated holds a digest of each file
+    # data/evaluated holds a digest of each file; the code goes into the models that MLflow serves
+    "track": ("models", "metrics", "reports", "src/fakeprint"),
 }
 # Declared and not read in this run, with the reason.
 UNREAD = {
@@ -45,7 +48,7 @@ UNREAD = {
     "ensemble": ("src/fakeprint/models/learned_ensemble.py",),  # of another method
 }
 # Looked at by any stage, for they change no result.
-FREE = ("run.workers", "run.backend", "run.scheduler", "tracking.enabled", "tracking.experiment")
+FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")
 # Looked at and not declared, with the reason.
 UNDECLARED_PARAMS = {
     "validate": ("data.real_classes",),  # refused where it names no class; it changes no output

@@ -9,11 +9,11 @@ from fakeprint.digests import EVALUATED, md5, md5_of
 from fakeprint.evaluation.champion import CHAMPION, MODELS, champion_name
 from fakeprint.files import main_root, read_json
 from fakeprint.models.description import read_description
-from fakeprint.params import Params, settings_of, with_effect
+from fakeprint.params import Params
 from fakeprint.tracking.connection import lock
 from fakeprint.tracking.logged_model import log_figures, log_model, register
 from fakeprint.tracking.making import forget, making_of
-from fakeprint.tracking.origin import PROCESS, experiment_tag, source_tags, this_process
+from fakeprint.tracking.origin import PROCESS, describe, experiment_tag, source_tags, this_process
 from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_digests, flattened
 
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
@@ -117,11 +117,6 @@ def _rows(name: str) -> str:
         return ""
     header, *rows = TABLE.read_text(encoding="utf-8").splitlines()
     return "\n".join([header, *(row for row in rows if next(csv.reader([row]))[0] == name), ""])
-
-
-def describe(params: Params, name: str, kind: str) -> dict[str, Any]:
-    """The parameters of a model's run: those that concern it and have an effect."""
-    return {"model": name, "kind": kind, "seed": params.seed, **with_effect(settings_of(params, name, kind))}
 
 
 def shown(metrics: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Where a run came from: DVC experiment, commit, data, package versions, hardware, process."""
+"""Where a run came from: parameters, DVC experiment, commit, package versions, hardware, process."""
 
 import contextlib
 import getpass
@@ -10,14 +10,21 @@ import subprocess
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from fakeprint.files import main_root, started
+from fakeprint.params import Params, settings_of, with_effect
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "faiss-cpu", "opencv-python-headless", "torch", "torchvision", "mlflow")
 CODE = ("src", "stages", "params.yaml", "dvc.yaml")  # what makes a commit dirty; results change during every run
 PROCESS = "fakeprint.process"
+
+
+def describe(params: Params, name: str, kind: str) -> dict[str, Any]:
+    """The parameters of a model's run: those that concern it and have an effect."""
+    return {"model": name, "kind": kind, "seed": params.seed, **with_effect(settings_of(params, name, kind))}
 
 
 def source_tags(name: str, kind: str) -> dict[str, str]:

@@ -8,11 +8,9 @@ from typing import Any
 
 from fakeprint.digests import model_digest
 from fakeprint.params import Params, with_effect
-from fakeprint.tracking import evaluated
 from fakeprint.tracking.background import Background
-from fakeprint.tracking.evaluated import describe
 from fakeprint.tracking.making import note
-from fakeprint.tracking.origin import experiment_tag, machine_tags, source_tags
+from fakeprint.tracking.origin import describe, experiment_tag, machine_tags, source_tags
 from fakeprint.tracking.session import CHECKPOINT, SEARCH, Point, Session, data_digests, flattened
 
 
@@ -141,6 +139,8 @@ def record(params: Params, models: Iterable[str]) -> None:
     """
     if not params.tracking.enabled:
         return
+    from fakeprint.tracking import evaluated  # trainings and searches do without
+
     folders = {name: Path("models") / name for name in models}
     with Background(params.tracking.experiment) as background:
         background.send(lambda session: evaluated.record(session, params, folders))
