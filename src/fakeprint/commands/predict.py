@@ -32,7 +32,7 @@ SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the pac
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
-Prediction = dict[str, Any]  # image, class, name, probabilities (class → number)
+Prediction = dict[str, Any]  # image, class, name, probabilities (class → number); with --evidence, evidence
 Writer = Callable[[list[Prediction]], None]
 
 
@@ -45,6 +45,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="NAME",
         help="name of a folder in models/ or of a model that comes with Fakeprint (default: the champion)",
     )
+    parser.add_argument("--evidence", action="store_true", help="also show what each file declares, as inspect does")
+    add_trust(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument(
@@ -63,6 +65,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says whose C2PA signatures are trusted."""
+    parser.add_argument(
+        "--trust", type=Path, metavar="FILE", help="root certificates (PEM) that vouch for signers of C2PA manifests"
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Print or write the predictions as they come. Exits with code 1 after the last if any file could not be read.
 
@@ -72,10 +81,13 @@ def run(args: argparse.Namespace) -> None:
     """
     if not re.fullmatch(DEVICES, args.device):
         raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    if args.trust is not None and not args.evidence:
+        raise InputError("--trust is for --evidence; add that, or leave it out")
     if args.csv is not None:
-        _require_writable(args.csv)
+        require_writable(args.csv)
     files = image_files(args.images)
     folder, data = _model_folder(args.model, args.models_folder)
+    evidence = _evidence(args)
 
     from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
 
@@ -84,7 +96,7 @@ def run(args: argparse.Namespace) -> None:
     with _writer(args, model.name, data, model.dataset) as write:
         for group in predict_files(model, files):
             rows = zip(group.paths, group.probabilities, strict=True)
-            write([_prediction(path, row, model.dataset) for path, row in rows])
+            write([_prediction(path, row, model.dataset) | evidence(path) for path, row in rows])
             for path, reason in group.unreadable:
                 print(f"{printable(str(path))}: {reason}", file=sys.stderr)
             unreadable += len(group.unreadable)
@@ -94,11 +106,31 @@ def run(args: argparse.Namespace) -> None:
 
 def _writer(args: argparse.Namespace, model: str, data: str | None, dataset: Dataset) -> AbstractContextManager[Writer]:
     if args.csv:
-        return _csv_writer(args.csv, dataset)
-    return (_json_printer if args.json else _table_printer)(model, data, dataset)
+        return _csv_writer(args.csv, dataset, args.evidence)
+    if not args.json:
+        return _table_printer(model, data, dataset, args.evidence)
+    return json_printer({"model": model, "data": data} | _never_checked(args.evidence))
 
 
-def _require_writable(file: Path) -> None:
+def _never_checked(has_evidence: bool) -> dict[str, list[str]]:
+    if not has_evidence:
+        return {}
+    from fakeprint.evidence.findings import NEVER_CHECKED
+
+    return {"never_checked": list(NEVER_CHECKED)}
+
+
+def _evidence(args: argparse.Namespace) -> Callable[[Path], dict[str, Any]]:
+    """What a prediction has besides: with --evidence what the file declares, which changes no probability."""
+    if not args.evidence:
+        return lambda path: {}
+    from fakeprint.commands.inspect import evidence_of, inspection_of
+
+    inspection = inspection_of(args.trust)
+    return lambda path: {"evidence": evidence_of(inspection, path)}
+
+
+def require_writable(file: Path) -> None:
     """Refuse a CSV file that could not be written, before the work is done."""
     folder = next(parent for parent in file.absolute().parents if parent.exists())
     if file.is_dir():
@@ -205,24 +237,34 @@ def _prediction(path: Path, probabilities: np.ndarray, dataset: Dataset) -> Pred
 
 
 @contextmanager
-def _csv_writer(file: Path, dataset: Dataset) -> Iterator[Writer]:
+def _csv_writer(file: Path, dataset: Dataset, has_evidence: bool) -> Iterator[Writer]:
     """Write one line per image. The file appears when all are written. Names that are not UTF-8 keep their bytes."""
     from fakeprint.predict import columns
 
     with written(file) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(["image", *columns(dataset)])
+        lines.writerow(["image", *columns(dataset), *(["evidence"] if has_evidence else [])])
 
         def write(predictions: list[Prediction]) -> None:
             for each in predictions:
-                lines.writerow([each["image"], each["class"], each["name"], *each["probabilities"].values()])
+                row = [each["image"], each["class"], each["name"], *each["probabilities"].values()]
+                lines.writerow([*row, *_evidence_lines(each)])
 
         yield write
 
 
+def _evidence_lines(prediction: Prediction) -> list[str]:
+    """The cell of the column `evidence`, if there is one."""
+    if "evidence" not in prediction:
+        return []
+    from fakeprint.commands.inspect import in_one_line
+
+    return [in_one_line(prediction["evidence"])]
+
+
 @contextmanager
-def _json_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Writer]:
-    """Print one JSON object, its images as they come. It is valid JSON even if an error ends the loop."""
+def json_printer(head: dict[str, Any]) -> Iterator[Writer]:
+    """Print one JSON object: `head`, then the images as they come. It is valid JSON even if an error ends the loop."""
     separators = itertools.chain(["\n    "], itertools.repeat(",\n    "))
     printed = 0
 
@@ -233,7 +275,7 @@ def _json_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Wr
         printed += len(predictions)
         sys.stdout.flush()
 
-    print(_json({"model": model, "data": data}).removesuffix("\n}"), ',\n  "images": [', sep="", end="")
+    print(_json(head).removesuffix("\n}"), ',\n  "images": [', sep="", end="")
     try:
         yield write
     finally:
@@ -255,8 +297,8 @@ def _is_utf8(text: str) -> bool:
 
 
 @contextmanager
-def _table_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[Writer]:
-    """Print a table per group of predictions, with a title above the first."""
+def _table_printer(model: str, data: str | None, dataset: Dataset, has_evidence: bool) -> Iterator[Writer]:
+    """Print a table per group of predictions, with a title above the first and evidence below each."""
     titles = itertools.chain([f"{model}, trained on: {data}" if data else model], itertools.repeat(None))
     console = Console()
     wide = console.options.update(width=10_000)
@@ -269,8 +311,18 @@ def _table_printer(model: str, data: str | None, dataset: Dataset) -> Iterator[W
         if len(dataset.classes) > COLUMNS or console.measure(table, options=wide).maximum > console.width:
             table = _table(predictions, dataset, title, all_classes=False)
         console.print(table)
+        if has_evidence:
+            _print_evidence(predictions, console)
 
     yield write
+
+
+def _print_evidence(predictions: list[Prediction], console: Console) -> None:
+    from fakeprint.commands.inspect import evidence_table, never_checked
+
+    for each in predictions:
+        console.print(evidence_table(each["image"], each["evidence"]))
+    console.print(never_checked())
 
 
 def _table(predictions: list[Prediction], dataset: Dataset, title: str | None, all_classes: bool) -> Table:
