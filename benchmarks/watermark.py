@@ -1,8 +1,8 @@
 """Stable Diffusion's watermark: how often it is found where it is not, and where it is.
 
 Photographs of a folder and generated noise, as they are and with the mark; marked ones after JPEG too, with full colour
-(4:4:4) and with halved colour (4:2:0). Photographs smaller than the mark's least size are left out. A mosaic is a picture
-of 4 × 4 photographs, side by side: as large as what Stable Diffusion XL makes, where the folder's have 256×256 pixels.
+(4:4:4) and with halved colour (4:2:0). Photographs smaller than the mark's least size are left out. A mosaic is a
+picture of 4 × 4 photographs: as large as what Stable Diffusion XL makes, where the folder's have 256×256 pixels.
 
 `python -m benchmarks.watermark FOLDER [--noise 1000] [--json FILE]`
 """

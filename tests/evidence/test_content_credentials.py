@@ -161,6 +161,7 @@ def test_without_the_library_the_manifest_is_still_seen(studio: Signatory, monke
 def test_a_trust_list_is_checked_before_anything_is_read(tmp_path: Path, studio: Signatory) -> None:
     (tmp_path / "words.pem").write_text("words")
     (tmp_path / "bytes.pem").write_bytes(b"\xff\xfe")
+    (tmp_path / "damaged.pem").write_text(studio.root.replace("MII", "xxx"))
     (tmp_path / "root.pem").write_text(studio.root)
     (tmp_path / "long.pem").write_bytes(b"")
     with (tmp_path / "long.pem").open("r+b") as file:
@@ -171,6 +172,7 @@ def test_a_trust_list_is_checked_before_anything_is_read(tmp_path: Path, studio:
         ("", "is not a regular file"),
         ("words.pem", no_certificate),
         ("bytes.pem", no_certificate),
+        ("damaged.pem", "holds a certificate that cannot be read"),
         ("long.pem", "is longer than 16777216 bytes"),
     ):
         with pytest.raises(InputError) as refused:

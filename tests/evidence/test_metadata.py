@@ -45,13 +45,13 @@ def test_what_follows_the_end_of_an_image_proves_nothing(content: bytes) -> None
 
 def test_words_in_the_pixels_prove_nothing() -> None:
     words = files.text("parameters", files.WEBUI) + files.xmp_text(PACKET) + files.xmp_segment(PACKET)
-    row = words.ljust(3 * 400, b"\0")
-    image = Image.fromarray(np.frombuffer(row, np.uint8).reshape(1, 400, 3))
-    head = struct.pack(">IIBBBBB", 400, 1, 8, 2, 0, 0, 0)
+    row = words.ljust(3 * 500, b"\0")
+    image = Image.fromarray(np.frombuffer(row, np.uint8).reshape(1, 500, 3))
+    head = struct.pack(">IIBBBBB", 500, 1, 8, 2, 0, 0, 0)
     pixels = (
         files.chunk(b"IHDR", head) + files.chunk(b"IDAT", zlib.compress(b"\0" + row, 0)) + files.chunk(b"IEND", b"")
     )
-    for content in (b"\x89PNG\r\n\x1a\n" + pixels, files.saved("TIFF", image), files.saved("BMP", image.convert("L"))):
+    for content in (b"\x89PNG\r\n\x1a\n" + pixels, files.saved("TIFF", image), files.saved("BMP", image)):
         assert kinds(content) == []
     assert all(files.WEBUI.encode() in content for content in (pixels, files.saved("TIFF", image)))
 
@@ -106,9 +106,9 @@ def peak(content: bytes) -> int:
         tracemalloc.stop()
 
 
-def test_a_text_that_unpacks_to_a_gigabyte() -> None:
+def test_texts_that_unpack_to_gigabytes() -> None:
     zeros = zlib.compressobj(9)
-    packed = b"".join([*(zeros.compress(bytes(MIB)) for _ in range(1024)), zeros.flush()])
+    packed = b"".join([*(zeros.compress(bytes(MIB)) for _ in range(64)), zeros.flush()])
     content = files.png(*[files.chunk(b"zTXt", b"parameters\0\0" + packed)] * 40)
     assert peak(content) < 4 * MAX_BYTES
     metadata = read_metadata(content)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from fakeprint.commands.predict import add_trust, image_files, json_printer, require_writable
 from fakeprint.data.decode import Unreadable
-from fakeprint.errors import printable
+from fakeprint.errors import InputError, printable
 from fakeprint.files import written
 
 if TYPE_CHECKING:
@@ -70,12 +70,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def inspection_of(trust: Path | None) -> "Inspection":
-    """The checks with a trust list. What is not installed is named in one line on stderr."""
+    """The checks with a trust list. What is not installed is named in one line on stderr.
+
+    Raises:
+        InputError: the trust list is unusable.
+    """
     from fakeprint.evidence.content_credentials import read_trust_list
     from fakeprint.evidence.inspection import Inspection, missing_packages
 
-    trusted = None if trust is None else read_trust_list(trust)
     missing = missing_packages()
+    if trust is not None and "c2pa-python" in missing:
+        raise InputError(f"--trust needs the package c2pa-python: {INSTALL}")
+    trusted = None if trust is None else read_trust_list(trust)
     if missing:
         print(f"{' and '.join(missing)} not installed, so some checks are left out: {INSTALL}", file=sys.stderr)
     return Inspection(trusted)
@@ -97,7 +103,7 @@ def _json_writer() -> Iterator[Writer]:
 
 @contextmanager
 def _csv_writer(file: Path) -> Iterator[Writer]:
-    """Write a line per finding, and one without a kind for an image of which nothing was found."""
+    """Write a line per finding, and one if nothing was found, without a kind; then what was not checked."""
     with written(file) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
         lines.writerow(CSV_COLUMNS)
@@ -108,6 +114,8 @@ def _csv_writer(file: Path) -> Iterator[Writer]:
             for each in evidence["findings"]:
                 details = "; ".join(f"{key}: {value}" for key, value in each["detail"].items())
                 lines.writerow([str(path), each["kind"], each["strength"], each["claim"], details])
+            for what in evidence["not_checked"]:
+                lines.writerow([str(path), "not_checked", "", what, ""])
 
         yield write
 
@@ -152,9 +160,10 @@ def never_checked() -> Text:
 
 
 def in_one_line(evidence: Evidence) -> str:
-    """The findings of one image, as `strength: claim; …`."""
-    lines = [NOTHING] if evidence["nothing_found"] else []
-    return "; ".join([*lines, *(f"{each['strength']}: {each['claim']}" for each in evidence["findings"])])
+    """The findings of one image, and what was not checked, as `strength: claim; …`."""
+    found = [f"{each['strength']}: {each['claim']}" for each in evidence["findings"]]
+    left_out = [f"not checked: {what}" for what in evidence["not_checked"]]
+    return "; ".join([*([NOTHING] if evidence["nothing_found"] else []), *found, *left_out])
 
 
 def evidence_of(inspection: "Inspection", path: Path) -> Evidence:

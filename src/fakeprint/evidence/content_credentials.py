@@ -53,6 +53,12 @@ def read_trust_list(file: Path) -> str:
         text = ""
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise InputError(f"--trust: {file} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+    from cryptography.x509 import load_pem_x509_certificates  # c2pa-python needs it too
+
+    try:
+        load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise InputError(f"--trust: {file} holds a certificate that cannot be read") from None
     return text
 
 
@@ -92,7 +98,7 @@ def _read(content: bytes, media_type: str, metadata: Metadata, trusted: str | No
         with c2pa.Context.from_dict(settings) as context:
             reader = c2pa.Reader.try_create(media_type, BytesIO(content), context=context)
             if reader is None:
-                return []
+                raise ValueError("no manifest where its box is")
             with reader:
                 store = json.loads(reader.json())
     except (c2pa.C2paError, ValueError, RecursionError) as error:

@@ -40,7 +40,8 @@ def read_tags(data: bytes, wanted: Set[int]) -> dict[int, bytes]:
     _read_directory(data, start, order, {*wanted, EXIF_TAGS}, found)
     pointer = found.pop(EXIF_TAGS, b"")
     if len(pointer) == 4:
-        _read_directory(data, *struct.unpack(f"{order}I", pointer), order, wanted, found)
+        (start,) = struct.unpack(f"{order}I", pointer)
+        _read_directory(data, start, order, wanted, found)
     return found
 
 
