@@ -80,15 +80,25 @@ def _certificate(
     return builder.sign(issuer_key, hashes.SHA256())
 
 
-def signed(image: bytes, media_type: str, by: Signatory, source_type: str = AI, remote: str | None = None) -> bytes:
-    """The image with a manifest that says how it was made; with `remote`, with that address instead."""
+def signed(
+    image: bytes,
+    media_type: str,
+    by: Signatory,
+    source_type: str = AI,
+    remote: str | None = None,
+    clock: str | None = None,
+) -> bytes:
+    """The image with a manifest that says how it was made.
+
+    remote: an address to name instead of the manifest. clock: the address of a time-stamping authority.
+    """
     action = {"action": "c2pa.created", "digitalSourceType": source_type, "softwareAgent": {"name": "Test Generator"}}
     manifest = {
         "claim_generator_info": [{"name": "Test Generator", "version": "1.0"}],
         "title": "a picture",
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
     }
-    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, by.chain.encode(), by.key.encode(), None)
+    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, by.chain.encode(), by.key.encode(), clock)
     settings = {"verify": {"verify_after_sign": False}, "builder": {"thumbnail": {"enabled": False}}}
     with c2pa.Signer.from_info(info) as signer, c2pa.Context.from_dict(settings) as context:
         builder = c2pa.Builder(json.dumps(manifest), context=context)

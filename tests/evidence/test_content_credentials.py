@@ -1,5 +1,7 @@
 """C2PA manifests that the tests sign themselves: trusted, untrusted, changed, elsewhere."""
 
+import datetime
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from fakeprint.evidence.inspection import Inspection, missing_packages
 from fakeprint.evidence.metadata import png_chunks, read_metadata
 from tests.evidence import files
 from tests.evidence.signing import Signatory, signatory, signed
+from tests.evidence.time_stamps import authority
 
 SAYS = "a C2PA manifest says that the image is made by generative AI (trainedAlgorithmicMedia); "
 FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "GIF"]
@@ -95,6 +98,22 @@ def test_a_camera_s_manifest(studio: Signatory) -> None:
         "a C2PA manifest says that the image is taken with a digital camera (digitalCapture);"
     )
     assert found.detail["source_type"] == CAMERA
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the time-stamping authority is openssl's")
+def test_a_time_stamp_counts_only_if_its_authority_is_vouched_for(studio: Signatory, tmp_path: Path) -> None:
+    with authority(tmp_path) as (address, root):
+        content = sign("JPEG", studio, clock=address)
+    for trusted, strength, words in (
+        (None, "signed_untrusted", "(by a clock that nothing vouches for)"),
+        (studio.root, "signed_trusted", "(by a clock that nothing vouches for)"),
+        (studio.root + root, "signed_trusted", "(time stamp by a trusted authority)"),
+    ):
+        found = finding(content, trusted)
+        assert found.strength == strength
+        assert found.detail["time"].startswith(str(datetime.datetime.now(datetime.UTC).year))
+        assert found.detail["time"].endswith(words)
+    assert "time" not in finding(sign("JPEG", studio)).detail
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])

@@ -124,10 +124,10 @@ def _finding(store: dict[str, Any], has_trust_list: bool) -> Finding:
         strength,
         detail(
             state=store.get("validation_state"),
-            failures=", ".join(_failures(store)),
+            failures=", ".join(_codes(store, "failure")),
             issuer=signature.get("issuer"),
             common_name=signature.get("common_name"),
-            time=signature.get("time"),
+            time=_time(store, signature.get("time")),
             written_by=", ".join(_names(active)),
             source_type=", ".join(types),
             source_type_of_ingredients=", ".join(dict.fromkeys(before)),
@@ -144,12 +144,21 @@ def _verdict(store: dict[str, Any], issuer: str, has_trust_list: bool) -> tuple[
             "for whom the trust list does not vouch" if has_trust_list else "which nothing vouches for without --trust"
         )
         return "signed_untrusted", f"signed in the name of {issuer}, {why}"
-    return "declared", f"but it does not verify ({', '.join(_failures(store)) or 'no reason given'})"
+    return "declared", f"but it does not verify ({', '.join(_codes(store, 'failure')) or 'no reason given'})"
 
 
-def _failures(store: dict[str, Any]) -> list[str]:
+def _codes(store: dict[str, Any], outcome: str) -> list[str]:
+    """The codes of what was verified of the active manifest. outcome: success, informational or failure."""
     results = (store.get("validation_results") or {}).get("activeManifest") or {}
-    return [str(failure.get("code")) for failure in results.get("failure") or []]
+    return [str(result.get("code")) for result in results.get(outcome) or []]
+
+
+def _time(store: dict[str, Any], time: str | None) -> str | None:
+    """When it was signed, by a time-stamping authority's word, and whether the trust list vouches for that."""
+    if time is None:
+        return None
+    is_trusted = "timeStamp.trusted" in _codes(store, "success")
+    return f"{time} ({'time stamp by a trusted authority' if is_trusted else 'by a clock that nothing vouches for'})"
 
 
 def _source_types(manifest: dict[str, Any]) -> Iterable[str]:

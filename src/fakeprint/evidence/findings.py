@@ -41,7 +41,7 @@ class Report:
 
     @property
     def nothing_found(self) -> bool:
-        """Whether no finding says how the image was made."""
+        """Whether there are no findings but those about the program that wrote the file."""
         return all(finding.kind in ABOUT_THE_FILE for finding in self.findings)
 
     def as_json(self) -> dict[str, Any]:
