@@ -197,6 +197,7 @@ def test_grok_s_signature_is_named_as_not_verified() -> None:
         [files.text("Description", "Job ID: 17")],
         [files.text("Steps", files.WEBUI)],
         [files.text("Dream", "of a cat")],
+        [files.text("hf-job-id", "a job")],
         [files.text("invokeai_metadata", "none")],
     ],
 )

@@ -104,7 +104,7 @@ KEYS: dict[str, Callable[[str, dict[str, str]], Tool]] = {
     "Dream": _matching("InvokeAI", r'^".*" .*-S ?\d+'),
     "fooocus_scheme": _matching("Fooocus", r"^(fooocus|a1111)$"),
     "Description": _matching("Midjourney", rf"Job ID: {UUID}"),
-    "hf-job-id": _matching("Hugging Face", rf"^({UUID}|[0-9a-f]{{24,64}})$"),
+    "hf-job-id": _matching("Hugging Face", r"^[\w-]{8,64}$"),
 }
 
 
