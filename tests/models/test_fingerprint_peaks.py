@@ -98,7 +98,7 @@ def test_a_constant_fingerprint_and_small_images(side):
     analysis = analysed(np.full((3, side, side), 2.5))
     assert np.isfinite(analysis.autocorrelation).all()
     assert analysis.spectral_peaks == [] and analysis.repeats == []
-    figure = fingerprint_picture(np.full((3, side, side), 2.5), analysis, "nothing")
+    figure = fingerprint_picture(np.full((3, side, side), 2.5), analysis, "nothing", "grey levels")
     assert [axes.get_title() for axes in figure.axes[:3]] == ["nothing", "log spectrum", "autocorrelation, flattened"]
 
 
@@ -106,7 +106,7 @@ def test_peaks_are_ringed_where_they_are():
     """Of an even side, ½ cycle per pixel is the lowest row or column of the picture."""
     y, x = np.mgrid[:SIDE, :SIDE]
     planes = noise(4) + 0.5 * np.where((y + x) % 2, 1, -1) + 0.4 * np.cos(2 * np.pi * x / 4)
-    figure = fingerprint_picture(planes, analysed(planes), "two waves")
+    figure = fingerprint_picture(planes, analysed(planes), "two waves", "grey levels")
     ringed = {tuple(place) for place in figure.axes[1].collections[0].get_offsets().tolist()}
     assert ringed == {(-0.5, -0.5), (0.25, 0.0), (-0.25, 0.0)}
     left, right = figure.axes[1].get_xlim()

@@ -26,6 +26,7 @@ def write_fingerprints(
     train: Labelled,
     validation: Labelled,
     seed: int,
+    unit: str,
 ) -> None:
     """Write the pictures and tables of a fitted classifier into an existing folder.
 
@@ -35,7 +36,7 @@ def write_fingerprints(
       validation image has a label.
 
     dataset: the fields of `data.arrays.Dataset`. train, validation: as the classifier takes them. seed: for the order
-    in which train images are added.
+    in which train images are added. unit: of the numbers in a row.
     """
     names, side = dataset["names"], dataset["image_size"]
     peaks = []
@@ -43,7 +44,7 @@ def write_fingerprints(
         planes = pattern.reshape(-1, side, side)
         analysis = analysed(planes)
         title = f"{name}: mean residual of {model.counts_[index]:,} train images"
-        write_figure(folder / f"fingerprint_{index}.png", fingerprint_picture(planes, analysis, title))
+        write_figure(folder / f"fingerprint_{index}.png", fingerprint_picture(planes, analysis, title, unit))
         peaks.append(peak_table(analysis, dataset["classes"][index]))
     write_csv(folder / "peaks.csv", pd.concat(peaks))
     similarity = pd.DataFrame(model.correlations(model.fingerprints_), dataset["classes"], dataset["classes"])
@@ -103,17 +104,17 @@ def peak_table(analysis: Analysis, name: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).round({"down": 6, "right": 6, "period": 3, "height": 3})
 
 
-def fingerprint_picture(planes: np.ndarray, analysis: Analysis, title: str) -> Figure:
+def fingerprint_picture(planes: np.ndarray, analysis: Analysis, title: str, unit: str) -> Figure:
     """A fingerprint, its log spectrum and its autocorrelation, with the highest peaks ringed.
 
-    planes: float (1 or 3, S, S). title: of the first part.
+    planes: float (1 or 3, S, S), in this unit. title: of the first part.
     """
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     pattern, spectrum, repeats = figure.subplots(1, 3)
     widest = float(np.quantile(np.abs(planes), 0.995)) or 1.0
     shown = np.clip(0.5 + planes / (2 * widest), 0, 1).transpose(1, 2, 0)
     pattern.imshow(shown if len(planes) == 3 else shown[:, :, 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    pattern.set(title=title, xlabel=f"grey: 0; darkest and brightest: ∓{widest:.2g} grey levels")
+    pattern.set(title=title, xlabel=f"grey is 0, darkest and brightest are ∓{widest:.2g} {unit}")
     side = len(analysis.power)
     _draw_spectrum(spectrum, analysis, side)
     _draw_autocorrelation(repeats, analysis, side)

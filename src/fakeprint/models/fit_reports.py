@@ -32,4 +32,5 @@ def write_reports(folder: Path, fitted: FittedClassifier, train: Labelled, valid
             (as_fitted(x, scale), y),
             (as_fitted(x_validation, scale), y_validation),
             seed,
+            "√(grey levels)" if scale == "sqrt" else "grey levels",
         )
