@@ -10,7 +10,7 @@ from fakeprint.params.features import ResidualImage
 
 
 def planes(image, denoiser):
-    return residual_image(image, denoiser, "rgb").reshape(3, *image.shape[:2])
+    return residual_image(image, denoiser, "rgb", 0).reshape(3, *image.shape[:2])
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +46,17 @@ def test_a_lone_bright_pixel_by_hand():
 @pytest.mark.parametrize("denoiser", DENOISERS)
 def test_numbers_are_those_that_float16_holds(denoiser):
     image = np.random.default_rng(1).choice([0, 255], (20, 24, 3)).astype(np.uint8)
-    residual = residual_image(image, denoiser, "rgb")
+    residual = residual_image(image, denoiser, "rgb", 0)
     assert residual.shape == (3 * 20 * 24,) and residual.dtype == np.float32
     np.testing.assert_array_equal(residual.astype(np.float16), residual)
-    grey = residual_image(image, denoiser, "grey")
+    grey = residual_image(image, denoiser, "grey", 0)
     np.testing.assert_allclose(grey, residual.reshape(3, -1).mean(axis=0), atol=0.2)
 
 
 @pytest.mark.parametrize("denoiser", DENOISERS)
 def test_nothing_is_left_of_one_colour(denoiser):
     image = np.full((21, 21, 3), (10, 128, 255), dtype=np.uint8)
-    np.testing.assert_allclose(residual_image(image, denoiser, "rgb"), 0, atol=1e-3)
+    np.testing.assert_allclose(residual_image(image, denoiser, "rgb", 0), 0, atol=1e-3)
 
 
 def test_filters_are_those_of_trace_net():
@@ -89,11 +89,11 @@ def test_the_wavelet_denoiser_keeps_edges_out_of_the_residual():
 def test_small_and_odd_images_have_a_residual_at_every_pixel(side):
     image = np.random.default_rng(3).integers(0, 256, (side, side, 3), dtype=np.uint8)
     for denoiser in DENOISERS:
-        assert residual_image(image, denoiser, "rgb").shape == (3 * side**2,)
+        assert residual_image(image, denoiser, "rgb", 0).shape == (3 * side**2,)
 
 
 def test_rows_are_stored_in_half_the_bytes_and_come_back_exactly(tmp_path, noisy):
-    options = {"denoiser": "wavelet", "channels": "rgb"}
+    options = {"denoiser": "wavelet", "channels": "rgb", "border": 4}
     images = np.stack([noisy[0], noisy[0][::-1]])
     write_features("residual_image", options, dict.fromkeys(PARTS, images), 1, tmp_path)
     stored = np.load(tmp_path / "residual_image/train.npy", mmap_mode="r")
@@ -107,11 +107,18 @@ def test_rows_are_stored_in_half_the_bytes_and_come_back_exactly(tmp_path, noisy
     ("options", "message"),
     [
         (
-            {"denoiser": "gauss", "channels": "rgb"},
+            {"denoiser": "gauss", "channels": "rgb", "border": 0},
             "denoiser: input should be 'median', 'wavelet', 'right', 'down', 'square' or 'laplacian', not 'gauss'",
         ),
-        ({"denoiser": "median", "channels": "hsv"}, "channels: input should be 'rgb' or 'grey', not 'hsv'"),
-        ({"denoiser": "median", "channel": "rgb"}, "channel is not a parameter; did you mean 'channels'?"),
+        (
+            {"denoiser": "median", "channels": "hsv", "border": 0},
+            "channels: input should be 'rgb' or 'grey', not 'hsv'",
+        ),
+        (
+            {"denoiser": "median", "channels": "rgb", "border": -1},
+            "border: input should be greater than or equal to 0, not -1",
+        ),
+        ({"denoiser": "median", "channel": "rgb", "border": 0}, "channel is not a parameter; did you mean 'channels'?"),
     ],
 )
 def test_wrong_options_are_one_line(options, message):
@@ -119,4 +126,15 @@ def test_wrong_options_are_one_line(options, message):
         validated(Features, {"residual_image": options}, prefix="features", name="")
     assert str(error.value).startswith(f"features.residual_image.{message}")
     assert "\n" not in str(error.value)
-    assert ResidualImage(denoiser="median", channels="grey").channels == "grey"
+    assert ResidualImage(denoiser="median", channels="grey", border=0).channels == "grey"
+
+
+def test_the_border_is_cut_off_after_denoising():
+    image = np.random.default_rng(4).integers(0, 256, (20, 22, 3), dtype=np.uint8)
+    for denoiser in DENOISERS:
+        cut = residual_image(image, denoiser, "rgb", 3).reshape(3, 14, 16)
+        np.testing.assert_array_equal(cut, planes(image, denoiser)[:, 3:-3, 3:-3])
+    message = r"^features\.residual_image\.border: 7 pixels leave too little of images of 22×20 pixels; at most 6$"
+    with pytest.raises(InputError, match=message):
+        residual_image(image, "median", "rgb", 7)
+    assert len(residual_image(image, "median", "grey", 6)) == 8 * 10

@@ -30,7 +30,7 @@ def decoded():
     for number, decoder in enumerate(demo.DECODERS):
         total = np.zeros(3 * SIDE**2)
         for image in range(IMAGES):
-            total += residual_image(demo.image(7, DRAW, IMAGES * number + image, decoder), "wavelet", "rgb")
+            total += residual_image(demo.image(7, DRAW, IMAGES * number + image, decoder), "wavelet", "rgb", 0)
         found[decoder] = analysed((total / IMAGES).reshape(3, SIDE, SIDE))
     return found
 

@@ -35,6 +35,7 @@ def ran(tmp_path_factory):
             "run.workers": 1,
             "tracking.enabled": False,
             "classifiers.lda.features": ["hsv_hist"],
+            "features.residual_image.border": 3,
             "classifiers.lda.augmented": False,
             "ensembles.average.members": ["fingerprint", "lda"],
         }

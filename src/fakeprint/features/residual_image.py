@@ -5,14 +5,17 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fakeprint.errors import InputError
+
 WAVELET = "db4"  # Daubechies' with 8 taps
 LEVELS = 4  # of the wavelet transform, fewer for small images
 SIGMA = 5.0  # grey levels; deviation of the noise that the wavelet denoiser takes out
+LEAST = 8  # pixels per side of a residual
 WINDOWS = (3, 5, 7, 9)  # sides in coefficients, of the neighbourhoods whose variance it estimates
 
 
-def residual_image(image: np.ndarray, denoiser: str, channels: str) -> np.ndarray:
-    """The image minus its denoised self, in grey levels, at every pixel.
+def residual_image(image: np.ndarray, denoiser: str, channels: str, border: int) -> np.ndarray:
+    """The image minus its denoised self, in grey levels, at every pixel but the border.
 
     image: uint8 (H, W, 3) RGB. denoiser:
 
@@ -23,11 +26,19 @@ def residual_image(image: np.ndarray, denoiser: str, channels: str) -> np.ndarra
       pixel, a quarter of SRM's 3×3 kernel (these three as in TraceNet, but not truncated), and a quarter of the four
       neighbours minus the pixel. The image is mirrored at its edges.
 
-    channels: "rgb", or "grey" for the mean of the three residuals. Returns float32 (3 · H · W,) or (H · W,): planes one
+    channels: "rgb", or "grey" for the mean of the three residuals. border: pixels cut off on each side afterwards,
+    where the denoiser had no neighbours. Returns float32, h · w numbers per channel, h = H − 2 · border: planes one
     after the other, row by row. Values are rounded to float16, as they are stored: the median's and the filters' are
-    exact.
+    exact. Raises InputError if less than `LEAST` pixels per side would be left.
     """
+    most = (min(image.shape[:2]) - LEAST) // 2
+    if border > most:
+        raise InputError(
+            f"features.residual_image.border: {border} pixels leave too little of images of {image.shape[1]}×"
+            f"{image.shape[0]} pixels; at most {most}"
+        )
     planes = DENOISERS[denoiser](image)
+    planes = planes[:, border : planes.shape[1] - border, border : planes.shape[2] - border]
     if channels == "grey":
         planes = planes.mean(axis=0, keepdims=True)
     return planes.astype(np.float16).astype(np.float32).ravel()

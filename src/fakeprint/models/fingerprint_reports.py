@@ -1,5 +1,6 @@
 """Pictures and tables of fingerprints: what they look like, how alike they are, how many images they need."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def write_fingerprints(
     dataset: the fields of `data.arrays.Dataset`. train, validation: as the classifier takes them. seed: for the order
     in which train images are added. unit: of the numbers in a row.
     """
-    names, side = dataset["names"], dataset["image_size"]
+    names = dataset["names"]
     peaks = []
     for index, (name, pattern) in enumerate(zip(names, model.fingerprints_, strict=True)):
-        planes = pattern.reshape(-1, side, side)
+        planes = as_planes(pattern)
         analysis = analysed(planes)
         title = f"{name}: mean residual of {model.counts_[index]:,} train images"
         write_figure(folder / f"fingerprint_{index}.png", fingerprint_picture(planes, analysis, title, unit))
@@ -56,6 +57,14 @@ def write_fingerprints(
         write_csv(folder / "images_per_class.csv", curve)
         accuracy = float(np.mean(probable == validation[1]))
         write_figure(folder / "images_per_class.png", curve_picture(curve, accuracy, len(names)))
+
+
+def as_planes(pattern: np.ndarray) -> np.ndarray:
+    """A row of `residual_image` of square images, (D,), as its 1 or 3 channels: (channels, S, S)."""
+    side = math.isqrt(len(pattern))
+    if side**2 < len(pattern):
+        side = math.isqrt(len(pattern) // 3)
+    return pattern.reshape(-1, side, side)
 
 
 def accuracy_by_images(train: Labelled, validation: Labelled, seed: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from annotated_types import Interval
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from fakeprint.params.block import Block, Distinct, TimmName, Weights, Whole
 
@@ -40,6 +40,7 @@ class ResidualImage(Block):
         description="median | wavelet | a high-pass filter instead: right, down, square, laplacian"
     )
     channels: Literal["rgb", "grey"] = Field(description="rgb | grey (their mean, a third of the numbers)")
+    border: NonNegativeInt = Field(description="pixels cut off on each side, where a denoiser has no neighbours")
 
 
 class BackboneFeatures(Block):
