@@ -18,7 +18,7 @@ from fakeprint.models.classifiers import (
     load_classifier,
     save_classifier,
 )
-from fakeprint.models.fingerprint_reports import accuracy_by_images
+from fakeprint.models.fingerprint_reports import accuracy_by_images, as_planes
 from fakeprint.models.fingerprints import FingerprintClassifier, class_sums, correlations
 from fakeprint.models.fit_reports import write_reports
 from fakeprint.models.linear import LinearMachine
@@ -188,6 +188,12 @@ def test_reports_are_the_same_bytes_each_time(tmp_path):
     expected = np.corrcoef(classifier.model[-1].fingerprints_)
     np.testing.assert_allclose(similarity.to_numpy(), expected, atol=1e-5)
     assert list(similarity.columns) == list(similarity.index) == CLASSES
+
+
+def test_a_row_is_one_square_plane_or_three():
+    for side in (8, 12, 48, 49):
+        for channels in (1, 3):
+            assert as_planes(np.zeros(channels * side**2)).shape == (channels, side, side)
 
 
 def test_without_labelled_validation_images_there_is_no_curve(tmp_path):

@@ -44,7 +44,7 @@ def write_fingerprints(
     for index, (name, pattern) in enumerate(zip(names, model.fingerprints_, strict=True)):
         planes = as_planes(pattern)
         analysis = analysed(planes)
-        title = f"{name}: mean residual of {model.counts_[index]:,} train images"
+        title = f"{name}\nmean residual of {model.counts_[index]:,} train images"
         write_figure(folder / f"fingerprint_{index}.png", fingerprint_picture(planes, analysis, title, unit))
         peaks.append(peak_table(analysis, dataset["classes"][index]))
     write_csv(folder / "peaks.csv", pd.concat(peaks))
