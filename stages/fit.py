@@ -13,7 +13,7 @@ from fakeprint.errors import one_line_errors
 from fakeprint.features.files import load_features, load_options
 from fakeprint.files import written_folder
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.neighbours import Neighbours, plot_sweep
+from fakeprint.models.fit_reports import write_reports
 
 
 @one_line_errors
@@ -37,8 +37,7 @@ def main() -> None:
         fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))
         with written_folder(Path("models") / name) as folder:
             save_classifier(folder, fitted)
-            if isinstance(model, Neighbours):
-                plot_sweep(model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(sets)}")
+            write_reports(folder, fitted, (x, y), (x_validation, y_validation), seed)
     accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
     print(f"{name}: validation accuracy {accuracy:.4f}")
 

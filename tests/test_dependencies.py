@@ -32,6 +32,7 @@ CLASSIFIERS = {
     for name in (
         "calibration",
         "classifiers",
+        "fingerprints",
         "kernel_svm",
         "linear",
         "neighbours",

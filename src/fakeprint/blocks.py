@@ -32,8 +32,9 @@ def remapped(array: np.ndarray) -> np.ndarray:
 class Rows:
     """Feature rows, float32 (N, D), in files: parts one after the other, each of sets concatenated along columns.
 
-    parts: each a sequence of .npy files or arrays (n, d) with equal numbers of rows. changes: functions applied to each
-    block that is read, in order; each changes rows independently. chosen: row numbers, in order; None = all rows.
+    parts: each a sequence of .npy files or arrays (n, d) with equal numbers of rows; files may be float16. changes:
+    functions applied to each block that is read, in order; each changes rows independently. chosen: row numbers, in
+    order; None = all rows.
     """
 
     parts: tuple[tuple[Source, ...], ...]
@@ -114,13 +115,16 @@ class Rows:
         return [_opened(source).shape[1] for source in self.parts[0]]
 
 
-def write_rows(path: Path, shape: tuple[int, int], blocks: Iterator[np.ndarray]) -> None:
-    """Write blocks of rows, float32 (n, D), one after the other into one .npy file of this shape."""
+def write_rows(path: Path, shape: tuple[int, int], blocks: Iterator[np.ndarray], stored: str = "<f4") -> None:
+    """Write blocks of rows, float32 (n, D), one after the other into one .npy file of this shape.
+
+    stored: the type of the numbers in the file, "<f4" or "<f2" (half the size; `Rows` reads either).
+    """
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(file, {"descr": stored, "fortran_order": False, "shape": shape})
         written = 0
         for block in blocks:
-            file.write(np.ascontiguousarray(block, dtype="<f4").tobytes())
+            file.write(np.ascontiguousarray(block, dtype=stored).tobytes())
             written += block.size
     if written != math.prod(shape):
         raise ValueError(f"{path}: {written} of {math.prod(shape)} numbers were written")

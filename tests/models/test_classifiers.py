@@ -41,6 +41,9 @@ SETTINGS = {
         method="boosting", features=["x"], scale="none", augmented=False, iterations=15, lr=0.2, leaves=7
     ),
     "forest": params.Forest(method="forest", features=["x"], scale="none", augmented=False, trees=20),
+    "fingerprint": params.Fingerprint(
+        method="fingerprint", features=["residual_image"], scale="none", augmented=False, C=1, folds=5
+    ),
 }
 
 

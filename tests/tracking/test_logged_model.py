@@ -335,6 +335,14 @@ def test_requirements_are_pinned_and_those_of_the_kind_of_model() -> None:
     assert heads == {"scikit-learn", "torch", "timm", "torchvision", *lite0}
 
 
+@pytest.mark.parametrize(("denoiser", "needed"), [("wavelet", True), ("median", False)])
+def test_wavelets_are_installed_where_they_are_used(denoiser: str, needed: bool) -> None:
+    described = {"kind": "classifier", "features": {"residual_image": {"denoiser": denoiser, "channels": "rgb"}}}
+    names = [line.partition("==")[0] for line in logged_model.requirements([described])]
+    assert ("pywavelets" in names) is needed
+    assert "torch" not in names
+
+
 def with_dependencies(folder: Path) -> set[str]:
     """The distributions that pip would install for a logged model."""
     waiting = [Requirement(line).name for line in (folder / "requirements.txt").read_text().splitlines()]

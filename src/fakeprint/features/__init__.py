@@ -10,7 +10,7 @@ from joblib import delayed
 
 from fakeprint.blocks import remapped, write_rows
 from fakeprint.errors import InputError
-from fakeprint.features import backbone, colour, residual, spectrum
+from fakeprint.features import backbone, colour, residual, residual_image, spectrum
 from fakeprint.features.files import FEATURES
 from fakeprint.files import write_json, written_folder
 from fakeprint.parallel import in_order
@@ -28,13 +28,15 @@ Options = dict[str, Any]
 class FeatureSet:
     """One set: `describe(image uint8 (H, W, 3) RGB, **options)` gives its numbers, float32 (D,).
 
-    If `batches`, it takes images (N, H, W, 3) and gives (N, D).
+    If `batches`, it takes images (N, H, W, 3) and gives (N, D). stored: the type of the numbers on disk; "<f2" for sets
+    whose numbers float16 holds.
     """
 
     summary: str
     source: str
     describe: Callable[..., np.ndarray]
     batches: bool = False
+    stored: str = "<f4"
 
 
 FEATURE_SETS: dict[str, FeatureSet] = {
@@ -51,6 +53,12 @@ FEATURE_SETS: dict[str, FeatureSet] = {
         "azimuthally averaged log power spectrum of the image and of its median residual",
         "Durall, Keuper and Keuper 2020",
         spectrum.spectrum,
+    ),
+    "residual_image": FeatureSet(
+        "the image minus its denoised self, at every pixel",
+        "Lukáš, Fridrich and Goljan 2006; Marra et al. 2019",
+        residual_image.residual_image,
+        stored="<f2",
     ),
     "backbone": FeatureSet(
         "pooled features of a pretrained network of timm",
@@ -107,7 +115,7 @@ def extract_sets(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
 def write_features(
     name: str, options: Options, parts: Mapping[str, np.ndarray], workers: int | None, folder: Path = FEATURES
 ) -> None:
-    """Extract one set from all parts and write the folder: PART.npy, float32 (N, D), and features.json.
+    """Extract one set from all parts and write the folder: PART.npy, (N, D) as `stored`, and features.json.
 
     Each batch is written when it is done, so that no part is in memory. parts: name (PARTS) → images uint8
     (N, H, W, 3), memory maps of one size. workers: None = all cores; does not change the files.
@@ -116,7 +124,7 @@ def write_features(
     with written_folder(folder / name) as partial:
         for part, images in parts.items():
             blocks = extract_blocks({name: options}, images, workers, f"{name} of {part}")
-            write_rows(partial / f"{part}.npy", (len(images), numbers), blocks)
+            write_rows(partial / f"{part}.npy", (len(images), numbers), blocks, _known(name).stored)
         write_json(partial / "features.json", {"set": name, "options": options, "size": numbers})
 
 

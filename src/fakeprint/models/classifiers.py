@@ -46,6 +46,7 @@ CLASSIFIERS: dict[str, ClassifierEntry] = {
     "lda": ClassifierEntry("linear discriminant analysis, shrunk covariance", "Ledoit and Wolf 2004"),
     "boosting": ClassifierEntry("gradient boosting of histogram trees", "scikit-learn HistGradientBoostingClassifier"),
     "forest": ClassifierEntry("random forest", "Breiman 2001; scikit-learn RandomForestClassifier"),
+    "fingerprint": ClassifierEntry("correlation with the mean residual image of each class", "Marra et al. 2019"),
 }
 
 
@@ -65,7 +66,7 @@ class FittedClassifier:
     def probabilities(self, x: np.ndarray | Rows) -> np.ndarray:
         """Class probabilities, float64 (N, C), of concatenated features x, float32 (N, D), read block by block."""
         probabilities = np.zeros((len(x), len(self.description["dataset"]["classes"])))
-        for place, block in _rooted(Rows.of(x), self.description["settings"]["scale"]).blocks():
+        for place, block in as_fitted(Rows.of(x), self.description["settings"]["scale"]).blocks():
             probabilities[place] = self.model.predict_proba(block)
         return probabilities
 
@@ -90,10 +91,10 @@ def fit(
     """
     y_train = np.asarray(y_train, dtype=np.int64)
     groups = np.arange(len(y_train)) if groups is None else groups
-    calibrates = settings.method in ("svm_linear", "svm_rbf")
+    calibrates = settings.method in ("svm_linear", "svm_rbf", "fingerprint")
     _require_enough(y_train, groups, CALIBRATION_FOLDS if calibrates else 1)
     standard = settings.scale in ("standard", "sqrt_standard")
-    train, validation = (_rooted(Rows.of(x), settings.scale) for x in (x_train, x_validation))
+    train, validation = (as_fitted(Rows.of(x), settings.scale) for x in (x_train, x_validation))
     if isinstance(settings, params.KNN):
         return fit_neighbours(train, y_train, validation, y_validation, settings.k, settings.metrics, standard)
     from sklearn.pipeline import Pipeline
@@ -104,17 +105,20 @@ def fit(
     if isinstance(settings, params.Boosting | params.Forest):
         estimator = _trees(settings, train, y_train, seed, workers)
     else:
-        folds = {"folds": _folds(y_train, groups, seed)} if calibrates else {}
+        count = settings.folds if isinstance(settings, params.Fingerprint) else CALIBRATION_FOLDS
+        folds = {"folds": _folds(y_train, groups, seed, count)} if calibrates else {}
         estimator = _streamed(settings, train, seed).fit(train, y_train, **folds)
     return Pipeline([("scale", scaler)] * standard + [("classify", estimator)])
 
 
-def _rooted(rows: Rows, scale: str) -> Rows:
+def as_fitted(rows: Rows, scale: str) -> Rows:
+    """The rows as the pipeline of a classifier with this `scale` takes them: their square roots, if it says so."""
     return rows.then(rooted) if scale.startswith("sqrt") else rows
 
 
 def _streamed(settings: Any, train: Rows, seed: int) -> Any:
     """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
+    from fakeprint.models.fingerprints import FingerprintClassifier
     from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM
     from fakeprint.models.linear import LinearMachine
     from fakeprint.models.shrinkage_lda import ShrinkageLDA
@@ -127,6 +131,8 @@ def _streamed(settings: Any, train: Rows, seed: int) -> Any:
             return LinearMachine(settings.loss, settings.C, seed)
         case params.LDA():
             return ShrinkageLDA(settings.shrinkage)
+        case params.Fingerprint():
+            return FingerprintClassifier(settings.C)
     assert isinstance(settings, params.RBFSVM)
     if settings.approximation == "exact" or (settings.approximation == "auto" and len(train) <= EXACT_ROWS):
         return KernelSVM(settings.C, settings.gamma)
@@ -181,16 +187,18 @@ def _trees(
     return forest.set_params(n_jobs=None)
 
 
-def _folds(y: np.ndarray, groups: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(
+    y: np.ndarray, groups: np.ndarray, seed: int, count: int = CALIBRATION_FOLDS
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Stratified folds of whole groups: rows to fit on, of all classes, and rows held out.
 
     Groups of several classes may put all of one class into one fold: then the folds are drawn again.
     """
     rng = np.random.default_rng(seed)
     for _ in range(CALIBRATION_DRAWS):
-        fold = group_folds(y, groups, CALIBRATION_FOLDS, rng)
+        fold = group_folds(y, groups, count, rng)
         if min(groups_of_class(y, fold).values()) > 1:
-            return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(CALIBRATION_FOLDS)]
+            return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(count)]
     raise InputError(
         "calibration: one fold would hold all images of a class, because groups of train images (near duplicates, "
         "data.group_column) stay together; use a classifier without calibration, or add images"

@@ -24,6 +24,7 @@ finally:
 # Types of our classifiers, apart from arrays and numbers, which skops trusts. Nothing else is ever loaded.
 TRUSTED = (
     "fakeprint.models.calibration.Decisions",
+    "fakeprint.models.fingerprints.FingerprintClassifier",
     "fakeprint.models.kernel_svm.KernelSVM",
     "fakeprint.models.kernel_svm.NystroemSVM",
     "fakeprint.models.linear.LinearMachine",

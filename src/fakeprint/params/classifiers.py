@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from fakeprint.params.block import Block, Distinct, Fraction
+from fakeprint.params.block import Block, Distinct, Folds, Fraction
 
 
 class Classifier(Block):
@@ -80,4 +80,16 @@ class Forest(Classifier):
     )
 
 
-AnyClassifier = Annotated[KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest, Field(discriminator="method")]
+class Fingerprint(Classifier):
+    method: Literal["fingerprint"] = Field(description="correlation with each class's mean residual")
+    features: Distinct[Literal["residual_image"]] = Field(min_length=1, description="residual_image alone")
+    scale: Literal["none", "sqrt"] = Field(description="none | sqrt (strong edges count less)")
+    C: PositiveFloat = Field(description="inverse strength of regularisation")
+    folds: Folds = Field(
+        default=10, description="2–100; folds of train, each correlated with fingerprints of the others"
+    )
+
+
+AnyClassifier = Annotated[
+    KNN | Logistic | LinearSVM | RBFSVM | LDA | Boosting | Forest | Fingerprint, Field(discriminator="method")
+]

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from annotated_types import Interval
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from fakeprint.params.block import Block, Distinct, TimmName, Weights, Whole
 
@@ -35,6 +35,14 @@ class Spectrum(Block):
     bins: Annotated[int, Interval(ge=4, le=256)] = Field(description="4–256 radial bins")
 
 
+class ResidualImage(Block):
+    denoiser: Literal["median", "wavelet", "right", "down", "square", "laplacian"] = Field(
+        description="median | wavelet | a high-pass filter instead: right, down, square, laplacian"
+    )
+    channels: Literal["rgb", "grey"] = Field(description="rgb | grey (their mean, a third of the numbers)")
+    border: NonNegativeInt = Field(description="pixels cut off on each side, where a denoiser has no neighbours")
+
+
 class BackboneFeatures(Block):
     architecture: TimmName = Field(description="timm:NAME")
     weights: Weights = Field(
@@ -63,6 +71,9 @@ class Features(Block):
     spectrum: Spectrum | None = Field(
         default=None,
         description="radial bins of the log power spectrum, per channel, of the image and of its median residual",
+    )
+    residual_image: ResidualImage | None = Field(
+        default=None, description="the image minus its denoised self: 6 bytes per pixel and image on disk"
     )
     backbone: BackboneFeatures | None = Field(
         default=None, description="pooled features of a pretrained network, as they are"

