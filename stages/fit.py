@@ -21,7 +21,7 @@ def main() -> None:
     name = sys.argv[1]
     everything = params.load()
     settings = everything.classifiers[name]
-    sets = settings.features
+    sets: list[str] = [*settings.features]
     index = load_index("train")
     x, y, groups = load_features(sets, "train"), index["class"].to_numpy(), index["group"].to_numpy()
     if settings.augmented:

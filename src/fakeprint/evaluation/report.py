@@ -70,8 +70,8 @@ def evaluate(
 
 def write_tables(evaluation: Evaluation, folder: Path) -> list[Path]:
     """Write evaluate.json, report.txt, report.csv, report.json and confusion.csv, and return their paths."""
-    names = ("evaluate.json", "report.txt", "report.csv", "report.json", "confusion.csv")
-    figures, as_text, as_csv, as_json, confusion = files = [folder / name for name in names]
+    files = [folder / name for name in ("evaluate.json", "report.txt", "report.csv", "report.json", "confusion.csv")]
+    figures, as_text, as_csv, as_json, confusion = files
     names, predictions, report = evaluation.names, evaluation.predictions, evaluation.scores["validation"].report
     pairs = {"actual": predictions.labels, "predicted": predictions.predicted}
     write_csv(confusion, pd.DataFrame({column: [names[row] for row in rows] for column, rows in pairs.items()}))

@@ -17,7 +17,7 @@ from fakeprint.models.fingerprint_peaks import LONGEST, Analysis, Peak, analysed
 from fakeprint.models.fingerprints import FingerprintClassifier, class_sums, correlations
 
 Labelled = tuple[Rows, np.ndarray]  # residual images (N, D) and class indices (N,)
-RING = {"marker": "o", "s": 90, "facecolors": "none", "linewidths": 1.5}
+RING: dict[str, Any] = {"marker": "o", "s": 90, "facecolors": "none", "linewidths": 1.5}
 
 
 def write_fingerprints(

@@ -82,7 +82,9 @@ class Forest(Classifier):
 
 class Fingerprint(Classifier):
     method: Literal["fingerprint"] = Field(description="correlation with each class's mean residual")
-    features: Distinct[Literal["residual_image"]] = Field(min_length=1, description="residual_image alone")
+    features: Distinct[Literal["residual_image"]] = Field(  # type: ignore[assignment]  # fewer than other classifiers
+        min_length=1, description="residual_image alone"
+    )
     scale: Literal["none", "sqrt"] = Field(description="none | sqrt (strong edges count less)")
     C: PositiveFloat = Field(description="inverse strength of regularisation")
     folds: Folds = Field(
