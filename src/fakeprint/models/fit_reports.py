@@ -6,7 +6,6 @@ import numpy as np
 
 from fakeprint.blocks import Rows
 from fakeprint.models.classifiers import FittedClassifier, as_fitted
-from fakeprint.models.fingerprints import FingerprintClassifier
 from fakeprint.models.neighbours import Neighbours, plot_sweep
 
 Labelled = tuple[Rows, np.ndarray]  # features (N, D) and class indices (N,)
@@ -17,20 +16,14 @@ def write_reports(folder: Path, fitted: FittedClassifier, train: Labelled, valid
 
     k-NN: accuracy over k. fingerprint: see `write_fingerprints`. seed: for random draws.
     """
+    settings = fitted.description["settings"]
     if isinstance(fitted.model, Neighbours):
         plot_sweep(fitted.model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(fitted.features)}")
-    elif isinstance(fitted.model[-1], FingerprintClassifier):
-        # here: drawing imports matplotlib, which most fits do not need
+    elif settings["method"] == "fingerprint":
+        # here: it imports matplotlib and scikit-learn, which most fits do not need
         from fakeprint.models.fingerprint_reports import write_fingerprints
 
-        scale = fitted.description["settings"]["scale"]
-        (x, y), (x_validation, y_validation) = train, validation
-        write_fingerprints(
-            folder,
-            fitted.model[-1],
-            fitted.description["dataset"],
-            (as_fitted(x, scale), y),
-            (as_fitted(x_validation, scale), y_validation),
-            seed,
-            "√(grey levels)" if scale == "sqrt" else "grey levels",
-        )
+        x, x_validation = (as_fitted(rows, settings["scale"]) for rows, _ in (train, validation))
+        unit = "√(grey levels)" if settings["scale"] == "sqrt" else "grey levels"
+        dataset, labelled = fitted.description["dataset"], (x_validation, validation[1])
+        write_fingerprints(folder, fitted.model[-1], dataset, (x, train[1]), labelled, seed, unit)
