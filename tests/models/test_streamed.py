@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn import ensemble
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -14,7 +15,7 @@ from sklearn.svm import LinearSVC
 from fakeprint import blocks
 from fakeprint.blocks import Rows, remapped, write_rows
 from fakeprint.errors import InputError
-from fakeprint.models import classifiers, linear
+from fakeprint.models import classifiers, kernel_svm, linear
 from fakeprint.models.classifiers import _folds, fit
 from fakeprint.models.kernel_svm import KernelSVM, NystroemSVM, drawn
 from fakeprint.models.linear import LinearMachine
@@ -148,7 +149,7 @@ def test_a_binary_kernel_svm_answers_for_both_classes():
     [("auto", 100, KernelSVM), ("auto", 99, NystroemSVM), ("exact", 99, KernelSVM), ("nystroem", 100, NystroemSVM)],
 )
 def test_svm_rbf_is_approximated_above_a_number_of_rows(approximation, rows, chosen, monkeypatch, capsys):
-    monkeypatch.setattr(classifiers, "EXACT_ROWS", rows)
+    monkeypatch.setattr(kernel_svm, "EXACT_ROWS", rows)
     settings = SETTINGS["svm_rbf"].model_copy(update={"approximation": approximation, "components": 50})
     x, y = clouds(100, 6, 3)
     model = fit(settings, x, y, x, y, seed=0)
@@ -206,7 +207,7 @@ def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, ca
     x, y = TRAIN
     seen = []
     builder = {"boosting": "HistGradientBoostingClassifier", "forest": "RandomForestClassifier"}[method]
-    kind = getattr(classifiers, builder)
+    kind = getattr(ensemble, builder)
     whole = kind.fit
     monkeypatch.setattr(kind, "fit", lambda self, x, y: seen.append(len(x)) or whole(self, x, y))
     fit(SETTINGS[method], x, y, *VALIDATION, seed=0)
