@@ -114,7 +114,7 @@ def test_every_file_that_a_stage_reads_is_declared(stages: dict[str, dict[str, A
     undeclared = []
     for name, entry in stages.items():
         stage = name.split("@")[0]
-        own = tuple(each["path"] for each in [*entry["deps"], *entry.get("outs", [])])
+        own = tuple(each["path"] for each in [*entry["deps"], *entry["outs"]])
         unused = tuple(f"src/fakeprint/{part}" for part in NOT_USED.get(stage, ()))
         free = (*own, *ANYWHERE, *WITHOUT_EFFECT, *unused, *UNDECLARED.get(stage, ()))
         files = [file for file in sorted(reads[name]["file"]) if not is_in(file, free) and not says_nothing(file)]
