@@ -2,18 +2,17 @@
 
 import difflib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from dvc.cli import main as dvc
 from dvc.utils import hydra
 from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.__main__ import main
 from fakeprint.commands.use import overlaid
+from tests.pipeline.clones import IDENTITY, Clone
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -91,14 +90,13 @@ def test_dvc_exp_run_changes_one_line_twice_in_a_row(tmp_path: Path, monkeypatch
     shutil.copytree(ROOT / "presets", "presets")
     shutil.copy("presets/demo.yaml", "params.yaml")
     Path("dvc.yaml").write_text("stages: {only: {cmd: 'true', params: [model]}}\n")
-    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", "init", "-q"], check=True)
-    assert dvc(["init", "-q"]) == 0
-    for command in (["add", "."], [*who, "commit", "-qm", "first"]):
-        subprocess.run(["git", *command], check=True)
+    clone = Clone(tmp_path)
+    clone.run("git", "init", "-q")
+    clone.dvc("init", "-q")
+    clone.commit()
     for dropout in ("0.3", "0.45"):
         before = lines(Path("params.yaml"))
-        assert dvc(["exp", "run", "-q", "-S", f"model.dropout={dropout}"]) == 0
+        clone.dvc("exp", "run", "-S", f"model.dropout={dropout}", **IDENTITY)
         removed, added = difference(before, lines(Path("params.yaml")))
         assert (len(removed), len(added)) == (1, 1)
         assert added[0].startswith(f"  dropout: {dropout} # 0–1; ")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 from scipy.ndimage import maximum_filter, median_filter
-from scipy.stats import chi2
 
 NEIGHBOURHOOD = 7  # side in frequencies of the square whose median is the background
 LOWEST = 3  # frequencies closer to 0 than so many steps are the scene's, not tested
@@ -46,9 +45,10 @@ class Analysis:
     def spectral_peaks(self) -> list[Peak]:
         """The frequencies of greatest excess, at most `MOST`, one of each pair of opposites; height is the excess.
 
-        In noise the excess of a frequency has about an exponential distribution, or chi-squared with one degree of
-        freedom where the coefficient is real. What noise would reach anywhere in the plane with probability `CHANCE` is
-        no peak.
+        What noise without any period would reach anywhere in the plane with probability `CHANCE` is no peak (after
+        Bonferroni). In noise a power is exponential, and the background is the median of so many: their ratio exceeds x
+        with probability Π k / (k + x / ln 2), k from the middle to the number of neighbours. Where the coefficient is
+        real, the power is chi-squared with one degree of freedom, and half of x gives a bound.
         """
         side = len(self.power)
         frequency = scipy.fft.fftfreq(side)
@@ -56,7 +56,9 @@ class Analysis:
         real = np.isin(frequency, (0, 0.5))
         degrees = np.where(np.logical_and.outer(real, real), 1, 2)
         tested = _one_of_each_pair(side) & (np.hypot.outer(frequency, frequency) * side >= LOWEST)
-        chance = chi2.sf(self.excess * degrees, degrees) * np.count_nonzero(tested)
+        ratio = self.excess * degrees / 2 / np.log(2)
+        orders = np.arange(NEIGHBOURHOOD**2 // 2 + 1, NEIGHBOURHOOD**2 + 1)[:, None, None]
+        chance = np.exp(-np.log1p(ratio / orders).sum(axis=0)) * np.count_nonzero(tested)
         return _highest(self.excess, tested & (chance < CHANCE), frequency, np.ones((3, 3)))
 
     @property
