@@ -234,12 +234,11 @@ def test_the_quality_of_standard_tables(quality: int) -> None:
 
 
 def test_every_quality_has_tables_of_its_own() -> None:
-    for table in (jpeg_tables.LUMA, jpeg_tables.CHROMA):
-        assert all(
-            quality in jpeg_tables.qualities(table, jpeg_tables.scaled(table, quality)) for quality in range(1, 101)
-        )
-    both = {(jpeg_tables.scaled(jpeg_tables.LUMA, q), jpeg_tables.scaled(jpeg_tables.CHROMA, q)) for q in range(1, 101)}
-    assert len(both) == 100
+    tables = jpeg_tables.standard_tables()
+    assert len(set(tables.values())) == 100
+    luma, chroma = tables[50]  # ITU-T T.81, tables K.1 and K.2, as they are
+    assert luma[:8] == (16, 11, 10, 16, 24, 40, 51, 61) and chroma[:8] == (17, 18, 24, 47, 99, 99, 99, 99)
+    assert all(quality in jpeg_tables.qualities(part, tables[quality][part]) for quality in tables for part in (0, 1))
 
 
 def test_other_tables() -> None:
