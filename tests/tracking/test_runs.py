@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import stages.track
 from fakeprint import params, tracking
 from fakeprint.digests import model_digest
 from fakeprint.evaluation import champion
@@ -178,6 +179,13 @@ def test_another_evaluation_of_the_same_model_replaces_the_first(settings: param
     (run,) = runs()
     assert run.data.metrics == {"accuracy": 0.75}
     assert Path("mlartifacts", run.info.run_id, "artifacts/confusion.png").read_bytes() == b"second"
+
+
+def test_a_model_that_is_not_evaluated_is_one_line(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        stages.track.main()
+    line = "error: not evaluated yet: knn, logistic, lda, svm_rbf, boosting, … (8 in all); run `dvc repro`"
+    assert capsys.readouterr().err.splitlines() == [line]
 
 
 def test_a_run_that_was_left_half_made_is_completed(settings: params.Params) -> None:
