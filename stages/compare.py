@@ -7,7 +7,7 @@ from fakeprint.data.arrays import load_dataset
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation import champion, curves, leaderboard, plots
-from fakeprint.evaluation.predictions import PREDICTED, load_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, PREDICTED, load_predictions
 from fakeprint.evaluation.robustness import load_robustness
 from fakeprint.files import write_csv, write_figure, write_json, written, written_folder
 
@@ -20,7 +20,9 @@ def main() -> None:
         raise InputError(
             "nothing to compare: run.classifiers, run.networks and run.ensembles in params.yaml are all empty"
         )
-    models, test = ({name: load_predictions(name, dataset.classes, split) for name in names} for split in PREDICTED)
+    models, test = (
+        {name: load_predictions(name, dataset.classes, split, CALIBRATED) for name in names} for split in PREDICTED
+    )
     confidence, degraded = settings.compare.confidence, load_robustness()
     real = real_classes(settings.data.real_classes, dataset.classes, dataset.names)
     board = leaderboard.compare(models, dataset.names, confidence, degraded, test, settings.seed, real)

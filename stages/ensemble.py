@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from fakeprint import params, tracking
-from fakeprint.data.arrays import load_dataset
+from fakeprint.data.arrays import CALIBRATION, load_dataset
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import load_members, save_predictions
 from fakeprint.files import written_folder
@@ -25,14 +25,13 @@ def main() -> None:
 
     with tracking.noted(settings, name, "ensemble"):
         validation, on_validation = load_members(members.names, dataset.classes, "validation")
-        test, on_test = load_members(members.names, dataset.classes, "test")
         data = (on_validation, validation.labels, validation.groups, settings.seed)
         cross_fitted = cross_fit(name, ensemble, members.weights, *data)
         combination = fit(name, ensemble, members.weights, *data)
-        predictions = {
-            "validation": replace(validation, probabilities=cross_fitted(on_validation)),
-            "test": replace(test, probabilities=combination(on_test)),
-        }
+        predictions = {"validation": replace(validation, probabilities=cross_fitted(on_validation))}
+        for split in ("test", CALIBRATION):
+            others, probabilities = load_members(members.names, dataset.classes, split)
+            predictions[split] = replace(others, probabilities=combination(probabilities))
         names, stored = without_idle(members.names, combination)
         about = {"name": name, "method": ensemble.method, "members": names, "dataset": asdict(dataset)}
         with written_folder(Path("models") / name) as partial:

@@ -7,7 +7,7 @@ from fakeprint import params
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import PREDICTED, load_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, PREDICTED, load_predictions
 from fakeprint.evaluation.report import evaluate, write_contents, write_pictures, write_tables
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     name = sys.argv[1]
     settings = params.load()
     dataset = load_dataset()
-    splits = {split: load_predictions(name, dataset.classes, split) for split in PREDICTED}
+    splits = {split: load_predictions(name, dataset.classes, split, CALIBRATED) for split in PREDICTED}
     real = real_classes(settings.data.real_classes, dataset.classes, dataset.names)
     bins, confidence = settings.evaluate.calibration_bins, settings.compare.confidence
     evaluation = evaluate(splits, dataset.names, real, bins, confidence, settings.seed)

@@ -1,10 +1,10 @@
-"""predict NAME: a model's probabilities of every validation and test image, by the code that serves new images."""
+"""predict NAME: a model's probabilities of validation, test and calibration images, by the code for new images."""
 
 import sys
 from pathlib import Path
 
 from fakeprint import parallel, params
-from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.data.arrays import CALIBRATION, load_dataset, load_split
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import MEMBERS, PREDICTED, PREDICTIONS, Predictions, save_predictions
 from fakeprint.predict import load_model
@@ -18,7 +18,7 @@ def main() -> None:
     model = load_model(Path("models") / name, settings.run.workers, settings.predict)
     predictions = {}
     with parallel.backend(settings.run):
-        for split in PREDICTED:
+        for split in (*PREDICTED, CALIBRATION):
             arrays = load_split(split)
             predictions[split] = Predictions(
                 arrays.image_ids,

@@ -10,7 +10,7 @@ from fakeprint.data.manifest import FORM
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation import submission
 from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.evaluation.predictions import load_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
 from fakeprint.files import write_csv
 
 SUBMISSION = Path("data/submission/submission.csv")
@@ -23,7 +23,7 @@ def main() -> None:
     data = settings.data
     name = champion_name() if settings.submit.model == CHAMPION else settings.submit.model
     classes = load_dataset().classes
-    predictions = load_predictions(name, classes, "test")
+    predictions = load_predictions(name, classes, "test", CALIBRATED)
     labels = {
         str(image): classes[index] for image, index in zip(predictions.image_ids, predictions.predicted, strict=True)
     }

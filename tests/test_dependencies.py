@@ -17,6 +17,7 @@ NEUTRAL = (
     "__init__.py",
     "augment/__init__.py",
     "errors.py",
+    "evaluation/__init__.py",
     "files.py",
     "models/__init__.py",
     "models/description.py",
@@ -42,11 +43,14 @@ CLASSIFIERS = {
     )
 }
 NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
-FILES = {"data/decode.py", "data/regular.py", "models/ensembles.py", "models/learned_ensemble.py"}
+FILES = {
+    *("data/decode.py", "data/regular.py", "models/ensembles.py", "models/learned_ensemble.py"),
+    *("seeds.py", "verdict/calibration.py"),
+}
 NOT_USED = {
     "predict": {*CLASSIFIERS, *FILES, "blocks.py", "features", "folds.py"},
     "predict_classifiers": {*NETWORKS, *FILES},
-    "robustness": {"data/decode.py", "data/regular.py"},
+    "predict_degraded": {"data/decode.py", "data/regular.py"},
 }
 STAGES: dict[str, dict] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 

@@ -101,7 +101,7 @@ def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta)
     combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
     ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
     models = load_models(["lda", "knn", "three_cnn"], tta, folder)
-    degraded_probabilities = predict_degraded(models, ensembles, images, GRID, 7, workers=1)
+    degraded_probabilities = dict(predict_degraded(models, ensembles, images, GRID, 7, workers=1))
     assert list(degraded_probabilities) == list(GRID)
     for cell, steps in GRID.items():
         degraded_images = degraded(images, cell, steps, 7)
@@ -123,20 +123,20 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     models = load_models(["lda"], params.Predict(), folder)
-    at_once = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
+    at_once = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=1))
     batches = []
     prepared = robustness._prepare_batch
     monkeypatch.setattr(
         robustness, "_prepare_batch", lambda pixels, *more: batches.append(pixels) or prepared(pixels, *more)
     )
     monkeypatch.setattr(robustness, "BATCH", 8)
-    in_batches = predict_degraded(models, {}, mapped, GRID, 7, workers=1)
+    in_batches = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=1))
     assert [len(pixels) for pixels in batches] == [8] * 10
     assert not any(isinstance(pixels, np.memmap) for pixels in batches)
     monkeypatch.undo()
     monkeypatch.setattr(robustness, "BATCH", 8)
     monkeypatch.setattr(parallel, "SERIAL", 0)
-    by_two = predict_degraded(models, {}, mapped, GRID, 7, workers=2)
+    by_two = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=2))
     for cell in GRID:
         np.testing.assert_allclose(in_batches[cell]["lda"], at_once[cell]["lda"], atol=1e-12)
         np.testing.assert_array_equal(by_two[cell]["lda"], in_batches[cell]["lda"])
@@ -147,7 +147,8 @@ def test_classifiers_alone_need_no_network(folder, monkeypatch):
     models = load_models(["knn"], params.Predict(), folder)
     assert models.feature_sets == [("rgb_hist", '{"bins": 3}')]
     images, _ = pictures(4)
-    assert predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)["blur_1"]["knn"].shape == (4, 3)
+    ((cell, probabilities),) = predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1)
+    assert cell == "blur_1" and probabilities["knn"].shape == (4, 3)
 
 
 def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):

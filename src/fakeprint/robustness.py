@@ -126,22 +126,21 @@ def predict_degraded(
     grid: Mapping[str, Mapping[str, float]],
     seed: int,
     workers: int | None,
-) -> dict[str, dict[str, np.ndarray]]:
-    """probabilities[cell][model]: every model's probabilities, float64 (N, C), of the degraded images.
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield each cell with every model's probabilities, float64 (N, C), of the images degraded so.
 
     images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which a few batches are in memory. grid: cell →
     {transform: strength}. workers: processes that degrade images and extract features, None for all cores; their number
     does not change the result. Shows progress over all cells.
     """
-    probabilities: dict[str, dict[str, np.ndarray]] = {cell: {} for cell in grid}
     starts = range(0, len(images), BATCH)
     batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
     for cell in grid:
-        probabilities[cell] = _predict_cell(models, itertools.islice(batches, len(starts)))
+        probabilities = _predict_cell(models, itertools.islice(batches, len(starts)))
         for name, ensemble in ensembles.items():
-            members = np.stack([probabilities[cell][member] for member in ensemble.members], axis=1)
-            probabilities[cell][name] = ensemble.combination(members)
-    return probabilities
+            members = np.stack([probabilities[member] for member in ensemble.members], axis=1)
+            probabilities[name] = ensemble.combination(members)
+        yield cell, probabilities
 
 
 Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, empty without networks; features of each shared set

@@ -12,7 +12,7 @@ from fakeprint.data.splits import (
     requested_splits,
     sampled,
     split_off,
-    with_fold,
+    with_folds,
 )
 from fakeprint.errors import InputError
 from fakeprint.params import Data, Prepare
@@ -151,10 +151,10 @@ def test_the_folds_of_a_manifest_leave_test_alone_and_validation_out() -> None:
     rows["split"] = (["train"] * 25 + ["validation"] * 5 + ["test"] * 10) * 2
     seen = []
     for number in range(5):
-        made = with_fold(rows, Prepare(image_size=16, resize="squash", fold=number), 7)
+        made = with_folds(rows, Prepare(image_size=16, resize="squash", fold=number), False, 7)
         assert (made["split"] == "test").equals(rows.loc[made.index, "split"] == "test")
         assert (rows.loc[made.index[made["split"] == "validation"], "split"] == "train").all()
         assert made["split"].value_counts().to_dict() == {"train": 40, "test": 20, "validation": 10}
         seen += made.index[made["split"] == "validation"].tolist()
     assert sorted(seen) == rows.index[rows["split"] == "train"].tolist()
-    assert with_fold(rows, Prepare(image_size=16, resize="squash"), 7) is rows
+    assert with_folds(rows, Prepare(image_size=16, resize="squash"), False, 7) is rows

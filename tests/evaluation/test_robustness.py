@@ -21,7 +21,10 @@ PROBABILITIES = {
 
 
 def of_cells(probabilities):
-    return robustness(probabilities, LABELS, np.arange(4), ["real", "fake"], 10, 0.95, 7)
+    def load(model, cell):
+        return predictions(LABELS, probabilities[cell][model])
+
+    return robustness(load, ["lda", "cnn"], probabilities, ["real", "fake"], 10, 0.95, 7)
 
 
 def test_each_cell_has_the_figures_of_an_evaluation():

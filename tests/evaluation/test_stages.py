@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
-from fakeprint.evaluation.predictions import save_predictions
-from fakeprint.evaluation.robustness import FIGURES, robustness
+from fakeprint.evaluation.predictions import CALIBRATED, PREDICTIONS, save_predictions
+from fakeprint.evaluation.robustness import FIGURES, Robustness
 from fakeprint.files import read_json, write_json
 from stages import compare, evaluate
 from tests.pipeline.clones import Clone
@@ -32,7 +32,7 @@ def split(images, wrong):
 
 @pytest.fixture(params=["labelled", "unlabelled"])
 def labelled(request, tmp_path, monkeypatch):
-    """Whether the test images have labels; what `predict`, `fit` and `robustness` leave lies in the working folder."""
+    """Whether the test images have labels; `calibrate`, `fit` and `robustness` have left their files."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(DEMO, "params.yaml")
     Clone(tmp_path).edit(
@@ -48,9 +48,10 @@ def labelled(request, tmp_path, monkeypatch):
         of_splits = {part: split(SIZES[part], count) for part, count in zip(SIZES, wrong, strict=True)}
         if not known:
             of_splits["test"].labels[:] = -1
-        save_predictions(name, CLASSES, of_splits)
+        for folder in (PREDICTIONS, CALIBRATED):
+            save_predictions(name, CLASSES, of_splits, folder)
         write_json(f"models/{name}/model.json", {"kind": "classifier"})
-    write_json(FIGURES, robustness({"clean": {}}, np.zeros(0), np.zeros(0), CLASSES, 10, 0.95, 7).as_json())
+    write_json(FIGURES, Robustness({}, 0).as_json())
     return known
 
 

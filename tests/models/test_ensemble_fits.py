@@ -3,8 +3,9 @@ import pytest
 
 from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.models.ensemble_fits import _held_out, cross_fit, fit, greedy_weights, temperature
-from fakeprint.models.ensembles import WeightedAverage, tempered
+from fakeprint.models.ensemble_fits import _held_out, cross_fit, fit, greedy_weights
+from fakeprint.models.ensembles import WeightedAverage
+from fakeprint.verdict.calibration import temperature, tempered
 
 MEMBERS = ["a", "b"]
 AVERAGE = params.Average(method="average", members=MEMBERS, calibrate=True, folds=3)

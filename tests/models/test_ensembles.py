@@ -11,10 +11,10 @@ from fakeprint.models.ensembles import (
     load_ensemble,
     members_that_run,
     save_ensemble,
-    tempered,
     without_idle,
 )
 from fakeprint.params import Average, Greedy, Run
+from fakeprint.verdict.calibration import tempered
 
 RUN = Run(features=[], classifiers=["lda", "knn"], networks=["hist_cnn"], ensembles=["average"])
 

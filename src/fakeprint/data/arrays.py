@@ -13,6 +13,7 @@ from fakeprint.files import read_json, write_json, written
 ARRAYS = Path("data/arrays")
 COPIES, COPIES_INDEX = Path("data/augmented/copies.npy"), Path("data/augmented/copies.parquet")  # stored, of train
 SPLITS = ("train", "validation", "test")
+CALIBRATION = "calibration"  # a fold of train that no model learns from, where `calibrate.on: fold` asks for one
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from fakeprint.data.arrays import ARRAYS, SPLITS, Dataset, resized, save_index
+from fakeprint.data.arrays import ARRAYS, CALIBRATION, SPLITS, Dataset, resized, save_index
 from fakeprint.data.containers import Container
 from fakeprint.data.decode import decode
 from fakeprint.data.scan import stream
@@ -32,7 +32,7 @@ def write_splits(
     Raises:
         InputError: a file that `validate` could read cannot be read any more.
     """
-    splits = {split: manifest[manifest["split"] == split] for split in SPLITS}
+    splits = {split: manifest[manifest["split"] == split] for split in (*SPLITS, CALIBRATION)}
     paths = [path for rows in splits.values() for path in rows["path"]]
     starts = np.cumsum([0, *map(len, splits.values())])
     read = np.zeros(len(paths), dtype=bool)

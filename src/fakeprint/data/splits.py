@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from fakeprint import seeds
+from fakeprint.data.arrays import CALIBRATION
 from fakeprint.errors import InputError, first_few
 from fakeprint.folds import group_folds, groups_of_class, parts
 from fakeprint.params import Data, Prepare
@@ -138,17 +139,25 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
 
 
-def with_fold(manifest: pd.DataFrame, settings: Prepare, seed: int) -> pd.DataFrame:
-    """The manifest with fold `settings.fold` of its train images as validation split, without those that it had.
+def with_folds(manifest: pd.DataFrame, settings: Prepare, calibration: bool, seed: int) -> pd.DataFrame:
+    """The manifest with folds of its train images as other splits.
 
-    Test images stay. Without a fold the manifest is returned as it is. Raises InputError if a class has fewer groups
-    than folds.
+    Fold `settings.fold` becomes the validation split, in place of the source's own. With `calibration` the next fold
+    (the first, without `settings.fold`) becomes the split `calibration`. Test images stay. With neither, the manifest
+    is returned as it is. Raises InputError if a class has fewer groups than folds, or if no fold is left for training.
     """
-    if settings.fold is None:
+    if settings.fold is None and not calibration:
         return manifest
-    rows = manifest[manifest["split"] != "validation"].copy()
+    if settings.fold is not None and calibration and settings.folds < 3:
+        raise InputError("prepare.folds: 2 folds for validation and calibration leave none for training; use 3 or more")
+    rows = manifest if settings.fold is None else manifest[manifest["split"] != "validation"]
+    rows = rows.copy()
     train = (rows["split"] == "train").to_numpy()
     labels, groups = (rows.loc[train, column].to_numpy() for column in ("label", "group"))
-    held_out = folds(labels, groups, settings.folds, seed) == settings.fold
-    rows.loc[rows.index[train][held_out], "split"] = "validation"
+    numbers, indices = folds(labels, groups, settings.folds, seed), rows.index[train]
+    if settings.fold is not None:
+        rows.loc[indices[numbers == settings.fold], "split"] = "validation"
+    if calibration:
+        following = 0 if settings.fold is None else (settings.fold + 1) % settings.folds
+        rows.loc[indices[numbers == following], "split"] = CALIBRATION
     return rows

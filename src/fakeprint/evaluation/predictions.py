@@ -11,6 +11,8 @@ from fakeprint.files import written
 
 PREDICTIONS = Path("data/predictions")
 MEMBERS = Path("data/members")
+DEGRADED = Path("data/degraded")  # of degraded validation images: CELL/NAME.parquet
+CALIBRATED = Path("data/calibrated")  # NAME.parquet, degraded/CELL/NAME.parquet; what models are scored by
 PREDICTED = ("validation", "test")  # the splits that a file of predictions holds
 
 

@@ -1,6 +1,6 @@
 """Metrics of every model on degraded images, and the files that hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,9 @@ def figures_of(predictions: Predictions, names: list[str], bins: int, confidence
 
 
 def robustness(
-    probabilities: Mapping[str, Mapping[str, np.ndarray]],
-    labels: np.ndarray,
-    groups: np.ndarray,
+    load: Callable[[str, str], Predictions],
+    models: Iterable[str],
+    cells: Iterable[str],
     names: list[str],
     bins: int,
     confidence: float,
@@ -110,23 +110,19 @@ def robustness(
 ) -> Robustness:
     """Figures of every model on every degradation.
 
-    probabilities[cell][model]: float (N, C), of the same images in the same order, `clean` first. labels: int (N,).
-    groups: int (N,), equal for images that are not independent. names: of the C classes. bins: of the
-    calibration error. confidence: of the intervals. seed: params.seed, of the bootstrap.
+    load: gives a model's predictions of the validation images in one cell, both by name; they are loaded one after the
+    other. cells: `clean` first. names: of the C classes. bins: of the calibration error. confidence: of the intervals.
+    seed: params.seed, of the bootstrap.
     """
-
-    def predictions(of_model: np.ndarray) -> Predictions:
-        ids, generators = np.arange(len(labels)), np.full(len(labels), None, dtype=object)
-        return Predictions(ids, labels, of_model, groups, generators)
-
-    figures = {
-        model: {
-            cell: figures_of(predictions(of_models[model]), names, bins, confidence, seed)
-            for cell, of_models in probabilities.items()
-        }
-        for model in probabilities[CLEAN]
-    }
-    return Robustness(figures, len(labels))
+    cells, images = list(cells), 0
+    figures: dict[str, dict[str, dict[str, Any]]] = {}
+    for model in models:
+        figures[model] = {}
+        for cell in cells:
+            predictions = load(model, cell)
+            figures[model][cell] = figures_of(predictions, names, bins, confidence, seed)
+            images = len(predictions.labels)
+    return Robustness(figures, images)
 
 
 def load_robustness(path: Path = FIGURES) -> Robustness:

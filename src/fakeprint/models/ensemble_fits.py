@@ -21,14 +21,12 @@ from fakeprint.models.ensembles import (
     Learned,
     Stacked,
     WeightedAverage,
-    log_probabilities,
-    tempered,
 )
+from fakeprint.verdict.calibration import log_loss, log_probabilities, temperature, tempered
 
 if TYPE_CHECKING:
     from fakeprint.models.learned_ensemble import EnsembleHead
 
-TEMPERATURES = (0.05, 20.0)
 ABSENT = -1e3  # the logit of a class without validation images
 
 
@@ -111,23 +109,6 @@ def cross_fit(
     return CrossFitted(combinations, fold)
 
 
-def temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the lowest log loss, from 0.05 to 20 (Guo et al. 2017); above 1 for an overconfident model.
-
-    probabilities: float (N, C). labels: int64 (N,).
-    """
-    from scipy.optimize import minimize_scalar
-
-    low, high = np.log(TEMPERATURES)
-    found = minimize_scalar(
-        lambda logarithm: _log_loss(tempered(probabilities, np.exp(logarithm)), labels),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    return float(np.exp(found.x))
-
-
 def greedy_weights(probabilities: np.ndarray, labels: np.ndarray, rounds: int, by: str) -> list[float]:
     """Weights, summing to 1, by forward selection with replacement (Caruana et al. 2004, "Ensemble selection").
 
@@ -150,11 +131,7 @@ def greedy_weights(probabilities: np.ndarray, labels: np.ndarray, rounds: int, b
 
 def _score(probabilities: np.ndarray, labels: np.ndarray, by: str) -> tuple[float, float]:
     accuracy = float(np.mean(probabilities.argmax(axis=1) == labels)) if by == "accuracy" else 0.0
-    return accuracy, -_log_loss(probabilities, labels)
-
-
-def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return float(-log_probabilities(probabilities[np.arange(len(labels)), labels]).mean())
+    return accuracy, -log_loss(probabilities, labels)
 
 
 def _stacking(settings: params.Stacking, probabilities: np.ndarray, labels: np.ndarray) -> Stacked:

@@ -15,12 +15,12 @@ from fakeprint.errors import InputError, first_few
 from fakeprint.files import sha256
 from fakeprint.models.description import read_description, write_description
 from fakeprint.params import Ensemble, Run
+from fakeprint.verdict.calibration import log_probabilities, tempered
 
 if TYPE_CHECKING:
     from fakeprint.models.learned_ensemble import EnsembleHead
 
 HEAD = "head.safetensors"
-LOWEST = 1e-6  # a k-NN predicts probabilities of 0, which have no logarithm
 RESTORE = "run `dvc repro`, or take it from the cache with `dvc checkout`"
 
 
@@ -50,20 +50,6 @@ def members_that_run(name: str, settings: Ensemble, run: Run) -> Members:
             f"run.networks or run.classifiers, or remove {name}: -S 'run.ensembles=[]'"
         )
     return Members([member for member, _ in kept], [weight / total for _, weight in kept], left_out)
-
-
-def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Natural logarithms, of probabilities of at least `LOWEST`."""
-    return np.log(np.clip(probabilities, LOWEST, 1.0))
-
-
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Temperature scaling: p^(1/T), normalised over the last axis, the classes.
-
-    T > 1 makes probabilities less confident. Guo et al. 2017, "On Calibration of Modern Neural Networks", with
-    log-probabilities as logits.
-    """
-    return probabilities if temperature == 1 else softmax(log_probabilities(probabilities) / temperature, axis=-1)
 
 
 @dataclass(frozen=True)

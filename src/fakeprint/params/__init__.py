@@ -21,7 +21,7 @@ from fakeprint.params.classifiers import (
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.effects import settings_of, with_effect
 from fakeprint.params.ensembles import AnyEnsemble, Average, Ensemble, Greedy, Learned, Stacking
-from fakeprint.params.evaluation import Predict
+from fakeprint.params.evaluation import Predict, Robustness
 from fakeprint.params.features import Features
 from fakeprint.params.loading import load, parse, read, require_stated, unstated
 from fakeprint.params.names import NAME, RESERVED, near
@@ -30,6 +30,7 @@ from fakeprint.params.params import NetworkSettings, Params
 from fakeprint.params.run import Run
 from fakeprint.params.training import Train
 from fakeprint.params.validation import validated
+from fakeprint.params.verdict import Calibrate
 
 __all__ = [
     "KNN",
@@ -43,6 +44,7 @@ __all__ = [
     "Average",
     "Block",
     "Boosting",
+    "Calibrate",
     "Classifier",
     "Data",
     "Ensemble",
@@ -63,6 +65,7 @@ __all__ = [
     "Predict",
     "Prepare",
     "Rescale",
+    "Robustness",
     "Run",
     "Stacking",
     "Train",

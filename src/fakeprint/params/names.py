@@ -7,7 +7,10 @@ from collections.abc import Iterable
 # A model's name is a folder, a word of a shell command and part of an MLflow filter.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # Names that are used beside the models in models/, metrics/, reports/ and data/, or have a meaning in a command.
-RESERVED = ("champion", "confusion", "demo", "leaderboard", "reliability", "robustness", "roc", "validate")
+RESERVED = (
+    *("calibration", "champion", "confusion", "degraded", "demo", "leaderboard", "reliability"),
+    *("robustness", "roc", "validate"),
+)
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from fakeprint.params.networks import Model, Models
 from fakeprint.params.run import Run, Tracking
 from fakeprint.params.training import Train, merged
 from fakeprint.params.validation import validated
+from fakeprint.params.verdict import Calibrate
 
 
 class NetworkSettings(Block):
@@ -57,6 +58,9 @@ class Params(Block):
     )
     ensembles: dict[str, AnyEnsemble] = Field(
         description="one block per ensemble; members are networks and classifiers, those that do not run are left out"
+    )
+    calibrate: Calibrate = Field(
+        default=Calibrate(), description="probabilities that mean what they say, for every model; retrains nothing"
     )
     robustness: Robustness = Field(
         default=Robustness(), description="every model on degraded validation images; retrains nothing"

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from fakeprint import seeds, tracking
 from fakeprint.data.arrays import ARRAYS, load_dataset, load_index
 from fakeprint.data.manifest import load_manifest
-from fakeprint.data.splits import folds, with_fold
+from fakeprint.data.splits import folds, with_folds
 from fakeprint.errors import InputError
 from fakeprint.params import Params
 from fakeprint.search.scoring import COPIES, epochs_of, scores_of
@@ -58,7 +58,7 @@ def fold_numbers(settings: Params) -> np.ndarray:
 
     Raises InputError where the arrays are not those that params.yaml describes.
     """
-    rows = with_fold(load_manifest(), settings.prepare, settings.seed)
+    rows = with_folds(load_manifest(), settings.prepare, settings.calibrate.on == "fold", settings.seed)
     rows = rows[rows["split"] == "train"]
     made, requested = load_dataset(), settings.prepare
     same_images = rows["image_id"].tolist() == load_index("train")["image_id"].tolist()
