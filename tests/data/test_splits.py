@@ -158,3 +158,18 @@ def test_the_folds_of_a_manifest_leave_test_alone_and_validation_out() -> None:
         seen += made.index[made["split"] == "validation"].tolist()
     assert sorted(seen) == rows.index[rows["split"] == "train"].tolist()
     assert with_folds(rows, Prepare(image_size=16, resize="squash"), False, 7) is rows
+
+
+def test_a_fold_for_calibration_is_none_of_validation_and_none_of_train() -> None:
+    rows = rows_of(a=40, b=40).assign(group=np.arange(80) // 2)
+    rows["split"] = "train"
+    plain, with_fold = (Prepare(image_size=16, resize="squash", fold=fold) for fold in (None, 4))
+    counted = with_folds(rows, plain, True, 7)["split"].value_counts().to_dict()
+    assert counted == {"train": 64, "calibration": 16}
+    both = with_folds(rows, with_fold, True, 7)
+    assert both["split"].value_counts().to_dict() == {"train": 48, "validation": 16, "calibration": 16}
+    assert (both.groupby("group")["split"].nunique() == 1).all()
+    alone = with_folds(rows, with_fold, False, 7)["split"] == "validation"
+    assert alone.equals(both["split"] == "validation")  # the fold that validates is the same without it
+    with pytest.raises(InputError, match=r"2 folds for validation and calibration leave none for training; use 3"):
+        with_folds(rows, Prepare(image_size=16, resize="squash", fold=1, folds=2), True, 7)

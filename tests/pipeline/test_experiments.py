@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 ALWAYS = {"check"}
 AFTER_NETWORKS = {
     *("predict@hist_cnn", "predict@three_cnn", "evaluate@hist_cnn", "evaluate@three_cnn"),
-    *("ensemble@average", "evaluate_ensembles@average", "robustness", "compare", "submit", "track"),
+    *("ensemble@average", "evaluate_ensembles@average", "predict_degraded", "calibrate"),
+    *("robustness", "compare", "submit", "track"),
 }
 
 
@@ -54,7 +55,7 @@ def test_test_time_augmentation_and_the_grid_retrain_nothing(clone: Clone) -> No
     assert champion["predict"] == {"tta": "none", "shift": 2}
     clone.edit("params.yaml", {"robustness.grid": {"noise_2": {"noise": 2}, "jpeg_50": {"jpeg": 50}}})
     stages = experiment(clone, "predict.tta=flip", "robustness.models=[lda,average]")
-    assert {"predict@hist_cnn", "predict@three_cnn", "ensemble@average", "robustness", "compare"} <= stages
+    assert {"predict@hist_cnn", "predict@three_cnn", "ensemble@average", "predict_degraded", "compare"} <= stages
     assert not [name for name in stages if re.match(r"fit|train|features|predict_classifiers", name)]
     assert clone.json("models/champion/champion.json")["predict"] == {"tta": "flip", "shift": 2}
     table = clone.json("metrics/robustness.json")["models"]

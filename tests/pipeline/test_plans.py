@@ -27,18 +27,19 @@ PREDICT = each("predict", NETWORKS)
 EVALUATE = each("evaluate", NETWORKS) | each("evaluate_classifiers", CLASSIFIERS) | {"evaluate_ensembles@average"}
 FEATURES = each("features", ["hsv_hist", "spectrum"])
 ENSEMBLE = {"ensemble@average"}
+DEGRADE, SCORE = {"predict_degraded"}, {"calibrate", "robustness", "compare"}
 
 # A change, and the stages that it reaches by itself: those that depend on their outputs run where these change.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
-    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *EVALUATE, "robustness", "compare"}),
-    ({"run.ensembles": []}, {"robustness", "compare", "track"}),
-    ({"run.classifiers": ["lda"]}, {*ENSEMBLE, "robustness", "compare", "track"}),
-    ({"data.title": "another"}, {*EVALUATE, "robustness", "compare", "track"}),
+    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *DEGRADE, *EVALUATE, *SCORE}),
+    ({"run.ensembles": []}, {*DEGRADE, *SCORE, "track"}),
+    ({"run.classifiers": ["lda"]}, {*ENSEMBLE, *DEGRADE, *SCORE, "track"}),
+    ({"data.title": "another"}, {*EVALUATE, *SCORE, "track"}),
     ({"data.label_column": "answer"}, {"validate", "submit"}),
     ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate"}),
     ({"data.max_pixels": 10_000}, VALIDATE_ON),
     ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare"}),
-    ({"prepare.fold": 1}, {"prepare", *EVALUATE, "robustness", "compare", "track"}),
+    ({"prepare.fold": 1}, {"prepare", *EVALUATE, *SCORE, "track"}),
     ({"augment.copies": 2}, {"augment"}),
     ({"features.spectrum.bins": 8}, {"features@spectrum"}),
     ({"classifiers.lda.shrinkage": 0.5}, {"fit@lda"}),
@@ -46,12 +47,14 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"models.hist_cnn.bins": 8}, {"train@hist_cnn"}),
     ({"models.three_cnn.train": {"lr": 0.1}}, {"train@three_cnn"}),
     ({"train.epochs": 3}, TRAIN),
-    ({"predict.tta": "flip"}, {*PREDICT, "robustness", "compare", "track"}),
-    ({"ensembles.average.calibrate": True}, {*ENSEMBLE, "robustness"}),
-    ({"robustness.grid": {}}, {"robustness"}),
+    ({"predict.tta": "flip"}, {*PREDICT, *DEGRADE, "compare", "track"}),
+    ({"ensembles.average.calibrate": True}, {*ENSEMBLE, *DEGRADE}),
+    ({"calibrate.method": "none"}, {"calibrate"}),
+    ({"calibrate.on": "fold"}, {"prepare", "calibrate"}),
+    ({"robustness.grid": {}}, {*DEGRADE, "calibrate", "robustness"}),
     ({"evaluate.mistakes": 9}, EVALUATE),
-    ({"evaluate.calibration_bins": 5}, {*EVALUATE, "robustness", "compare"}),
-    ({"compare.confidence": 0.9}, {*EVALUATE, "robustness", "compare"}),
+    ({"evaluate.calibration_bins": 5}, {*EVALUATE, *SCORE}),
+    ({"compare.confidence": 0.9}, {*EVALUATE, *SCORE}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"submit.model": "lda"}, {"submit"}),
     ({"tracking.enabled": False}, {"track"}),
@@ -63,11 +66,11 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
             **{"features.rgb_hist.bins": 4, "classifiers.forest.trees": 3, "models.vit": None},
             **{"ensembles.greedy.rounds": 3},
         },
-        {"robustness"},  # depends on all of `ensembles`
+        DEGRADE,  # depends on all of `ensembles`
     ),
 ]
 FILES = {
-    "src/fakeprint/models/networks/three_cnn.py": {"train@three_cnn", "predict@three_cnn", "robustness"},
+    "src/fakeprint/models/networks/three_cnn.py": {"train@three_cnn", "predict@three_cnn", *DEGRADE},
     "src/fakeprint/params/features.py": {"check"},
     "src/fakeprint/tracking/session.py": set(),
     "stages/submit.py": {"submit"},
@@ -104,7 +107,7 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
     predict = PREDICT | each("predict_classifiers", CLASSIFIERS)
     assert {name: set(stages) for name, stages in found.items()} == {
         "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN, "track"},
-        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, "robustness", "track"},
+        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, *DEGRADE, "track"},
         "test": {*VALIDATE_ON, *predict, "track"},
     }
 
@@ -129,7 +132,7 @@ def test_a_narrower_run_reruns_no_model_and_its_lock_holds_in_a_fresh_clone(clon
     printed = clone.dvc("repro")
     assert "data/features/spectrum was removed: it is not in `run`" in printed
     # `fit` and `submit` depend on folders that have lost files
-    assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, "robustness", "compare", "submit"} | (
+    assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, *DEGRADE, *SCORE, "submit"} | (
         {"evaluate_ensembles@average", "track"}
     )
     assert set(clone.json("metrics/leaderboard.json")["models"]) == {"hist_cnn", "knn", "average"}

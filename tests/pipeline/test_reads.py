@@ -27,7 +27,7 @@ UNDECLARED = {
     "fit": ("src/fakeprint/features", DIGESTS),  # the package of features/files.py; for MLflow
     "train": ("data/arrays/test.npy", DIGESTS),  # for MLflow
     "ensemble": (DIGESTS,),  # for MLflow
-    "robustness": ("models",),  # no model changes without its predictions, which are declared
+    "predict_degraded": ("models",),  # no model changes without its predictions, which are declared
     "compare": ("models",),  # the same
     # data/evaluated holds a digest of each file; the code goes into the models that MLflow serves
     "track": ("models", "metrics", "reports", "src/fakeprint"),
@@ -57,6 +57,8 @@ UNREAD = {
         ),  # of others
     ),
     "ensemble": ("src/fakeprint/models/learned_ensemble.py",),  # of another method
+    "evaluate": ("data/predictions/ITEM.parquet",),  # of ensembles
+    "evaluate_classifiers": ("data/predictions/ITEM.parquet",),
 }
 # Looked at by any stage, for they change no result.
 FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")
@@ -79,7 +81,7 @@ UNREAD_PARAMS = {
     "prepare": ("prepare.folds",),  # where prepare.fold is one of them
     "predict": ("predict.shift",),  # where predict.tta shifts
     "ensemble": ("ensembles.average.folds",),  # where it is calibrated
-    "robustness": ("ensembles", "predict.shift"),  # those that do not run; the same
+    "predict_degraded": ("ensembles", "predict.shift"),  # those that do not run; the same
 }
 
 

@@ -19,7 +19,8 @@ def test_every_stage_runs_once_in_a_path_with_spaces_and_without_git_identity(re
     stages = ran((reproduced.root.parent / ".printed").read_text())
     assert len(stages) == len(set(stages))
     assert {name.split(":")[-1] for name in stages} == {
-        *("draw", "check", "validate", "prepare", "augment", "robustness", "compare", "submit", "track"),
+        *("draw", "check", "validate", "prepare", "augment", "predict_degraded", "calibrate"),
+        *("robustness", "compare", "submit", "track"),
         *("features@hsv_hist", "features@spectrum", "fit@knn", "fit@lda", "train@hist_cnn", "train@three_cnn"),
         *("predict@hist_cnn", "predict@three_cnn", "predict_classifiers@knn", "predict_classifiers@lda"),
         *("ensemble@average", "evaluate_ensembles@average", "evaluate@hist_cnn", "evaluate@three_cnn"),
@@ -39,6 +40,14 @@ def test_outputs_have_the_names_and_columns_that_others_build_on(reproduced: Clo
         assert probabilities.shape == (35, 5)
         assert (probabilities.sum(axis=1) - 1).abs().max() < 1e-6
         assert predictions["split"].value_counts().to_dict() == {"validation": 25, "test": 10}
+        calibrated = pd.read_parquet(reproduced.root / f"data/calibrated/{name}.parquet")
+        assert calibrated.columns.equals(predictions.columns) and len(calibrated) == 35
+        degraded = pd.read_parquet(reproduced.root / f"data/calibrated/degraded/noise_2/{name}.parquet")
+        assert set(degraded["split"]) == {"validation"} and len(degraded) == 25
+        fitted = reproduced.json(f"models/calibration/{name}.json")
+        assert (fitted["calibration"]["method"], fitted["on"], fitted["images"]) == ("temperature", "validation", 25)
+        scores = reproduced.json("metrics/calibration.json")["models"][name]
+        assert set(scores) == {"clean", "noise_2"} and set(scores["clean"]) == {"before", "after"}
     assert reproduced.json("models/champion/champion.json")["model"] in MODELS
     assert reproduced.json("metrics/leaderboard.json")["champion"] in MODELS
 

@@ -6,6 +6,7 @@ groups, and each image gets the probabilities of a calibration that was fitted w
 validation come from the second.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +85,11 @@ class VennAbers:
         """Calibrated probabilities, float64 (N, C), rows sum to 1, of a model's (N, C)."""
         if not len(probabilities):
             return probabilities
-        with np.errstate():  # the library switches NumPy's warnings off for the whole process
+        with np.errstate(divide="ignore", invalid="ignore"):  # importing the library changes this for the whole process
             from venn_abers.venn_abers import predict_proba_prefitted_va
 
+            # not `catch_warnings`, which other threads share
+            warnings.filterwarnings("ignore", message="All-NaN slice", module=r"venn_abers\.")
             known, labels, given = np.array(self.probabilities), np.array(self.labels), _positive(probabilities)
             found, _ = predict_proba_prefitted_va(known, labels, given, precision=DIGITS)
         undefined = ~np.isfinite(found).all(axis=1)  # where every class lost to some other
