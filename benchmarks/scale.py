@@ -37,8 +37,11 @@ CORES = (2, 16, 64)
 CLUSTER, MACHINE = 8, 16  # machines of the cluster, and the cores of each
 NETWORK = 1.25e9  # bytes per second that the cluster's network carries: 10 Gbit/s
 # Stages that read pixels, in processes that share nothing, and how many images each sends over a cluster's network per
-# image of the source: `validate` and `prepare` read shared files, `predict` and `robustness` have no train images.
-BY_PIXELS = {"validate": 0.0, "prepare": 1.0, "augment": 1.6, "features": 1.0, "predict": 0.2, "robustness": 0.1}
+# image of the source: `validate` and `prepare` read shared files, `predict` and `predict_degraded` have no train images.
+BY_PIXELS = {
+    **{"validate": 0.0, "prepare": 1.0, "augment": 1.6, "features": 1.0},
+    **{"predict": 0.2, "predict_degraded": 0.1},
+}
 BY_ROWS = ("fit",)
 
 
@@ -59,7 +62,9 @@ def stages() -> list[tuple[str, list[str]]]:
     """Stage (as in dvc.yaml) and the arguments of its command, in order."""
     each = [("validate", []), ("prepare", []), ("augment", []), *(("features", [name]) for name in FEATURES)]
     each += [("fit", [name]) for name in CLASSIFIERS]
-    each += [(stage, [name]) for stage in ("predict", "evaluate") for name in CLASSIFIERS]
+    each += [("predict", [name]) for name in CLASSIFIERS]
+    each += [("predict_degraded", []), ("calibrate", [])]
+    each += [("evaluate", [name]) for name in CLASSIFIERS]
     return [*each, ("robustness", []), ("compare", [])]
 
 
