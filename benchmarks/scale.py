@@ -37,7 +37,7 @@ CORES = (2, 16, 64)
 CLUSTER, MACHINE = 8, 16  # machines of the cluster, and the cores of each
 NETWORK = 1.25e9  # bytes per second that the cluster's network carries: 10 Gbit/s
 # Stages that read pixels, in processes that share nothing, and how many images each sends over a cluster's network per
-# image of the source: `validate` and `prepare` read shared files, `predict` and `predict_degraded` have no train images.
+# image of the source: `validate` and `prepare` read shared files, the two that predict have no train images.
 BY_PIXELS = {
     **{"validate": 0.0, "prepare": 1.0, "augment": 1.6, "features": 1.0},
     **{"predict": 0.2, "predict_degraded": 0.1},

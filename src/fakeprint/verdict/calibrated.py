@@ -90,7 +90,11 @@ class CalibratedModel:
         }
 
     def reliability(self, bins: int) -> dict[str, pd.DataFrame]:
-        """`metrics.reliability` on validation: before, after, and after on the worst degradation."""
+        """`metrics.reliability` on validation: before, after, and after on the worst degradation.
+
+        With fewer bins than requested where a bin would hold fewer than 25 images on average.
+        """
+        bins = max(1, min(bins, len(self.after["validation"].labels) // 25))
         versions = {BEFORE: self.before["validation"], AFTER: self.after["validation"]}
         if self.worst:
             versions[ON_WORST] = self.degraded_after[self.worst]

@@ -145,13 +145,15 @@ def reliability_grid(models: Mapping[str, Mapping[str, pd.DataFrame]], title: st
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
     for axes in panels[len(models) :]:
         axes.set_visible(False)
+    for axes in panels[max(0, len(models) - columns) : len(models)]:  # the lowest of each column, also above a gap
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("confidence (largest probability)", fontsize=10)
     figure.supylabel("accuracy", fontsize=10)
     figure.suptitle(title)
-    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
 def _fewest(images: int) -> int:
     """Bins with fewer images are not drawn: their accuracy is noise."""
-    return max(1, min(5, images // 50))
+    return max(1, min(8, images // 30))
