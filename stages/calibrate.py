@@ -18,7 +18,7 @@ def main() -> None:
     figures, pictured = {}, {}
     with written_folder(CALIBRATED) as partial, written_folder(CALIBRATIONS) as fitted:
         for name in settings.run.models:
-            cells = degraded_cells(name, settings.robustness)
+            cells = degraded_cells(name, settings)
             model = calibrate(name, settings.calibrate, dataset, cells, settings.seed)
             if model.warning:
                 print(f"warning: {name}: {model.warning}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""compare: the leaderboard, its pictures, the plots of all models, and the champion with everything that it needs."""
+"""compare: the leaderboard, which names the champion, its pictures, and the plots of all models."""
 
 from rich.console import Console
 
@@ -6,7 +6,7 @@ from fakeprint import params
 from fakeprint.data.arrays import load_dataset
 from fakeprint.data.real_classes import real_classes
 from fakeprint.errors import InputError, one_line_errors
-from fakeprint.evaluation import champion, curves, leaderboard, plots
+from fakeprint.evaluation import curves, leaderboard, plots
 from fakeprint.evaluation.predictions import CALIBRATED, PREDICTED, load_predictions
 from fakeprint.evaluation.robustness import load_robustness
 from fakeprint.files import write_csv, write_figure, write_json, written, written_folder
@@ -26,7 +26,6 @@ def main() -> None:
     confidence, degraded = settings.compare.confidence, load_robustness()
     real = real_classes(settings.data.real_classes, dataset.classes, dataset.names)
     board = leaderboard.compare(models, dataset.names, confidence, degraded, test, settings.seed, real)
-    champion.copy_out(board.champion.name, title, settings.predict)
 
     write_json("metrics/leaderboard.json", board.as_json())
     with written("metrics/leaderboard.md") as partial:

@@ -9,13 +9,14 @@ from fakeprint.evaluation.champion import MODELS
 from fakeprint.evaluation.predictions import DEGRADED, load_predictions, save_predictions
 from fakeprint.files import written_folder
 from fakeprint.robustness import load_ensembles, load_models, predict_degraded
+from fakeprint.variants import degradations
 
 
 @one_line_errors
 def main() -> None:
     settings = params.load()
     dataset, images = load_dataset(), load_split("validation").images
-    names, grid = settings.robustness.models or settings.run.models, settings.robustness.grid
+    names, grid = settings.robustness.models or settings.run.models, degradations(settings)
     with written_folder(DEGRADED) as partial, parallel.backend(settings.run):
         if grid:
             ensembles = load_ensembles(names, settings, dataset.classes)

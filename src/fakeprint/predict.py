@@ -158,15 +158,20 @@ class FilePredictions:
     """Predictions of a group of image files.
 
     paths: the N files that could be read. probabilities: float64 (N, C), a row per path. unreadable: the other files,
-    each with the reason.
+    each with the reason. variants: float64 (N, V, C), of the images' variants; None if they were not asked for.
     """
 
     paths: list[Path]
     probabilities: np.ndarray
     unreadable: list[tuple[Path, str]]
+    variants: np.ndarray | None = None
 
 
-def predict_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) -> Iterator[FilePredictions]:
+def predict_files(
+    model: LoadedModel,
+    files: Iterable[tuple[Path, str | None]],
+    variants: Callable[[np.ndarray], list[np.ndarray]] | None = None,
+) -> Iterator[FilePredictions]:
     """Predict any number of image files, a group at a time. Memory does not grow with their number.
 
     While the model computes, a thread reads the next group.
@@ -174,20 +179,30 @@ def predict_files(model: LoadedModel, files: Iterable[tuple[Path, str | None]]) 
     Args:
         model: from `load_model`.
         files: paths, each with None or the reason why it must not be read.
+        variants: gives the variants of uint8 (N, S, S, 3) images that are predicted too; None for none.
     """
     size = group_size(model.dataset)
     images = _read_ahead(files, model.dataset, size)
     try:
         while group := list(itertools.islice(images, size)):
-            readable = [(path, image) for path, image in group if not isinstance(image, str)]
-            unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
-            with quiet():
-                probabilities = model.probabilities(
-                    _stacked([image for _, image in readable], model.dataset.image_size)
-                )
-            yield FilePredictions([path for path, _ in readable], probabilities, unreadable)
+            yield _predicted(model, group, variants)
     finally:
         images.close()
+
+
+def _predicted(
+    model: LoadedModel,
+    group: list[tuple[Path, np.ndarray | str]],
+    variants: Callable[[np.ndarray], list[np.ndarray]] | None,
+) -> FilePredictions:
+    readable = [(path, image) for path, image in group if not isinstance(image, str)]
+    unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
+    images = _stacked([image for _, image in readable], model.dataset.image_size)
+    with quiet():
+        probabilities = model.probabilities(images)
+        varied = [model.probabilities(each) for each in variants(images)] if variants else None
+    of_variants = np.stack(varied, axis=1) if varied else None
+    return FilePredictions([path for path, _ in readable], probabilities, unreadable, of_variants)
 
 
 def group_size(dataset: Dataset) -> int:

@@ -114,7 +114,8 @@ def _degraded(images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarra
     for row, image in enumerate(images):
         for name, strength in steps.items():
             more = {"crop": (0.5, 0.5), "noise": (numbers[row],)}.get(name, ())
-            image = apply(image, Plan(((name, (strength, *more)),)))
+            values = () if name == "flip" else (strength, *more)
+            image = apply(image, Plan(((name, values),)))
         out[row] = image
     return out
 

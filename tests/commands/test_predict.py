@@ -136,8 +136,8 @@ def test_each_group_is_printed_before_the_next(workplace, capsys, monkeypatch, f
     printed = []
     real = fakeprint.predict.predict_files
 
-    def watched(model, files):
-        for group in real(model, files):
+    def watched(model, files, variants):
+        for group in real(model, files, variants):
             yield group
             printed.append(capsys.readouterr().out)
 
@@ -167,7 +167,7 @@ def test_csv(workplace, capsys):
     assert (captured.out, captured.err) == ("", "broken.png: empty\n")
     with Path("deeper/out.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "class", "name", "p_0", "p_1", "p_2"]
+    assert list(rows[0]) == ["image", "answer", "class", "name", "p_0", "p_1", "p_2", "score", "set", "reason"]
     assert [row["image"] for row in rows] == paths
     wanted = load_model(workplace / "models" / "lda").probabilities(picture(2, 52)[None])[0].tolist()
     for row in rows:
@@ -177,8 +177,8 @@ def test_csv(workplace, capsys):
 
 
 def test_no_half_written_csv(workplace, monkeypatch):
-    def broken(model, files):
-        yield from itertools.islice(real(model, files), 1)
+    def broken(model, files, variants):
+        yield from itertools.islice(real(model, files, variants), 1)
         raise InputError("the model is gone")
 
     real = fakeprint.predict.predict_files
@@ -219,8 +219,8 @@ def test_a_csv_file_or_json_and_not_both(workplace, capsys):
 
 
 def test_json_is_valid_even_where_the_model_fails(workplace, capsys, monkeypatch):
-    def broken(model, files):
-        yield from itertools.islice(real(model, files), 1)
+    def broken(model, files, variants):
+        yield from itertools.islice(real(model, files, variants), 1)
         raise InputError("the model is gone")
 
     real = fakeprint.predict.predict_files

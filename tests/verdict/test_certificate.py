@@ -107,16 +107,16 @@ def test_too_many_errors_from_the_start():
     found = certified((0.99, 200, 6), (0.5, 50, 0))
     assert (found.threshold, found.answered, found.errors) == (None, 200, 6)
     assert found.line == (
-        "not certifiable with 250 images: 6 of the 200 surest answers are wrong, up to 5.83 % with 95 % confidence; "
-        f"for 2 %, so many errors need at least {fewest_images(6, 0.02, 0.95)} answered images"
+        "not certifiable with 250 images: 6 wrong among the 200 surest answers, so up to 5.83 % with 95 % confidence; "
+        f"for 2 %, 6 wrong need at least {fewest_images(6, 0.02, 0.95)} answered images"
     )
 
 
 def test_the_line_of_a_certificate():
     found = certified((0.97, 300, 1), (0.9, 300, 4), (0.8, 300, 18))
     assert found.line == (
-        "score of at least 0.81: at most 2 % of answers are wrong (95 % confidence); on 900 images, 5 of 600 answers "
-        f"are wrong, bound {100 * beta.ppf(0.95, 6, 595):.3g} %"
+        "score of at least 0.81: at most 2 % of answers are wrong (95 % confidence); 5 wrong among 600 answers to 900 "
+        f"images, bound {100 * beta.ppf(0.95, 6, 595):.3g} %"
     )
 
 

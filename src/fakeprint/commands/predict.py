@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich import box
@@ -28,11 +28,15 @@ from fakeprint.evaluation.champion import CHAMPION, champion_name
 from fakeprint.files import read_json, written
 from fakeprint.params import near
 
+if TYPE_CHECKING:
+    from fakeprint.verdict.decision import Answer, Decision
+
 SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
-Prediction = dict[str, Any]  # image, class, name, probabilities (class → number); with --evidence, evidence
+# image, answer, class, name, score, set, reason, probabilities (class → number); with --evidence, evidence
+Prediction = dict[str, Any]
 Writer = Callable[[list[Prediction]], None]
 
 
@@ -50,7 +54,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write a CSV file instead of a table: image, class, name, p_CLASS…"
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write a CSV file instead of a table, with the answer, its reason and all probabilities",
     )
     parser.add_argument(
         "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
@@ -90,13 +97,16 @@ def run(args: argparse.Namespace) -> None:
     evidence = _evidence(args)
 
     from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
+    from fakeprint.verdict.decision import load_decision
 
+    decision = load_decision(folder)
     model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
     unreadable = 0
-    with _writer(args, model.name, data, model.dataset) as write:
-        for group in predict_files(model, files):
-            rows = zip(group.paths, group.probabilities, strict=True)
-            write([_prediction(path, row, model.dataset) | evidence(path) for path, row in rows])
+    with _writer(args, model.name, data, model.dataset, decision) as write:
+        for group in predict_files(model, files, _variants(decision)):
+            answers = decision.answers(group.probabilities, model.dataset.names, group.variants)
+            rows = zip(group.paths, answers, strict=True)
+            write([_prediction(path, answer, model.dataset) | evidence(path) for path, answer in rows])
             for path, reason in group.unreadable:
                 print(f"{printable(str(path))}: {reason}", file=sys.stderr)
             unreadable += len(group.unreadable)
@@ -104,12 +114,26 @@ def run(args: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _writer(args: argparse.Namespace, model: str, data: str | None, dataset: Dataset) -> AbstractContextManager[Writer]:
+def _writer(
+    args: argparse.Namespace, model: str, data: str | None, dataset: Dataset, decision: "Decision"
+) -> AbstractContextManager[Writer]:
     if args.csv:
         return _csv_writer(args.csv, dataset, args.evidence)
+    certificate = decision.certificate.line if decision.certificate else None
     if not args.json:
-        return _table_printer(model, data, dataset, args.evidence)
-    return json_printer({"model": model, "data": data} | _never_checked(args.evidence))
+        title = [f"{model}, trained on: {data}" if data else model, *([certificate] if certificate else [])]
+        return _table_printer("\n".join(title), dataset, args.evidence, decision.may_decline)
+    head = {"model": model, "data": data, "certificate": certificate}
+    return json_printer(head | _never_checked(args.evidence))
+
+
+def _variants(decision: "Decision") -> Callable[[np.ndarray], list[np.ndarray]] | None:
+    """What gives the variants of images that the decision needs, if it needs any."""
+    if not decision.consistency:
+        return None
+    from fakeprint.variants import variants
+
+    return variants
 
 
 def _never_checked(has_evidence: bool) -> dict[str, list[str]]:
@@ -226,13 +250,17 @@ def _test_time_augmentation(folder: Path) -> params.Predict:
     return params.load(file).predict if file.exists() and not has_its_own else params.Predict()
 
 
-def _prediction(path: Path, probabilities: np.ndarray, dataset: Dataset) -> Prediction:
-    best = int(probabilities.argmax())
+def _prediction(path: Path, answer: "Answer", dataset: Dataset) -> Prediction:
+    classes = answer.classes
     return {
         "image": str(path),
-        "class": dataset.classes[best],
-        "name": dataset.names[best],
-        "probabilities": {label: float(value) for label, value in zip(dataset.classes, probabilities, strict=True)},
+        "answer": answer.answer,
+        "class": dataset.classes[answer.label],
+        "name": dataset.names[answer.label],
+        "score": answer.score,
+        "set": None if classes is None else [dataset.classes[each] for each in classes],
+        "reason": answer.reason,
+        "probabilities": dict(zip(dataset.classes, answer.probabilities.tolist(), strict=True)),
     }
 
 
@@ -243,12 +271,15 @@ def _csv_writer(file: Path, dataset: Dataset, has_evidence: bool) -> Iterator[Wr
 
     with written(file) as partial, partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(["image", *columns(dataset), *(["evidence"] if has_evidence else [])])
+        label, name, *probabilities = columns(dataset)
+        heading = ["image", "answer", label, name, *probabilities, "score", "set", "reason"]
+        lines.writerow([*heading, *(["evidence"] if has_evidence else [])])
 
         def write(predictions: list[Prediction]) -> None:
             for each in predictions:
-                row = [each["image"], each["class"], each["name"], *each["probabilities"].values()]
-                lines.writerow([*row, *_evidence_lines(each)])
+                row = [each["image"], each["answer"], each["class"], each["name"], *each["probabilities"].values()]
+                of_set = "" if each["set"] is None else json.dumps(each["set"], ensure_ascii=False)
+                lines.writerow([*row, each["score"], of_set, each["reason"], *_evidence_lines(each)])
 
         yield write
 
@@ -297,19 +328,19 @@ def _is_utf8(text: str) -> bool:
 
 
 @contextmanager
-def _table_printer(model: str, data: str | None, dataset: Dataset, has_evidence: bool) -> Iterator[Writer]:
-    """Print a table per group of predictions, with a title above the first and evidence below each."""
-    titles = itertools.chain([f"{model}, trained on: {data}" if data else model], itertools.repeat(None))
+def _table_printer(title: str, dataset: Dataset, has_evidence: bool, may_decline: bool) -> Iterator[Writer]:
+    """Print a table per group of predictions, with the title above the first and evidence below each."""
+    titles = itertools.chain([title], itertools.repeat(None))
     console = Console()
     wide = console.options.update(width=10_000)
 
     def write(predictions: list[Prediction]) -> None:
         if not predictions:
             return
-        title = next(titles)
-        table = _table(predictions, dataset, title, all_classes=True)
+        heading = next(titles)
+        table = _table(predictions, dataset, heading, may_decline, all_classes=True)
         if len(dataset.classes) > COLUMNS or console.measure(table, options=wide).maximum > console.width:
-            table = _table(predictions, dataset, title, all_classes=False)
+            table = _table(predictions, dataset, heading, may_decline, all_classes=False)
         console.print(table)
         if has_evidence:
             _print_evidence(predictions, console)
@@ -325,18 +356,26 @@ def _print_evidence(predictions: list[Prediction], console: Console) -> None:
     console.print(never_checked())
 
 
-def _table(predictions: list[Prediction], dataset: Dataset, title: str | None, all_classes: bool) -> Table:
-    """A row per image, with the probabilities of all classes, or else those of the two most probable ones."""
+def _table(
+    predictions: list[Prediction], dataset: Dataset, title: str | None, may_decline: bool, all_classes: bool
+) -> Table:
+    """A row per image, with the probabilities of all classes, or else those of the two most probable ones.
+
+    Where the model may decline, the answer stands before the most probable class: its name, unsure or unknown.
+    """
     table = Table(title=None if title is None else Text(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("image", overflow="fold")
+    if may_decline:
+        table.add_column("answer", overflow="fold")
     table.add_column("class", overflow="fold")
     for heading in [f"p({name})" for name in dataset.names] if all_classes else ["p", "second", "p"]:
         table.add_column(heading, justify="left" if heading == "second" else "right", no_wrap=heading == "p")
     for each in predictions:
         probabilities = list(each["probabilities"].values())
         cells = [_percent(value) for value in probabilities] if all_classes else _top_two(probabilities, dataset)
+        answer = [each["name"] if each["answer"] == "label" else each["answer"]] if may_decline else []
         # As Text, since brackets in a name are not markup.
-        table.add_row(*(Text(printable(cell)) for cell in (each["image"], each["name"], *cells)))
+        table.add_row(*(Text(printable(cell)) for cell in (each["image"], *answer, each["name"], *cells)))
     return table
 
 

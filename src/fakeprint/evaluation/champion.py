@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written_folder
@@ -12,16 +13,20 @@ MODELS = Path("models")
 CHAMPION = "champion"  # its folder among the models
 
 
-def copy_out(name: str, title: str, predict: Predict, models: Path = MODELS) -> None:
-    """Copy models/NAME and its members into models/champion and write champion.json there.
+def copy_out(
+    name: str, title: str, predict: Predict, models: Path = MODELS, decision: dict[str, Any] | None = None
+) -> None:
+    """Copy models/NAME and its members into models/champion and write champion.json there, and decision.json if given.
 
-    It names the model and the title of the data, and holds the block `predict`
+    champion.json names the model and the title of the data, and holds the block `predict`
     with which the model became champion. Raises InputError where a folder is missing.
     """
     with written_folder(models / CHAMPION) as partial:
         for folder in _with_members(name, models):
             shutil.copytree(folder, partial / folder.name)
         write_json(partial / "champion.json", {"model": name, "data": title, "predict": predict.model_dump()})
+        if decision is not None:
+            write_json(partial / "decision.json", decision)
 
 
 def _with_members(name: str, models: Path) -> list[Path]:
@@ -30,8 +35,15 @@ def _with_members(name: str, models: Path) -> list[Path]:
     return [folder, *(below for member in members for below in _with_members(member, models))]
 
 
+def champion_of(leaderboard: Path) -> str:
+    """The name of the best model, from metrics/leaderboard.json. Raises InputError where `compare` has not run."""
+    if not leaderboard.exists():
+        raise InputError(f"{leaderboard} is missing: run `dvc repro compare` first")
+    return str(read_json(leaderboard)["champion"])
+
+
 def champion_name(models: Path = MODELS) -> str:
-    """The champion's name. Raises InputError where `compare` has not run."""
+    """The name of the model in models/champion. Raises InputError where `decide` has not run."""
     file = models / CHAMPION / "champion.json"
     if not file.exists():
         raise InputError(f"{file} is missing: there is no champion yet, run `dvc repro` (or `make repro`) first")

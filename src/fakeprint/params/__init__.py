@@ -30,7 +30,7 @@ from fakeprint.params.params import NetworkSettings, Params
 from fakeprint.params.run import Run
 from fakeprint.params.training import Train
 from fakeprint.params.validation import validated
-from fakeprint.params.verdict import Calibrate
+from fakeprint.params.verdict import Calibrate, Decide
 
 __all__ = [
     "KNN",
@@ -47,6 +47,7 @@ __all__ = [
     "Calibrate",
     "Classifier",
     "Data",
+    "Decide",
     "Ensemble",
     "Features",
     "Fill",

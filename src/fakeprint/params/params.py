@@ -17,7 +17,7 @@ from fakeprint.params.networks import Model, Models
 from fakeprint.params.run import Run, Tracking
 from fakeprint.params.training import Train, merged
 from fakeprint.params.validation import validated
-from fakeprint.params.verdict import Calibrate
+from fakeprint.params.verdict import Calibrate, Decide
 
 
 class NetworkSettings(Block):
@@ -67,6 +67,7 @@ class Params(Block):
     )
     evaluate: Evaluate = Field(description="each model's metrics and pictures")
     compare: Compare = Field(description="the leaderboard")
+    decide: Decide = Field(default=Decide(), description="the champion's answers: a label, or unsure; retrains nothing")
     submit: Submit = Field(description="the submission file")
     tracking: Tracking = Field(description="MLflow")
 

@@ -1,10 +1,10 @@
-"""`calibrate`: from a model's probabilities to ones that mean what they say."""
+"""`calibrate` and `decide`: from a model's probabilities to an answer."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from fakeprint.params.block import Block, Folds
+from fakeprint.params.block import Block, Folds, Inside
 
 
 class Calibrate(Block):
@@ -19,3 +19,19 @@ class Calibrate(Block):
         "learns from)",
     )
     folds: Folds = Field(default=5, description="2–100 folds of the validation images, groups whole, to cross-fit in")
+
+
+class Decide(Block):
+    max_error: Inside = Field(
+        default=0.02,
+        description="0–1; share of the answers that may be wrong, which the score's threshold is to certify",
+    )
+    confidence: Inside = Field(default=0.95, description="0–1; of that certificate")
+    set_error: Inside = Field(
+        default=0.1, description="0–1; share of each class's images whose set of classes may miss the class"
+    )
+    consistency: bool = Field(
+        default=False,
+        description="true: unsure where the mirrored, the JPEG-75 or the rescaled image gets another label; four "
+        "times the work to predict",
+    )

@@ -19,6 +19,7 @@ from fakeprint.evaluation.predictions import (
     load_predictions,
     save_predictions,
 )
+from fakeprint.variants import degradations, is_variant
 from fakeprint.verdict.calibration import (
     Calibration,
     CrossFitted,
@@ -55,7 +56,9 @@ class CalibratedModel:
     @property
     def worst(self) -> str | None:
         """The degradation with the lowest accuracy, the first of equals; None without any."""
-        accuracies = {cell: float(each.correct.mean()) for cell, each in self.degraded_after.items()}
+        accuracies = {
+            cell: float(each.correct.mean()) for cell, each in self.degraded_after.items() if not is_variant(cell)
+        }
         return min(accuracies, key=accuracies.__getitem__) if accuracies else None
 
     def as_json(self) -> dict[str, Any]:
@@ -152,6 +155,7 @@ def calibrate(
     )
 
 
-def degraded_cells(name: str, settings: params.Robustness) -> list[str]:
-    """The degradations that the stage `predict_degraded` stores this model's predictions of."""
-    return list(settings.grid) if not settings.models or name in settings.models else []
+def degraded_cells(name: str, settings: params.Params) -> list[str]:
+    """The degradations that the stage `predict_degraded` stores this model's predictions of, with variants."""
+    models = settings.robustness.models
+    return list(degradations(settings)) if not models or name in models else []

@@ -51,13 +51,18 @@ class Certificate:
         return f"at most {percent(self.max_error)} of answers are wrong ({percent(self.confidence)} confidence)"
 
     @property
+    def short_line(self) -> str:
+        """Why nothing is certified, in few words, for the reason of each answer."""
+        return self.line.split(":")[0]
+
+    @property
     def line(self) -> str:
         """The certificate, or why there is none, as one line."""
         confidence = percent(self.confidence)
         if self.threshold is not None:
             return (
-                f"score of at least {self.threshold:g}: {self.claim}; on {self.images:,} images, {self.errors:,} of "
-                f"{self.answered:,} answers are wrong, bound {percent(self.bound)}"
+                f"score of at least {self.threshold:g}: {self.claim}; {self.errors:,} wrong among {self.answered:,} "
+                f"answers to {self.images:,} images, bound {percent(self.bound)}"
             )
         start = f"not certifiable with {self.images:,} image{'' if self.images == 1 else 's'}:"
         if not self.answered:
@@ -68,9 +73,9 @@ class Certificate:
             )
         needed = fewest_images(self.errors, self.max_error, self.confidence)
         return (
-            f"{start} {self.errors:,} of the {self.answered:,} surest answers are wrong, up to {percent(self.bound)} "
-            f"with {confidence} confidence; for {percent(self.max_error)}, so many errors need at least {needed:,} "
-            "answered images"
+            f"{start} {self.errors:,} wrong among the {self.answered:,} surest answers, so up to {percent(self.bound)} "
+            f"with {confidence} confidence; for {percent(self.max_error)}, {self.errors:,} wrong need at least "
+            f"{needed:,} answered images"
         )
 
 
