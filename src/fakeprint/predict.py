@@ -179,7 +179,7 @@ def predict_files(
     Args:
         model: from `load_model`.
         files: paths, each with None or the reason why it must not be read.
-        variants: gives the variants of uint8 (N, S, S, 3) images that are predicted too; None for none.
+        variants: `augment.variants.variants`, to predict these of each image too; None for none.
     """
     size = group_size(model.dataset)
     images = _read_ahead(files, model.dataset, size)

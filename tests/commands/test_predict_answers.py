@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeprint.augment.variants import variants
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json
 from fakeprint.predict import load_model
-from fakeprint.variants import VARIANTS, variants
+from fakeprint.variants import VARIANTS
 from fakeprint.verdict.calibration import Scaled
 from fakeprint.verdict.certificate import Certificate
 from fakeprint.verdict.conformal import ConformalSets

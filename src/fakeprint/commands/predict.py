@@ -131,7 +131,7 @@ def _variants(decision: "Decision") -> Callable[[np.ndarray], list[np.ndarray]] 
     """What gives the variants of images that the decision needs, if it needs any."""
     if not decision.consistency:
         return None
-    from fakeprint.variants import variants
+    from fakeprint.augment.variants import variants
 
     return variants
 
