@@ -16,7 +16,7 @@ ALWAYS = {"check"}
 AFTER_NETWORKS = {
     *("predict@hist_cnn", "predict@three_cnn", "evaluate@hist_cnn", "evaluate@three_cnn"),
     *("ensemble@average", "evaluate_ensembles@average", "predict_degraded", "calibrate"),
-    *("robustness", "compare", "submit", "track"),
+    *("robustness", "compare", "decide", "submit", "track"),
 }
 
 
@@ -55,7 +55,7 @@ def test_test_time_augmentation_and_the_grid_retrain_nothing(clone: Clone) -> No
     assert champion["predict"] == {"tta": "none", "shift": 2}
     clone.edit("params.yaml", {"robustness.grid": {"noise_2": {"noise": 2}, "jpeg_50": {"jpeg": 50}}})
     stages = experiment(clone, "predict.tta=flip", "robustness.models=[lda,average]")
-    assert {"predict@hist_cnn", "predict@three_cnn", "ensemble@average", "predict_degraded", "compare"} <= stages
+    assert {"predict@hist_cnn", "predict@three_cnn", "ensemble@average", "predict_degraded", "decide"} <= stages
     assert not [name for name in stages if re.match(r"fit|train|features|predict_classifiers", name)]
     assert clone.json("models/champion/champion.json")["predict"] == {"tta": "flip", "shift": 2}
     table = clone.json("metrics/robustness.json")["models"]
@@ -66,7 +66,7 @@ def test_test_time_augmentation_and_the_grid_retrain_nothing(clone: Clone) -> No
     for model in ("hist_cnn", "champion"):  # by the path that serves files
         printed = clone.fakeprint("predict", "data/demo/images/test", "--model", model, "--json")
         name = json.loads(printed)["model"]
-        predictions = pd.read_parquet(clone.root / f"data/predictions/{name}.parquet").set_index("image_id")
+        predictions = pd.read_parquet(clone.root / f"data/calibrated/{name}.parquet").set_index("image_id")
         for answer in json.loads(printed)["images"]:
             row = predictions.loc[Path(answer["image"]).stem]
             assert all(abs(row[f"p_{key}"] - share) < 1e-5 for key, share in answer["probabilities"].items())

@@ -27,19 +27,19 @@ PREDICT = each("predict", NETWORKS)
 EVALUATE = each("evaluate", NETWORKS) | each("evaluate_classifiers", CLASSIFIERS) | {"evaluate_ensembles@average"}
 FEATURES = each("features", ["hsv_hist", "spectrum"])
 ENSEMBLE = {"ensemble@average"}
-DEGRADE, SCORE = {"predict_degraded"}, {"calibrate", "robustness", "compare"}
+DEGRADE, SCORE, DECIDE = {"predict_degraded"}, {"calibrate", "robustness", "compare"}, {"decide"}
 
 # A change, and the stages that it reaches by itself: those that depend on their outputs run where these change.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
-    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *DEGRADE, *EVALUATE, *SCORE}),
+    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *DEGRADE, *EVALUATE, *SCORE, *DECIDE}),
     ({"run.ensembles": []}, {*DEGRADE, *SCORE, "track"}),
     ({"run.classifiers": ["lda"]}, {*ENSEMBLE, *DEGRADE, *SCORE, "track"}),
-    ({"data.title": "another"}, {*EVALUATE, *SCORE, "track"}),
+    ({"data.title": "another"}, {*EVALUATE, *SCORE, *DECIDE, "track"}),
     ({"data.label_column": "answer"}, {"validate", "submit"}),
     ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate"}),
     ({"data.max_pixels": 10_000}, VALIDATE_ON),
     ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare"}),
-    ({"prepare.fold": 1}, {"prepare", *EVALUATE, *SCORE, "track"}),
+    ({"prepare.fold": 1}, {"prepare", *EVALUATE, *SCORE, *DECIDE, "track"}),
     ({"augment.copies": 2}, {"augment"}),
     ({"features.spectrum.bins": 8}, {"features@spectrum"}),
     ({"classifiers.lda.shrinkage": 0.5}, {"fit@lda"}),
@@ -47,14 +47,16 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"models.hist_cnn.bins": 8}, {"train@hist_cnn"}),
     ({"models.three_cnn.train": {"lr": 0.1}}, {"train@three_cnn"}),
     ({"train.epochs": 3}, TRAIN),
-    ({"predict.tta": "flip"}, {*PREDICT, *DEGRADE, "compare", "track"}),
+    ({"predict.tta": "flip"}, {*PREDICT, *DEGRADE, *DECIDE, "track"}),
     ({"ensembles.average.calibrate": True}, {*ENSEMBLE, *DEGRADE}),
     ({"calibrate.method": "none"}, {"calibrate"}),
     ({"calibrate.on": "fold"}, {"prepare", "calibrate"}),
-    ({"robustness.grid": {}}, {*DEGRADE, "calibrate", "robustness"}),
+    ({"robustness.grid": {}}, {*DEGRADE, "calibrate", "robustness", *DECIDE}),
     ({"evaluate.mistakes": 9}, EVALUATE),
     ({"evaluate.calibration_bins": 5}, {*EVALUATE, *SCORE}),
-    ({"compare.confidence": 0.9}, {*EVALUATE, *SCORE}),
+    ({"compare.confidence": 0.9}, {*EVALUATE, *SCORE, *DECIDE}),
+    ({"decide.max_error": 0.3, "decide.confidence": 0.8, "decide.set_error": 0.2}, DECIDE),
+    ({"decide.consistency": True}, {*DEGRADE, "calibrate", *DECIDE}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"submit.model": "lda"}, {"submit"}),
     ({"tracking.enabled": False}, {"track"}),
@@ -132,7 +134,7 @@ def test_a_narrower_run_reruns_no_model_and_its_lock_holds_in_a_fresh_clone(clon
     printed = clone.dvc("repro")
     assert "data/features/spectrum was removed: it is not in `run`" in printed
     # `fit` and `submit` depend on folders that have lost files
-    assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, *DEGRADE, *SCORE, "submit"} | (
+    assert set(ran(printed)) == {"check", "fit@knn", *ENSEMBLE, *DEGRADE, *SCORE, *DECIDE, "submit"} | (
         {"evaluate_ensembles@average", "track"}
     )
     assert set(clone.json("metrics/leaderboard.json")["models"]) == {"hist_cnn", "knn", "average"}

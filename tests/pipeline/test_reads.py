@@ -28,7 +28,7 @@ UNDECLARED = {
     "train": ("data/arrays/test.npy", DIGESTS),  # for MLflow
     "ensemble": (DIGESTS,),  # for MLflow
     "predict_degraded": ("models",),  # no model changes without its predictions, which are declared
-    "compare": ("models",),  # the same
+    "decide": ("models",),  # the same
     # data/evaluated holds a digest of each file; the code goes into the models that MLflow serves
     "track": ("models", "metrics", "reports", "src/fakeprint"),
 }
@@ -205,7 +205,7 @@ def test_the_tracer_sees_what_it_is_there_for(reads: Reads) -> None:
     assert {"evaluate.calibration_bins", "evaluate.mistakes", "data.title"} <= reads["evaluate_classifiers@lda"][
         "param"
     ]
-    assert {"compare.confidence", "predict.*"} <= reads["compare"]["param"]
+    assert {"decide.max_error", "predict.*"} <= reads["decide"]["param"]
 
 
 def test_allowances_are_of_stages_that_exist(stages: dict[str, dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ def test_every_stage_runs_once_in_a_path_with_spaces_and_without_git_identity(re
     assert len(stages) == len(set(stages))
     assert {name.split(":")[-1] for name in stages} == {
         *("draw", "check", "validate", "prepare", "augment", "predict_degraded", "calibrate"),
-        *("robustness", "compare", "submit", "track"),
+        *("robustness", "compare", "decide", "submit", "track"),
         *("features@hsv_hist", "features@spectrum", "fit@knn", "fit@lda", "train@hist_cnn", "train@three_cnn"),
         *("predict@hist_cnn", "predict@three_cnn", "predict_classifiers@knn", "predict_classifiers@lda"),
         *("ensemble@average", "evaluate_ensembles@average", "evaluate@hist_cnn", "evaluate@three_cnn"),
@@ -49,7 +49,16 @@ def test_outputs_have_the_names_and_columns_that_others_build_on(reproduced: Clo
         scores = reproduced.json("metrics/calibration.json")["models"][name]
         assert set(scores) == {"clean", "noise_2"} and set(scores["clean"]) == {"before", "after"}
     assert reproduced.json("models/champion/champion.json")["model"] in MODELS
-    assert reproduced.json("metrics/leaderboard.json")["champion"] in MODELS
+    champion = reproduced.json("metrics/leaderboard.json")["champion"]
+    assert reproduced.json("models/champion/champion.json")["model"] == champion
+    decision, fitted = reproduced.json("models/champion/decision.json"), f"models/calibration/{champion}.json"
+    assert decision["calibration"] == reproduced.json(fitted)["calibration"]
+    assert decision["fitted_on"]["images"] == 25 and decision["certificate"]["threshold"] is None
+    line = reproduced.json("metrics/decision.json")["certificate"]["line"]
+    assert line.startswith("not certifiable with 25 images: at most 2 % errors with 95 % confidence need at least 149")
+    assert set(pd.read_csv(reproduced.root / "metrics/risk_coverage.csv")["images"]) == {"validation", "noise_2"}
+    pictures = {path.stem for path in (reproduced.root / "reports/decision").iterdir()}
+    assert pictures == {"risk_coverage", "images", "classes", "sets"}
 
 
 def test_models_are_stored_without_pickle(reproduced: Clone) -> None:
@@ -119,16 +128,18 @@ def test_leaderboard_command_says_where_everything_is(clone: Clone) -> None:
     assert failed.strip() == "error: metrics/leaderboard.md is missing: run `make repro` or `dvc repro` first"
 
 
-def test_predict_agrees_with_the_pipeline(clone: Clone) -> None:
-    predictions = pd.read_parquet(clone.root / "data/predictions/average.parquet")
+@pytest.mark.parametrize("model", ["average", "champion"])
+def test_predict_agrees_with_the_pipeline(clone: Clone, model: str) -> None:
+    name = clone.json("models/champion/champion.json")["model"] if model == "champion" else model
+    predictions = pd.read_parquet(clone.root / f"data/calibrated/{name}.parquet")
     test = predictions[predictions["split"] == "test"].set_index("image_id")
-    printed = clone.fakeprint("predict", "data/demo/images/test", "--model", "average", "--json")
+    printed = clone.fakeprint("predict", "data/demo/images/test", "--model", model, "--json")
     answers = json.loads(printed)["images"]
     assert len(answers) == 10
     for answer in answers:
         row = test.loc[Path(answer["image"]).stem]
         for name, probability in answer["probabilities"].items():
-            assert abs(row[f"p_{name}"] - probability) < 1e-5
+            assert abs(row[f"p_{name}"] - probability) < 1e-6
 
 
 def test_dvc_shows_metrics_params_and_plots(clone: Clone) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fakeprint.verdict import conformal
+from fakeprint import params
+from fakeprint.verdict import calibration, conformal
 from fakeprint.verdict.certificate import THRESHOLDS, certify, counts, upper_bound
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,26 @@ def overconfident(rng: np.random.Generator, images: int) -> tuple[np.ndarray, np
     logits = 2 * (3 * logits + np.log(SHARES))
     probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
     return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def test_the_whole_chain_keeps_the_level():
+    """Certified on cross-fitted probabilities of validation, deployed with the calibration fitted on all of it."""
+    settings, draws, images, broken, found = params.Calibrate(method="temperature", folds=5), 200, 500, 0, 0
+    new_labels, new = overconfident(np.random.default_rng(10**6), 20_000)
+    for draw in range(draws):
+        labels, raw = overconfident(np.random.default_rng(draw), images)
+        groups = np.arange(images)
+        crossed = calibration.cross_fit(settings, raw, labels, groups, seed=draw)(raw)
+        right = crossed.argmax(axis=1) == labels
+        certificate = certify(crossed.max(axis=1), right, groups, 0.02, CONFIDENCE, seed=draw)
+        if certificate.threshold is None:
+            continue
+        deployed = calibration.fit(settings, raw, labels)(new)
+        answered = deployed.max(axis=1) >= certificate.threshold
+        found += 1
+        broken += (deployed.argmax(axis=1) != new_labels)[answered].mean() > 0.02
+    assert found > draws / 2
+    assert broken <= binom.ppf(0.999, draws, 1 - CONFIDENCE)
 
 
 def test_sets_keep_their_promise_overall_and_for_every_class():

@@ -181,7 +181,7 @@ def _other_labels(calibrated: Calibration, labels: np.ndarray, variants: np.ndar
 def _shown(score: float, threshold: float) -> str:
     """The score with at least two decimals, cut off rather than rounded: 0.9299 is not shown as 0.93."""
     digits = max(2, -int(Decimal(f"{threshold:g}").as_tuple().exponent))
-    return str(Decimal(score).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN))
+    return str(Decimal(repr(score)).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN))
 
 
 def load_decision(folder: Path) -> Decision:

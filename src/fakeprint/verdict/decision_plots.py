@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 from fakeprint.verdict.certificate import percent
 from fakeprint.verdict.deciding import BROKEN, HOLDS, TEST, VALIDATION, Checked
@@ -37,48 +39,46 @@ def risk_coverage_picture(
     decision: Decision, checked: Mapping[str, Checked], curves: pd.DataFrame, title: str
 ) -> Figure:
     """Errors among the answers over the share of images answered, a line per set of images, with the threshold."""
-    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.6, 4.6), layout="constrained")
     axes = figure.subplots()
     degraded = [name for name in checked if name not in (VALIDATION, TEST)]
-    shades = dict(zip(degraded, np.linspace(0.35, 0.95, max(1, len(degraded))), strict=False))
-    for name in reversed(list(checked)):  # validation on top of the others
-        curve = curves[curves["images"] == name]
-        at = checked[name].selected
-        if name in shades:
-            look = {"color": _oranges(shades[name]), "linewidth": 1.2}
-        else:
-            look = {"color": BLUE if name == VALIDATION else "black", "linewidth": 2.2 if name == VALIDATION else 1.4}
-        axes.plot(curve["coverage"], curve["risk"], label=_short(name), **look)
+    # light to dark, by the error of all images
+    order = sorted(degraded, key=lambda name: _last(curves, name))
+    colours = {name: colormaps["YlOrBr"](0.35 + 0.6 * row / max(1, len(order) - 1)) for row, name in enumerate(order)}
+    for name in checked:
+        colour = colours.get(name, BLUE if name == VALIDATION else "black")
+        width, height = (2.4, 4) if name == VALIDATION else (1.4, 3)
+        curve, at = curves[curves["images"] == name], checked[name].selected
+        axes.plot(curve["coverage"], curve["risk"], color=colour, linewidth=width, label=_short(name), zorder=height)
         if at.coverage.share and at.error.share is not None:
-            axes.plot(
-                at.coverage.share, at.error.share, "o", color=look["color"], markersize=6, clip_on=False, zorder=5
-            )
+            axes.plot(at.coverage.share, at.error.share, "o", color=colour, clip_on=False, zorder=5)
     _limit_line(axes, decision, "h")
-    axes.set(xlim=(0, 1), xlabel="coverage: share of the images answered, the surest first")
+    axes.set(xlim=(0, 1), ylim=(0, max(0.02, 1.1 * _highest(curves))))
+    axes.set_xlabel("coverage: share of the images answered, the surest first")
     axes.set_ylabel("risk: share of these answers that are wrong")
-    axes.set_ylim(0, max(0.02, 1.15 * _highest(curves)))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=None if axis is axes.yaxis else 0))
+    _in_per_cent(axes.xaxis, axes.yaxis)
     _clean(axes)
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], loc="upper left", frameon=False, fontsize=9)
-    threshold = decision.certificate.threshold if decision.certificate else None
-    axes.set_title(
-        f"Risk and coverage, {title}\n"
-        + (f"dots: answered from a score of {threshold:g}" if threshold is not None else "no threshold is certified"),
-        fontsize=11,
+    lines = dict(zip([VALIDATION, TEST, *reversed(order)], range(len(checked) + 1), strict=False))
+    handles, names = axes.get_legend_handles_labels()
+    shown = sorted(zip(checked, handles, names, strict=True), key=lambda each: lines[each[0]])
+    figure.legend(
+        *zip(*[each[1:] for each in shown], strict=True), loc="outside right upper", frameon=False, fontsize=9
     )
+    threshold = decision.certificate.threshold if decision.certificate else None
+    note = "no threshold is certified" if threshold is None else f"dots: answers from a score of {threshold:g}"
+    axes.set_title(f"Risk and coverage, {title}\n{note}", fontsize=11)
     return figure
 
 
 def images_picture(decision: Decision, checked: Mapping[str, Checked], title: str) -> Figure:
     """Coverage and errors of the answers on each set of images, and whether the certificate's promise holds there."""
-    figure = Figure(figsize=(9.6, 1.9 + 0.42 * len(checked)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, left, right = _two_panels(1.9 + 0.42 * len(checked))
+    confidence = percent(decision.certificate.confidence) if decision.certificate else ""
     for row, (name, each) in enumerate(checked.items()):
         colour = {HOLDS: GREEN, BROKEN: ORANGE}.get(each.outcome, GREY)
         _draw(left, each.selected.coverage, row, BLUE)
-        _draw(right, each.selected.error, row, colour)
+        error = each.selected.error
+        _draw(right, Share(error.share, each.bounds, error.images), row, colour)
         right.annotate(
             "certified here" if name == VALIDATION and each.outcome == HOLDS else each.outcome,
             (1.02, row), xycoords=("axes fraction", "data"), va="center", color=colour, fontsize=9,
@@ -87,11 +87,11 @@ def images_picture(decision: Decision, checked: Mapping[str, Checked], title: st
     left.set_yticks(range(len(checked)), [_short(name) for name in checked])
     left.set_ylim(len(checked) - 0.5, -0.5)
     left.set_xlabel("coverage: share of the images answered")
-    right.set_xlabel("share of the answers that are wrong")
+    right.set_xlabel(f"share of the answers that are wrong\nends: one-sided {confidence} bounds, which decide")
     left.set_xlim(0, 1.02)
     right.set_xlim(left=0)
     for axes in (left, right):
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        _in_per_cent(axes.xaxis)
         _clean(axes)
     line = decision.certificate.claim if decision.certificate and decision.certificate.threshold is not None else ""
     threshold = f"from a score of {decision.threshold:g}, {line}" if line else "no threshold is certified: all answered"
@@ -101,8 +101,7 @@ def images_picture(decision: Decision, checked: Mapping[str, Checked], title: st
 
 def classes_picture(decision: Decision, checked: Checked, names: list[str], title: str) -> Figure:
     """Coverage of each class, and the errors among its answers, on validation."""
-    figure = Figure(figsize=(9.6, 1.9 + 0.5 * len(names)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, left, right = _two_panels(1.9 + 0.5 * len(names))
     each = checked.selected
     for row in range(len(names)):
         _draw(left, each.class_coverage[row], row, BLUE)
@@ -116,7 +115,7 @@ def classes_picture(decision: Decision, checked: Checked, names: list[str], titl
     left.set_xlim(0, 1.02)
     right.set_xlim(left=0)
     for axes in (left, right):
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        _in_per_cent(axes.xaxis)
         _clean(axes)
     figure.suptitle(f"Answers by class on validation images, {title}", fontsize=11)
     return figure
@@ -143,12 +142,20 @@ def sets_picture(decision: Decision, checked: Mapping[str, Checked], names: list
         axes.set_yticks(range(len(entries)), [_short(name) for name, _, _ in entries])
         axes.set_ylim(rows - 0.5, -0.5)
         axes.set_xlim(max(0.0, lowest - 0.03), 1.005)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        _in_per_cent(axes.xaxis)
         axes.set_title(heading, fontsize=10)
         _clean(axes)
     figure.supxlabel(f"share of images whose set holds their class; dashed: asked, {percent(asked)}", fontsize=10)
     figure.suptitle(f"Sets of classes, {title}", fontsize=11)
     return figure
+
+
+def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
+    figure = Figure(figsize=(9.6, height), layout="constrained")
+    if engine := figure.get_layout_engine():
+        engine.set(wspace=0.06)
+    left, right = figure.subplots(1, 2, sharey=True)
+    return figure, left, right
 
 
 def _draw(axes: Axes, share: Share, row: float, colour: str, marker: str = "o") -> None:
@@ -166,11 +173,18 @@ def _limit_line(axes: Axes, decision: Decision, direction: str) -> None:
     draw = axes.axhline if direction == "h" else axes.axvline
     limit = decision.certificate.max_error
     draw(limit, color=ORANGE, linestyle="--", linewidth=1.2, zorder=0)
-    if direction == "h":
-        axes.annotate(
-            f"allowed: {percent(limit)}", (0.995, limit), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", color=ORANGE, fontsize=9,
-        )  # fmt: skip
+    place = {"h": ((1.005, limit), ("axes fraction", "data")), "v": ((limit, 1.0), ("data", "axes fraction"))}[
+        direction
+    ]
+    axes.annotate(
+        f"{percent(limit)}\nallowed" if direction == "h" else f"{percent(limit)} allowed",
+        place[0],
+        xycoords=place[1],
+        ha="left" if direction == "h" else "center",
+        va="center" if direction == "h" else "bottom",
+        color=ORANGE,
+        fontsize=8,
+    )
 
 
 def _highest(curves: pd.DataFrame) -> float:
@@ -178,11 +192,14 @@ def _highest(curves: pd.DataFrame) -> float:
     return float(curves.loc[curves["coverage"] >= 0.1, "risk"].max())
 
 
-def _oranges(shade: float) -> tuple[float, float, float]:
-    """From light to dark orange, for shades in [0, 1]."""
-    light, dark = np.array([0.98, 0.80, 0.62]), np.array([0.60, 0.24, 0.04])
-    red, green, blue = (light + shade * (dark - light)).tolist()
-    return red, green, blue
+def _last(curves: pd.DataFrame, name: str) -> float:
+    """The risk where all images are answered."""
+    return float(curves.loc[curves["images"] == name, "risk"].iloc[-1])
+
+
+def _in_per_cent(*axes: Axis) -> None:
+    for axis in axes:
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
 
 
 def _clean(axes: Axes) -> None:

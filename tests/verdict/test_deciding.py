@@ -1,0 +1,140 @@
+"""A decision made from validation and checked on clean, degraded and test images; its pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakeprint import params
+from fakeprint.files import write_figure
+from fakeprint.verdict import conformal
+from fakeprint.verdict.calibration import Raw
+from fakeprint.verdict.deciding import TEST, VALIDATION, Images, check, check_all, curves, decide, figures
+from fakeprint.verdict.decision_plots import pictures
+from fakeprint.verdict.selective import area
+from tests.samples import predictions
+
+SETTINGS = params.Decide(max_error=0.05)
+FITTED_ON = {"data": "a test", "split": VALIDATION, "model": "lda"}
+
+
+def images(count, seed, errors=0.0):
+    """Predictions of two classes that are right as often as they say, then wrong for a share of the sure ones too."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    score = 1 - 0.5 * rng.random(count) ** 3
+    right = (rng.random(count) < score) & (rng.random(count) >= errors)
+    named = np.where(right, labels, 1 - labels)
+    return Images(predictions(labels, np.where(np.eye(2)[named] == 1, score[:, None], 1 - score[:, None])))
+
+
+@pytest.fixture
+def decided():
+    every = {
+        VALIDATION: images(1500, 1),
+        "jpeg_50": images(1500, 2, 0.3),
+        "noise": images(1500, 3),
+        TEST: images(40, 4),
+    }
+    return decide(SETTINGS, Raw(), every[VALIDATION], FITTED_ON, seed=7), every
+
+
+def test_the_certificate_is_of_validation_and_says_what_it_was_fitted_on(decided):
+    decision, _ = decided
+    assert 0.5 < decision.certificate.threshold < 1
+    assert decision.certificate.bound <= 0.05
+    assert decision.fitted_on == {**FITTED_ON, "images": 1500, "groups": 1500}
+    assert decision.sets.error == SETTINGS.set_error
+
+
+def test_whether_it_holds_is_said_of_each_set_of_images(decided):
+    decision, every = decided
+    checked = check_all(decision, every, 0.95, seed=7)
+    assert {name: each.outcome for name, each in checked.items()} == {
+        VALIDATION: "holds",
+        "jpeg_50": "does not hold",
+        "noise": "holds",
+        TEST: "cannot tell",
+    }
+    certified = checked[VALIDATION]
+    assert certified.bounds[1] == decision.certificate.bound
+    assert certified.selected.coverage.share == decision.certificate.answered / 1500
+    broken = checked["jpeg_50"]
+    assert broken.bounds[0] > 0.05 and broken.selected.error.share > 0.2
+    assert broken.area == area(
+        every["jpeg_50"].predictions.probabilities.max(axis=1), every["jpeg_50"].predictions.correct
+    )
+    nobody = check(decision, Images(predictions(np.array([0, 1]), np.full((2, 2), 0.5))), 0.95, seed=7)
+    assert (nobody.outcome, nobody.selected.error.share) == ("no answers", None)
+
+
+def test_sets_of_validation_are_scored_by_thresholds_chosen_without_them(decided):
+    decision, every = decided
+    known = every[VALIDATION].predictions
+    crossed = conformal.cross_fitted(known.probabilities, known.labels, known.groups, 0.1, seed=7)
+    hits = crossed[np.arange(1500), known.labels]
+    assert check_all(decision, every, 0.95, seed=7)[VALIDATION].sets.coverage.share == hits.mean()
+    own = check(decision, every["noise"], 0.95, seed=7).sets.coverage.share
+    assert own == decision.sets(every["noise"].predictions.probabilities)[
+        np.arange(1500), every["noise"].predictions.labels
+    ].mean()  # fmt: skip
+
+
+def test_variants_that_disagree_are_not_answered_and_count_for_no_threshold():
+    sure = images(1500, 1)
+    disagree = ~sure.predictions.correct  # as well as variants can tell
+    consistent = Images(sure.predictions, ~disagree)
+    decision = decide(SETTINGS.model_copy(update={"consistency": True}), Raw(), consistent, FITTED_ON, seed=7)
+    assert (decision.certificate.threshold, decision.certificate.errors) == (0, 0)
+    assert decision.certificate.answered == np.count_nonzero(~disagree)
+    checked = check(decision, consistent, 0.95, seed=7)
+    assert checked.selected.error.share == 0
+    assert checked.selected.coverage.share == pytest.approx(1 - disagree.mean())
+    without = decide(SETTINGS, Raw(), consistent, FITTED_ON, seed=7)
+    assert without.certificate.threshold > 0.5
+
+
+def test_figures_and_curves(decided):
+    decision, every = decided
+    content = figures(decision, check_all(decision, every, 0.95, seed=7), ["real", "fake"])
+    assert content["model"] == "lda"
+    assert content["certificate"]["line"] == decision.certificate.line
+    jpeg = content["images"]["jpeg_50"]
+    assert jpeg["outcome"] == "does not hold"
+    assert set(jpeg["classes"]) == set(jpeg["sets"]["classes"]) == {"real", "fake"}
+    assert jpeg["error"]["low"] < jpeg["error"]["share"] < jpeg["error"]["high"]
+    table = curves(every, decision)
+    assert list(table.columns) == ["images", "score", "coverage", "risk"]
+    assert list(table["images"].unique()) == list(every)
+    last = table.groupby("images", sort=False)["coverage"].last()
+    assert (last == 1).all()
+
+
+@pytest.mark.parametrize("certified", [True, False])
+def test_every_picture_is_drawn_and_the_same_twice(tmp_path, decided, certified):
+    decision, every = decided
+    if not certified:
+        every = {name: images(30, seed) for seed, name in enumerate((VALIDATION, "jpeg_50"))}
+        decision = decide(SETTINGS, Raw(), every[VALIDATION], FITTED_ON, seed=7)
+        assert decision.certificate.threshold is None
+    checked, table = check_all(decision, every, 0.95, seed=7), curves(every, decision)
+    written = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        for name, figure in pictures(decision, checked, table, ["real", "fake"], "lda on a test").items():
+            write_figure(folder / f"{name}.png", figure)
+        written.append(sorted(folder.iterdir()))
+    assert [path.stem for path in written[0]] == ["classes", "images", "risk_coverage", "sets"]
+    for one, two in zip(*written, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+        with Image.open(one) as picture:
+            assert min(picture.size) > 200
+
+
+def test_pictures_say_where_the_promise_does_not_hold(decided):
+    decision, every = decided
+    checked, table = check_all(decision, every, 0.95, seed=7), curves(every, decision)
+    drawn = pictures(decision, checked, table, ["real", "fake"], "lda on a test")
+    right = drawn["images"].axes[1]
+    said = [text.get_text() for text in right.texts]
+    assert said[:4] == ["certified here", "does not hold", "holds", "cannot tell"]
+    ends = [line.get_xdata()[1] for line in right.lines if len(line.get_xdata()) == 2][:4]
+    assert ends == pytest.approx([each.bounds[1] for each in checked.values()])
