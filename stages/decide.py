@@ -9,7 +9,7 @@ from fakeprint.evaluation.champion import champion_of, copy_out
 from fakeprint.files import write_csv, write_figure, write_json, written_folder
 from fakeprint.verdict import decision_plots
 from fakeprint.verdict.champion_images import calibration_of, images_of
-from fakeprint.verdict.deciding import VALIDATION, check_all, curves, decide, figures
+from fakeprint.verdict.deciding import VALIDATION, check_all, curves, decide, figures, gain_of
 
 
 @one_line_errors
@@ -22,7 +22,8 @@ def main() -> None:
     checked = check_all(decision, images, settings.compare.confidence, settings.seed)
     copy_out(name, settings.title, settings.predict, decision=decision.as_json())
 
-    write_json("metrics/decision.json", figures(decision, checked, dataset.names))
+    gain = gain_of(decision, images[VALIDATION], settings.compare.confidence)
+    write_json("metrics/decision.json", figures(decision, checked, dataset.names, gain))
     table = curves(images, decision)
     write_csv("metrics/risk_coverage.csv", table)
     title = f"{name} on {settings.title}"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fakeprint.errors import InputError
-from fakeprint.evaluation.champion import champion_name, copy_out
+from fakeprint.evaluation.champion import champion_name, champion_of, copy_out
 from fakeprint.params import Predict
 
 
@@ -24,6 +24,17 @@ def test_a_single_model_is_copied_and_named(tmp_path):
     }
     assert (champion / "lda" / "weights.bin").read_bytes() == b"lda"
     assert champion_name(tmp_path) == "lda"
+    assert not (champion / "decision.json").exists()
+    copy_out("lda", "demo", Predict(), tmp_path, {"certificate": None})
+    assert json.loads((champion / "decision.json").read_text()) == {"certificate": None}
+
+
+def test_the_leaderboard_names_the_champion(tmp_path):
+    file = tmp_path / "leaderboard.json"
+    with pytest.raises(InputError, match=r"leaderboard\.json is missing: run `dvc repro compare` first$"):
+        champion_of(file)
+    file.write_text('{"champion": "lda"}')
+    assert champion_of(file) == "lda"
 
 
 def test_an_ensemble_takes_its_members_along_and_the_last_champion_goes(tmp_path):

@@ -13,6 +13,7 @@ from fakeprint.verdict import conformal
 from fakeprint.verdict.calibration import Calibration
 from fakeprint.verdict.certificate import Certificate, certify, lower_bound, one_per_group, upper_bound
 from fakeprint.verdict.conformal import SetFigures, set_figures
+from fakeprint.verdict.consistency import Gain, gain_at_equal_coverage
 from fakeprint.verdict.decision import Decision, scores
 from fakeprint.verdict.selective import Selected, area, risk_coverage, selected
 
@@ -132,14 +133,24 @@ def check_all(decision: Decision, images: Mapping[str, Images], confidence: floa
     return checked
 
 
-def figures(decision: Decision, checked: Mapping[str, Checked], names: list[str]) -> dict[str, Any]:
-    """The content of metrics/decision.json. names: of the C classes."""
+def figures(
+    decision: Decision, checked: Mapping[str, Checked], names: list[str], gain: Gain | None = None
+) -> dict[str, Any]:
+    """The content of metrics/decision.json. names: of the C classes. gain: of consistency, where it is on."""
     certificate = _certificate_of(decision)
     return {
         "model": decision.fitted_on.get("model"),
         "certificate": {**certificate.as_json(), "line": certificate.line},
         "images": {name: each.as_json(names) for name, each in checked.items()},
+        **({"consistency": gain.as_json()} if gain else {}),
     }
+
+
+def gain_of(decision: Decision, images: Images, confidence: float) -> Gain | None:
+    """What consistency buys at equal coverage on these images; None where the decision does not ask for it."""
+    if not decision.consistency or images.consistent is None:
+        return None
+    return gain_at_equal_coverage(decision, images.predictions, images.consistent, confidence)
 
 
 def curves(images: Mapping[str, Images], decision: Decision) -> pd.DataFrame:
