@@ -145,7 +145,7 @@ def sets_picture(decision: Decision, checked: Mapping[str, Checked], names: list
         _in_per_cent(axes.xaxis)
         axes.set_title(heading, fontsize=10)
         _clean(axes)
-    figure.supxlabel(f"share of images whose set holds their class; dashed: asked, {percent(asked)}", fontsize=10)
+    figure.supxlabel(f"share of images whose set holds their class; dashed: requested, {percent(asked)}", fontsize=10)
     figure.suptitle(f"Sets of classes, {title}", fontsize=11)
     return figure
 
