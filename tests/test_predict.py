@@ -89,7 +89,7 @@ def test_files_are_predicted_as_arrays_are(models, tmp_path, name):
     assert (together.paths, together.unreadable) == (paths, [])
     assert np.array_equal(together.probabilities, from_arrays)
     one_by_one = [next(predict_files(model, [(path, None)])).probabilities[0] for path in paths]
-    assert np.abs(np.stack(one_by_one) - from_arrays).max() < 1e-5
+    assert np.abs(np.stack(one_by_one) - from_arrays).max() < 1e-6
 
 
 def test_the_classifiers_tell_the_pictures_apart(models):

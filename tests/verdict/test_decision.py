@@ -42,6 +42,13 @@ def test_scores_are_shown_with_as_many_decimals_as_the_threshold():
     assert answer(fine, 0.99975, 0.00025).reason.startswith("0.9997 is below 0.9998")
 
 
+def test_a_threshold_of_zero_answers_any_score():
+    every = Decision(Raw(), Certificate(0.0, 1250, 1250, 12, 0.0155, 0.02, 0.95))
+    found = answer(every, 0.51, 0.49)
+    assert (found.answer, found.reason) == ("label", "answered at any score: " + CLAIM.partition("which ")[2])
+    assert every.certificate.line.startswith("any score: at most 2 % of answers are wrong (95 % confidence); 12 wrong")
+
+
 def test_an_empty_set_and_a_full_one():
     assert answer(DECISION, 0.199, 0.79).classes == []
     assert answer(DECISION, 0.2, 0.8).classes == [0, 1]

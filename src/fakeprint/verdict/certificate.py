@@ -60,8 +60,9 @@ class Certificate:
         """The certificate, or why there is none, as one line."""
         confidence = percent(self.confidence)
         if self.threshold is not None:
+            scores = f"score of at least {self.threshold:g}" if self.threshold else "any score"
             return (
-                f"score of at least {self.threshold:g}: {self.claim}; {self.errors:,} wrong among {self.answered:,} "
+                f"{scores}: {self.claim}; {self.errors:,} wrong among {self.answered:,} "
                 f"answers to {self.images:,} images, bound {percent(self.bound)}"
             )
         start = f"not certifiable with {self.images:,} image{'' if self.images == 1 else 's'}:"

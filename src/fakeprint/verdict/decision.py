@@ -131,6 +131,8 @@ class Decision:
             return LABEL, "the most probable class; there is no decision file for this model"
         if self.certificate.threshold is None:
             return LABEL, f"the most probable class; no threshold is certified: {self.certificate.short_line}"
+        if self.certificate.threshold == 0:
+            return LABEL, f"answered at any score: {self.certificate.claim}"
         shown = _shown(score, self.certificate.threshold)
         if score >= self.certificate.threshold:
             return LABEL, f"{shown} is at least {self.certificate.threshold:g}, from which {self.certificate.claim}"
