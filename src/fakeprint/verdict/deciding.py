@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,10 @@ from fakeprint.verdict.decision import Decision, scores
 from fakeprint.verdict.selective import Selected, area, risk_coverage, selected
 
 VALIDATION, TEST = "validation", "test"
-HOLDS, BROKEN, OPEN, NOTHING = "holds", "does not hold", "cannot tell", "no answers"
+HOLDS: Final = "holds"
+BROKEN: Final = "does not hold"
+OPEN: Final = "cannot tell"
+NOTHING: Final = "no answers"
 Outcome = Literal["holds", "does not hold", "cannot tell", "no answers"]
 
 

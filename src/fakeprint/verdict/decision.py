@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from fakeprint.verdict.certificate import NEVER, Certificate
 from fakeprint.verdict.conformal import ConformalSets
 
 FILE = "decision.json"
-LABEL, UNSURE, UNKNOWN = "label", "unsure", "unknown"
+LABEL: Final = "label"
+UNSURE: Final = "unsure"
+UNKNOWN: Final = "unknown"
 Kind = Literal["label", "unsure", "unknown"]
 
 

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter
 
 from fakeprint.verdict.certificate import percent
@@ -151,9 +152,7 @@ def sets_picture(decision: Decision, checked: Mapping[str, Checked], names: list
 
 
 def _two_panels(height: float) -> tuple[Figure, Axes, Axes]:
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    if engine := figure.get_layout_engine():
-        engine.set(wspace=0.06)
+    figure = Figure(figsize=(9.6, height), layout=ConstrainedLayoutEngine(wspace=0.06))
     left, right = figure.subplots(1, 2, sharey=True)
     return figure, left, right
 
