@@ -1,4 +1,4 @@
-"""decide: when the champion answers and how sure that is, with pictures; and its folder, complete with the decision."""
+"""decide: when the champion answers, and how sure that is, with pictures; its folder, with decision and card."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from fakeprint.files import write_csv, write_figure, write_json, written_folder
 from fakeprint.verdict import decision_plots
 from fakeprint.verdict.champion_images import calibration_of, images_of
 from fakeprint.verdict.deciding import VALIDATION, check_all, curves, decide, figures, gain_of
+from fakeprint.verification.champion_card import write_champion_card
 
 
 @one_line_errors
@@ -21,6 +22,7 @@ def main() -> None:
     decision = decide(settings.decide, calibration_of(name), images[VALIDATION], fitted_on, settings.seed)
     checked = check_all(decision, images, settings.compare.confidence, settings.seed)
     copy_out(name, settings.title, settings.predict, decision=decision.as_json())
+    write_champion_card(name, settings)
 
     gain = gain_of(decision, images[VALIDATION], settings.compare.confidence)
     write_json("metrics/decision.json", figures(decision, checked, dataset.names, gain))

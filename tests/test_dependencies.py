@@ -25,6 +25,7 @@ NEUTRAL = (
     "params",
     "progress.py",
     "tracking",
+    "verification/__init__.py",
 )
 WITHOUT_EFFECT = {f"src/fakeprint/{name}" for name in NEUTRAL}
 # predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.

@@ -1,60 +1,83 @@
 """The models that come with the package: whole, small, and answering as they did when their figures were measured."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from fakeprint.__main__ import main
 from fakeprint.commands.predict import SHIPPED
+from fakeprint.verification.card import read_card
+from fakeprint.verification.drawn import pictures
+from fakeprint.verification.files import compared
 
 ROOT = Path(__file__).parents[1]
-SHARES = {
-    "grainy.jpg": [0.0662, 0.5772, 0.0284, 0.0711, 0.2572],
-    "grainy.png": [0.0876, 0.6547, 0.0288, 0.0599, 0.1689],
-    "large.png": [0.067, 0.6879, 0.0278, 0.0607, 0.1566],
-    "small.png": [0.0372, 0.3427, 0.0124, 0.0299, 0.5778],
-    "smooth.png": [0.1203, 0.6931, 0.0306, 0.0639, 0.092],
-}
+FOLDERS = sorted(SHIPPED.iterdir())
 
 
-def draw(folder: Path) -> None:
-    """Pictures of three sizes and two formats, drawn here: a later change of decoding or scaling moves the answers."""
-    y, x = np.mgrid[0:100, 0:100]
-    waves = [np.sin(x / (3 + channel)) + np.cos(y / (5 - channel)) + np.sin((x + y) / 17) for channel in range(3)]
-    smooth = 127.5 + 35 * np.stack(waves, axis=2)
-    grain = np.random.default_rng(0).integers(-15, 16, (100, 100, 3))
-    grainy = np.uint8(np.clip(smooth + grain, 0, 255))
-    pictures = {"smooth.png": np.uint8(smooth), "grainy.png": grainy, "small.png": grainy[:60, :80]}
-    for name, picture in pictures.items():
-        Image.fromarray(picture).save(folder / name)
-    Image.fromarray(grainy).resize((260, 180), Image.Resampling.LANCZOS).save(folder / "large.png")
-    Image.fromarray(grainy).save(folder / "grainy.jpg", quality=80)
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["fakeprint", *words])
+    main()
 
 
 def test_predictions_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A later change of decoding or scaling moves the answers."""
     monkeypatch.chdir(tmp_path)  # no params.yaml and no models/ here: right after installation
     (tmp_path / "images").mkdir()
-    draw(tmp_path / "images")
-    monkeypatch.setattr(sys, "argv", ["fakeprint", "predict", "images", "--model", "unibuc", "--json"])
-    main()
+    for name, content in pictures().items():
+        (tmp_path / "images" / name).write_bytes(content)
+    call(monkeypatch, "predict", "images", "--model", "unibuc", "--json")
     said = json.loads(capsys.readouterr().out)
     assert said["data"] == "UniBuc deepfake classification 2025"
     shares = {Path(each["image"]).name: list(each["probabilities"].values()) for each in said["images"]}
-    assert shares.keys() == SHARES.keys()
-    for name, expected in SHARES.items():
+    sample = read_card(SHIPPED / "unibuc").sample
+    assert sample is not None
+    assert shares.keys() == sample.answers.keys()
+    for name, expected in sample.answers.items():
         assert shares[name] == pytest.approx(expected, abs=1e-3), name
 
 
-@pytest.mark.parametrize("folder", sorted(SHIPPED.iterdir()), ids=lambda folder: folder.name)
+def test_verify_needs_neither_data_nor_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, "verify", "unibuc")  # exits with a code where anything differs
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "not checked: the figures on UniBuc deepfake classification 2025: give the images with --data PATH",
+        "match",
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_a_shipped_model_is_small_and_has_a_card(folder: Path) -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 20 * 10**6
     card = (folder / "README.md").read_text(encoding="utf-8")
     for heading in ("## Data", "## Recipe", "## Figures", "## Limits"):
         assert heading in card
+    recorded = read_card(folder)  # after an edit: `fakeprint verify NAME --record`
+    assert [file for file in compared(folder, recorded.files, "card.json") if file.status != "match"] == []
+
+
+def test_the_figures_that_the_text_gives_are_those_of_the_card() -> None:
+    text = " ".join((SHIPPED / "unibuc/README.md").read_text(encoding="utf-8").split())
+    measured = read_card(SHIPPED / "unibuc").measured
+    assert measured is not None
+    patterns = {
+        "accuracy": r"accuracy ([\d.]+) %",
+        "macro_f1": r"macro F1 ([\d.]+)",
+        "log_loss": r"log loss ([\d.]+)",
+        "ece": r"calibration error ([\d.]+)",
+    }
+    given = {name: re.search(pattern, text)[1] for name, pattern in patterns.items()}
+    recalls = re.search(r"Recall of the classes 0 to 4: ([\d., ]+) %", text)[1].split(", ")
+    given |= {f"recall of {label}": recall for label, recall in enumerate(recalls)}
+    for name, figure in given.items():
+        percent = 100 if name == "accuracy" or name.startswith("recall") else 1
+        unit = 10.0 ** -len(figure.partition(".")[2]) / percent
+        recorded = measured.figures[name]
+        assert float(figure) / percent == pytest.approx(recorded.value, abs=0.5 * (unit + 10.0**-recorded.digits)), name
 
 
 def test_shipped_files_are_in_the_package() -> None:

@@ -35,10 +35,11 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"run.ensembles": []}, {*DEGRADE, *SCORE, "track"}),
     ({"run.classifiers": ["lda"]}, {*ENSEMBLE, *DEGRADE, *SCORE, "track"}),
     ({"data.title": "another"}, {*EVALUATE, *SCORE, *DECIDE, "track"}),
-    ({"data.label_column": "answer"}, {"validate", "submit"}),
-    ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate"}),
-    ({"data.max_pixels": 10_000}, VALIDATE_ON),
-    ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare"}),
+    # the champion's card says on which images and how they are found: `decide`
+    ({"data.label_column": "answer"}, {"validate", *DECIDE, "submit"}),
+    ({"data.per_class": 7, "data.test_fraction": 0.2, "validate.sample_images": 3}, {"validate", *DECIDE}),
+    ({"data.max_pixels": 10_000}, {*VALIDATE_ON, *DECIDE}),
+    ({"prepare.image_size": 48, "prepare.folds": 4}, {"prepare", *DECIDE}),
     ({"prepare.fold": 1}, {"prepare", *EVALUATE, *SCORE, *DECIDE, "track"}),
     ({"augment.copies": 2}, {"augment"}),
     ({"features.spectrum.bins": 8}, {"features@spectrum"}),
@@ -53,7 +54,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"calibrate.on": "fold"}, {"prepare", "calibrate"}),
     ({"robustness.grid": {}}, {*DEGRADE, "calibrate", "robustness", *DECIDE}),
     ({"evaluate.mistakes": 9}, EVALUATE),
-    ({"evaluate.calibration_bins": 5}, {*EVALUATE, *SCORE}),
+    ({"evaluate.calibration_bins": 5}, {*EVALUATE, *SCORE, *DECIDE}),
     ({"compare.confidence": 0.9}, {*EVALUATE, *SCORE, *DECIDE}),
     ({"decide.max_error": 0.3, "decide.confidence": 0.8, "decide.set_error": 0.2}, DECIDE),
     ({"decide.consistency": True}, {*DEGRADE, "calibrate", *DECIDE}),
@@ -109,7 +110,7 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
     predict = PREDICT | each("predict_classifiers", CLASSIFIERS)
     assert {name: set(stages) for name, stages in found.items()} == {
         "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN, "track"},
-        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, *DEGRADE, "track"},
+        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, *DEGRADE, *DECIDE, "track"},
         "test": {*VALIDATE_ON, *predict, "track"},
     }
 

@@ -59,6 +59,7 @@ UNREAD = {
     "ensemble": ("src/fakeprint/models/learned_ensemble.py",),  # of another method
     "evaluate": ("data/predictions/ITEM.parquet",),  # of ensembles
     "evaluate_classifiers": ("data/predictions/ITEM.parquet",),
+    "decide": ("src/fakeprint/models/learned_ensemble.py",),  # where the champion is one
 }
 # Looked at by any stage, for they change no result.
 FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")

@@ -142,6 +142,18 @@ def test_predict_agrees_with_the_pipeline(clone: Clone, model: str) -> None:
             assert abs(row[f"p_{name}"] - probability) < 1e-6
 
 
+def test_the_champion_is_what_its_card_says(clone: Clone) -> None:
+    printed = clone.fakeprint("verify", "models/champion")
+    assert "the 25 recorded images" in printed
+    assert printed.splitlines()[-1] == "match"
+    described = clone.root / "models/champion/champion.json"
+    content = described.read_bytes()
+    described.unlink()  # DVC may have linked it to its cache
+    described.write_bytes(content.replace(b"demo", b"dema"))
+    printed = clone.fakeprint("verify", "models/champion", check=False)
+    assert printed.splitlines()[-1].startswith("differs: 1 of ")
+
+
 def test_dvc_shows_metrics_params_and_plots(clone: Clone) -> None:
     shown = clone.dvc("metrics", "show")
     assert "accuracy" in shown

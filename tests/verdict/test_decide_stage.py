@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeprint.data.arrays import Dataset, save_dataset
+from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.evaluation.predictions import CALIBRATED, Predictions, save_predictions
 from fakeprint.files import read_json, write_json
 from fakeprint.variants import VARIANTS
 from fakeprint.verdict.calibration import Scaled
 from fakeprint.verdict.decision import load_decision
+from fakeprint.verification.card import read_card
 from stages import decide
 from tests.pipeline.clones import Clone
-from tests.samples import DEMO, predictions
+from tests.samples import DEMO, index_rows, predictions
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,11 @@ def workspace(tmp_path, monkeypatch):
     run = {"run.classifiers": ["lda", "knn"], "run.networks": [], "run.ensembles": [], "decide.max_error": 0.05}
     clone.edit("params.yaml", run | {"robustness.grid": {"noise": {"noise": 2}, "jpeg": {"jpeg": 50}}})
     save_dataset(Dataset(CLASSES, ["Fake", "Real"], 16, "squash", 10**6))
-    save_predictions("lda", CLASSES, {"validation": split(1500, 1), "test": split(1500, 2)}, CALIBRATED)
+    validation, test = split(1500, 1), split(1500, 2)
+    save_predictions("lda", CLASSES, {"validation": validation, "test": test}, CALIBRATED)
+    save_predictions("lda", CLASSES, {"validation": validation, "test": test})
+    save_index("validation", index_rows(validation.labels, CLASSES, "v"), CLASSES)
+    np.save("data/arrays/validation.npy", np.zeros((1500, 16, 16, 3), np.uint8))
     for cell, broken in (("noise", 0.0), ("jpeg", 0.3)):
         save_predictions("lda", CLASSES, {"validation": split(1500, 3, broken)}, CALIBRATED / "degraded" / cell)
     write_json("metrics/leaderboard.json", {"champion": "lda"})
@@ -62,6 +67,7 @@ def test_the_champion_s_folder_is_complete_and_says_where_the_promise_holds(work
     decide.main()
     assert read_json("models/champion/champion.json")["model"] == "lda"
     assert Path("models/champion/lda/model.json").exists()
+    assert set(read_card(Path("models/champion")).files) == {"champion.json", "decision.json", "lda/model.json"}
     decision = load_decision(Path("models/champion"))
     assert decision.calibration == FITTED
     fitted_on = {"data": "demo, simulated generators", "split": "validation", "model": "lda"}

@@ -159,7 +159,7 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, s
 
 def _change(content: CommentedMap, change: str) -> None:
     """Apply one `-S`. Raises InputError where the key is not there, or there already, or `change` cannot be read."""
-    override = _override(change)
+    override = parsed_override(change)
     key = str(override.key_or_group)
     value: Any = override.value()
     *blocks, last = key.split(".")
@@ -185,7 +185,8 @@ def _change(content: CommentedMap, change: str) -> None:
     _merge(content, value)
 
 
-def _override(change: str) -> "Override":
+def parsed_override(change: str) -> "Override":
+    """One `-S`, by Hydra's grammar. Raises InputError if it cannot be read or names several values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

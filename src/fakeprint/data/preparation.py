@@ -36,7 +36,7 @@ def write_splits(
     paths = [path for rows in splits.values() for path in rows["path"]]
     starts = np.cumsum([0, *map(len, splits.values())])
     read = np.zeros(len(paths), dtype=bool)
-    use = partial(_image, dataset=dataset)
+    use = partial(prepared, dataset=dataset)
     with ExitStack() as stack:
         files = [
             stack.enter_context(_array_file(folder / f"{split}.npy", len(rows), dataset.image_size))
@@ -70,5 +70,6 @@ def _array_file(path: Path, count: int, size: int) -> Iterator[tuple[BinaryIO, i
         yield file, start
 
 
-def _image(content: bytes, row: int, dataset: Dataset) -> np.ndarray:
+def prepared(content: bytes, row: int, dataset: Dataset) -> np.ndarray:
+    """An image file as the arrays hold it, uint8 (S, S, 3); its row makes no difference. Raises Unreadable."""
     return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)

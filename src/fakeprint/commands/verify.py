@@ -1,0 +1,149 @@
+"""Compare a model's folder with its card: every file, the images, and each figure to the digit that the card states."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fakeprint.commands.predict import DEVICES, SHIPPED
+from fakeprint.commands.use import parsed_override
+from fakeprint.errors import InputError, first_few, printable
+from fakeprint.params import near
+from fakeprint.verification.card import CARD, SOURCE_KEYS
+from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
+from fakeprint.verification.figures import FigureCheck
+
+UNREADABLE_SHOWN = 5  # lines; --json has all
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand and its options."""
+    parser = subparsers.add_parser("verify", help="compare a model's folder with its card", description=__doc__)
+    parser.add_argument(
+        "folder",
+        metavar="MODEL_FOLDER",
+        help="a folder with card.json, for example models/champion; or the name of a model that comes with Fakeprint",
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="images to measure the figures on: a folder, .zip or .tar, in any layout of docs/data.md "
+        "(default: data/arrays, if the folder is models/NAME of a repository)",
+    )
+    parser.add_argument(
+        "-S",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how --data is read, where it differs from the card: data.layout=folders, for example; may be repeated",
+    )
+    parser.add_argument("--device", default="auto", help="where networks run: auto (default), cpu, cuda, cuda:N, mps")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    parser.add_argument("--record", action="store_true", help="write the card anew instead of comparing with it")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what matches and what differs. Exits with code 1 if anything differs.
+
+    Raises:
+        InputError: there is no card, or an argument cannot be used.
+    """
+    if not re.fullmatch(DEVICES, args.device):
+        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    changes = dict(_change(each) for each in args.changes)
+    if changes and args.data is None:
+        raise InputError("-S says how --data is read; add --data PATH, or leave it out")
+    folder, given = _folder(args.folder), Given(args.data, changes, args.device)
+    if args.record:
+        card, figures = record(folder, given)
+        print(f"{printable(str(folder / CARD))}: {len(card.files)} files; figures {figures}")
+        return
+    report = verify(folder, given)
+    if args.json:
+        print(json.dumps(report.as_json(), indent=2, ensure_ascii=not sys.stdout.encoding.lower().startswith("utf")))
+    else:
+        for line in lines(report):
+            print(printable(line))
+    if not report.matches:
+        sys.exit(1)
+
+
+def _folder(named: str) -> Path:
+    """The folder, or else the shipped model of that name."""
+    shipped = sorted(file.parent.name for file in SHIPPED.glob("*/champion.json"))
+    if Path(named).exists():
+        return Path(named)
+    if named in shipped:
+        return SHIPPED / named
+    raise InputError(f"{named} does not exist, nor is it a model that comes with Fakeprint{near(named, shipped)}")
+
+
+def _change(change: str) -> tuple[str, Any]:
+    override = parsed_override(change)
+    key = str(override.key_or_group)
+    if override.is_delete() or key not in SOURCE_KEYS:
+        raise InputError(f"-S {change}: give one of the keys that say which images are read{near(key, SOURCE_KEYS)}")
+    return key, override.value()
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The report, a line for each file, set of images and figure; the verdict is the last."""
+    yield f"{report.model}, {report.folder}"
+    yield from _columns([(file.status, file.name, file.detail) for file in report.files])
+    for part in report.parts:
+        yield f"{part.on}"
+        yield from _columns(_rows(part))
+    for what in report.not_checked:
+        yield f"not checked: {what}"
+    yield _verdict(report)
+
+
+def _rows(part: FiguresCheck) -> Iterator[tuple[str, str, str]]:
+    for name, reason in part.unreadable[:UNREADABLE_SHOWN]:
+        yield "unreadable", name, reason
+    if len(part.unreadable) > UNREADABLE_SHOWN:
+        yield "unreadable", f"… {len(part.unreadable)} in all", ""
+    yield "match" if part.same_images else "differs", "images", part.images
+    if part.not_measured is not None:
+        yield "differs", "figures", f"not measured: {part.not_measured}"
+    for each in part.figures:
+        yield each.status, each.name, _figure(each)
+    if part.note:
+        yield "note", "figures", part.note
+
+
+def _figure(check: FigureCheck) -> str:
+    recorded = f"{check.recorded:.{check.digits}f}"
+    if check.measured is None:
+        return f"not defined on these images, the card says {recorded}"
+    if check.status == "match":
+        return recorded
+    more = max(check.digits, 1) + 1  # a digit more, so that what differs is visible
+    return f"{check.measured:.{more}f}, the card says {recorded}: {check.difference:+.{more}f}"
+
+
+def _columns(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    rows = list(rows)
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for status, name, detail in rows:
+        yield f"  {status:{widths[0]}}  {name:{widths[1]}}  {detail}".rstrip()
+
+
+def _verdict(report: Report) -> str:
+    if report.matches:
+        return "match"
+    different = [file.name for file in report.files if file.status != "match"]
+    reasons = [f"{len(different)} of {len(report.files)} files ({first_few(different, 3)})"] if different else []
+    for part in report.parts:
+        figures = [each.name for each in part.figures if each.status != "match"]
+        if part.not_measured is not None:
+            reasons.append(f"no figures on {part.on}" if part.on != "figures" else "no figures")
+        elif figures:
+            reasons.append(f"{len(figures)} of {len(part.figures)} figures ({first_few(figures, 3)})")
+    return f"differs: {', '.join(reasons)}"
