@@ -24,7 +24,7 @@ MAX_ERRORS, SET_ERRORS, CONFIDENCE = (0.01, 0.02, 0.05), (0.1, 0.02), 0.95
 
 def measure(predictions: Predictions, method: str, seed: int) -> dict[str, Any]:
     """Figures of one model with one calibration, all of them cross-fitted on validation."""
-    settings, known = params.Calibrate(method=method), predictions
+    settings, known = params.Calibrate.model_validate({"method": method}), predictions
     data = (known.probabilities, known.labels, known.groups)
     probabilities = calibration.cross_fit(settings, *data, seed)(known.probabilities)
     scores, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == known.labels
