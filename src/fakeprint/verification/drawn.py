@@ -17,10 +17,10 @@ def pictures() -> dict[str, bytes]:
     waves = [np.sin(x / (3 + channel)) + np.cos(y / (5 - channel)) + np.sin((x + y) / 17) for channel in range(3)]
     smooth = 127.5 + 35 * np.stack(waves, axis=2)
     grain = np.random.default_rng(0).integers(-15, 16, (SIDE, SIDE, 3))
-    grainy = np.uint8(np.clip(smooth + grain, 0, 255))
+    grainy = np.clip(smooth + grain, 0, 255).astype(np.uint8)
     large = Image.fromarray(grainy).resize((260, 180), Image.Resampling.LANCZOS)
     return {
-        "smooth.png": _file(Image.fromarray(np.uint8(smooth)), "PNG"),
+        "smooth.png": _file(Image.fromarray(smooth.astype(np.uint8)), "PNG"),
         "grainy.png": _file(Image.fromarray(grainy), "PNG"),
         "small.png": _file(Image.fromarray(grainy[:60, :80]), "PNG"),
         "large.png": _file(large, "PNG"),
