@@ -96,6 +96,6 @@ def distributions_picture(answers: Mapping[str, Answers], title: str) -> Figure:
     figure.supxlabel("largest probability", fontsize=10)
     figure.supylabel("share of the images", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     figure.suptitle(title)
     return figure
