@@ -12,6 +12,7 @@ from scipy.special import expit
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.verdict import unknown
+from fakeprint.verdict.largest_probability import max_probability, of_probabilities
 from fakeprint.verdict.unknown import Mahalanobis, Outputs, UnknownScore, scores_of
 
 RNG = np.random.default_rng(3)
@@ -24,7 +25,7 @@ QUERIES = (RNG.normal(size=(60, 6)) * SCALES * 2).astype(np.float32)
 
 def test_scores_of_logits_by_hand() -> None:
     logits = np.log([[0.7, 0.2, 0.1], [1.0, 1.0, 2.0]])
-    assert unknown.max_probability(logits) == pytest.approx([np.log(3 / 7), 0.0])
+    assert max_probability(logits) == pytest.approx([np.log(3 / 7), 0.0])
     assert unknown.max_logit(logits) == pytest.approx([-np.log(0.7), -np.log(2.0)])
     assert unknown.energy(logits) == pytest.approx([0.0, -np.log(4.0)])
 
@@ -40,13 +41,13 @@ def test_scores_of_logits_are_those_of_pytorch_ood(name: str, oracle: type) -> N
 
 def test_large_logits_do_not_overflow() -> None:
     logits = np.array([[1e4, 0.0]])
-    assert unknown.max_probability(logits) == pytest.approx([-1e4])
+    assert max_probability(logits) == pytest.approx([-1e4])
     assert unknown.energy(logits) == pytest.approx([-1e4])
 
 
 def test_probabilities_that_round_to_1_keep_their_order() -> None:
     probabilities = np.array([[1.0, 1e-20], [1.0, 1e-30], [1.0, 0.0]])
-    scores = unknown.max_probability(unknown.of_probabilities(probabilities))
+    scores = max_probability(of_probabilities(probabilities))
     assert scores[:2] == pytest.approx(np.log([1e-20, 1e-30]))
     assert np.isfinite(scores).all() and (np.diff(scores) < 0).all()
 

@@ -11,7 +11,8 @@ from fakeprint.models.classifiers import FittedClassifier, as_fitted, fit
 from fakeprint.models.scaling import fitted_scaler
 from fakeprint.params import Params
 from fakeprint.refits.refit import Refit, Task
-from fakeprint.verdict.unknown import Outputs, of_probabilities
+from fakeprint.verdict.largest_probability import of_probabilities
+from fakeprint.verdict.unknown import Outputs
 
 
 def refit_classifier(settings: Params, name: str, task: Task, features: bool) -> Refit:

@@ -16,9 +16,9 @@ from fakeprint.verdict.certificate import Certificate, certify, lower_bound, one
 from fakeprint.verdict.conformal import SetFigures, set_figures
 from fakeprint.verdict.consistency import Gain, gain_at_equal_coverage
 from fakeprint.verdict.decision import Decision, Unknown, scores
+from fakeprint.verdict.largest_probability import max_probability, of_probabilities
 from fakeprint.verdict.selective import Selected, area, risk_coverage, selected
 from fakeprint.verdict.separation import FALSE_ALARMS, cross_fitted_false_alarms, known_threshold
-from fakeprint.verdict.unknown import max_probability, of_probabilities
 
 VALIDATION, TEST = "validation", "test"
 HOLDS: Final = "holds"

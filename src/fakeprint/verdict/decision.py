@@ -20,7 +20,7 @@ from fakeprint.verdict import calibration
 from fakeprint.verdict.calibration import Calibration
 from fakeprint.verdict.certificate import NEVER, Certificate
 from fakeprint.verdict.conformal import ConformalSets
-from fakeprint.verdict.unknown import OF_PROBABILITIES, max_probability, of_probabilities
+from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability, of_probabilities
 
 FILE = "decision.json"
 LABEL: Final = "label"

@@ -19,13 +19,12 @@ from fakeprint.errors import InputError
 from fakeprint.files import written
 from fakeprint.models.shrinkage_lda import ledoit_wolf
 from fakeprint.params.names import near
+from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability
 
-OF_PROBABILITIES = ("max_probability",)
 OF_LOGITS = (*OF_PROBABILITIES, "max_logit", "energy")
 OF_FEATURES = ("mahalanobis", "neighbours")
 SCORES = (*OF_LOGITS, *OF_FEATURES)
 NEIGHBOURS = 50  # Sun et al.'s choice for CIFAR-10, of whose size most sets of one generator are
-LEAST = 1e-300  # of a probability, whose logarithm is taken
 TINY = 1e-12  # length of a feature vector that counts as 0
 QUERIES = 1024  # rows that are compared with train rows at a time
 
@@ -48,20 +47,6 @@ class Outputs:
         """Names of the scores that can be computed."""
         of_logits = OF_LOGITS if self.has_logits else OF_PROBABILITIES
         return of_logits if self.features is None else (*of_logits, *OF_FEATURES)
-
-
-def max_probability(logits: np.ndarray) -> np.ndarray:
-    """Minus the log-odds of the largest softmax probability, ln((1 − p) / p), float64 (N,), at most ln(C − 1).
-
-    It orders images as −p does (Hendrycks and Gimpel 2017), those too whose p rounds to 1.
-    """
-    ordered = np.sort(np.asarray(logits, np.float64), axis=1)
-    return np.asarray(logsumexp(ordered[:, :-1], axis=1)) - ordered[:, -1]
-
-
-def of_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Log-probabilities, float64 (N, C), that stand for logits; those of 0 are finite."""
-    return np.log(np.maximum(probabilities, LEAST))
 
 
 def max_logit(logits: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from matplotlib.ticker import PercentFormatter
 
 from fakeprint.evaluation.intervals import wilson
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.verdict.largest_probability import max_probability, of_probabilities
 from fakeprint.verdict.separation import Scored, figures
-from fakeprint.verdict.unknown import max_probability, of_probabilities
 
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95, 0.99)  # of the largest probability, above which an image counts as answered
 BINS = 25
