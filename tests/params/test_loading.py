@@ -203,6 +203,21 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             {"predict__shift": 16, "prepare__image_size": 16},
             "predict.shift should be less than prepare.image_size, not 16",
         ),
+        (
+            {"open_world__classifiers": ["ldaa"]},
+            "open_world.classifiers: 'ldaa' is unknown; did you mean 'lda'?",
+        ),
+        (
+            {"open_world__networks": ["trace_net"]},
+            "open_world.networks: 'trace_net' is unknown; known: hist_cnn, three_cnn",
+        ),
+        (
+            {"cross_generator__classifiers": ["fingerprint"]},
+            "cross_generator.classifiers: 'fingerprint' is unknown; known: knn, logistic, lda, svm_rbf, boosting",
+        ),
+        ({"cross_generator__networks": ["lda"]}, "cross_generator.networks: 'lda' is unknown; known: hist_cnn, three"),
+        ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
+        ({"data__unknown": ["photos"]}, "data.unknown: "),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
         ({"robustness__grid": {"j": {"jpeg": 0}}}, "robustness: grid.j.jpeg should be from 1 to 100, not 0"),

@@ -59,6 +59,8 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"decide.max_error": 0.3, "decide.confidence": 0.8, "decide.set_error": 0.2}, DECIDE),
     ({"decide.consistency": True}, {*DEGRADE, "calibrate", *DECIDE}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
+    ({"open_world.neighbours": 9, "data.unknown": {}}, set()),  # off
+    ({"cross_generator.networks": []}, set()),  # off
     ({"submit.model": "lda"}, {"submit"}),
     ({"tracking.enabled": False}, {"track"}),
     ({"tracking.experiment": "another"}, {"track"}),

@@ -109,6 +109,30 @@ def test_figures_and_curves(decided):
     assert (last == 1).all()
 
 
+def test_few_images_of_known_classes_are_called_unknown_and_none_that_the_certificate_answers():
+    known = images(1500, 1)
+    decision = decide(SETTINGS.model_copy(update={"unknown": "max_probability"}), Raw(), known, FITTED_ON, seed=7)
+    assert decision.unknown.score == "max_probability"
+    assert decision.unknown.false_alarms == pytest.approx(0.05, abs=0.01)
+    answers = decision.answers(known.predictions.probabilities, ["real", "fake"])
+    kinds = np.array([each.answer for each in answers])
+    assert 0.04 < np.mean(kinds == "unknown") <= 0.05
+    scores = np.array([each.score for each in answers])
+    assert scores[kinds == "unknown"].max() < scores[kinds == "unsure"].min()
+    assert scores[kinds == "unsure"].max() < decision.threshold <= scores[kinds == "label"].min()
+    content = figures(decision, check_all(decision, {VALIDATION: known}, 0.95, seed=7), ["real", "fake"])
+    assert content["unknown"] == vars(decision.unknown)
+
+
+def test_a_certificate_that_answers_nearly_all_leaves_few_to_be_unknown():
+    known = images(1500, 1)
+    lenient = params.Decide(max_error=0.4, unknown="max_probability")
+    decision = decide(lenient, Raw(), known, FITTED_ON, seed=7)
+    answers = decision.answers(known.predictions.probabilities, ["real", "fake"])
+    assert {each.answer for each in answers if each.score >= decision.threshold} == {"label"}
+    assert np.mean([each.answer == "unknown" for each in answers]) < 0.05
+
+
 @pytest.mark.parametrize("certified", [True, False])
 def test_every_picture_is_drawn_and_the_same_twice(tmp_path, decided, certified):
     decision, every = decided

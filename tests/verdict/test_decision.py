@@ -80,6 +80,19 @@ def test_an_image_far_from_all_classes_is_unknown():
         answer(decision, 0.99, 0.01)
 
 
+def test_an_image_that_no_class_is_likely_for_is_unknown():
+    """ln(0.4 / 0.6), the log-odds of a probability of 0.6, is the threshold; the score is computed here."""
+    decision = Decision(Raw(), CERTIFICATE, unknown=Unknown("max_probability", np.log(0.4 / 0.6), 0.04))
+    found = answer(decision, 0.45, 0.55)
+    assert (found.answer, found.label) == ("unknown", 1)
+    assert found.reason == "0.55 is below 0.6, as for few images of known classes"
+    assert answer(decision, 0.35, 0.65).answer == "unsure"
+    assert answer(decision, 0.04, 0.96).answer == "label"
+    sharper = Decision(Scaled("temperature", [3.0, 3.0], [0.0, 0.0]), CERTIFICATE, unknown=decision.unknown)
+    assert answer(sharper, 0.42, 0.58).answer == "unsure"  # calibrated: 0.72
+    assert Decision.from_json(decision.as_json()).unknown == decision.unknown
+
+
 def test_without_a_certified_threshold_there_is_a_label_and_the_reason_says_so():
     decision = Decision(Raw(), Certificate(None, 25, 0, 0, 1.0, 0.02, 0.95))
     found = answer(decision, 0.5, 0.5)

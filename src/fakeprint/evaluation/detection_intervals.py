@@ -14,6 +14,8 @@ RESAMPLES = 2000
 DIGITS = 6  # of an interval's bounds
 ROUNDING = 1e-12  # standard deviation of resampled figures that counts as 0
 CHUNK_WEIGHTS = 2**19  # weights of 8 bytes in memory at most
+# Figures that rest on one kind of image: 0 = real or known, 1 = fake or unknown ones.
+SIDE = {"recall_of_real": 0, "recall_of_fake": 1, "recall": 1, "false_alarms": 0, "found": 1}
 
 
 def intervals(detector: Detector, decisions: Decisions | None, seed: int, confidence: float) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
     found = weighted_figures(detector, decisions, np.ones((len(detector.fake), 1)))
     blocks = [weighted_figures(detector, decisions, weights) for weights in resamples(detector, seed)]
     sides = _groups(detector, np.flatnonzero(~detector.fake), np.flatnonzero(detector.fake))
-    bounds = _intervals(found, blocks, sides, confidence)
+    bounds = intervals_of(found, blocks, sides, confidence)
     if "generators" in found:
         means = [block["generator_mean"] for block in blocks]
         bounds["generators"] = {}
@@ -42,8 +44,8 @@ def intervals(detector: Detector, decisions: Decisions | None, seed: int, confid
             own, against = detector.against(name)
             parts = [block["generators"][name] for block in blocks]
             sides_of = _groups(detector, against, own)
-            bounds["generators"][name] = _intervals(of_generator, parts, sides_of, confidence)
-        bounds["generator_mean"] = _intervals(found["generator_mean"], means, sides, confidence)
+            bounds["generators"][name] = intervals_of(of_generator, parts, sides_of, confidence)
+        bounds["generator_mean"] = intervals_of(found["generator_mean"], means, sides, confidence)
     return bounds
 
 
@@ -52,7 +54,7 @@ def area_with_interval(detector: Detector, seed: int, confidence: float) -> tupl
     area = weighted_area(detector, np.ones((len(detector.fake), 1)))
     blocks = [{"auc": weighted_area(detector, weights)} for weights in resamples(detector, seed)]
     sides = _groups(detector, np.flatnonzero(~detector.fake), np.flatnonzero(detector.fake))
-    return float(area[0]), _intervals({"auc": area}, blocks, sides, confidence).get("auc")
+    return float(area[0]), intervals_of({"auc": area}, blocks, sides, confidence).get("auc")
 
 
 def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int, int]:
@@ -60,8 +62,12 @@ def _groups(detector: Detector, real: np.ndarray, fake: np.ndarray) -> tuple[int
     return len(np.unique(detector.groups[real])), len(np.unique(detector.groups[fake]))
 
 
-def _intervals(found: Figures, blocks: list[Figures], groups: tuple[int, int], confidence: float) -> dict[str, Any]:
-    """The intervals of these figures, not of nested ones; groups: numbers of groups of real and of fake images."""
+def intervals_of(found: Figures, blocks: list[Figures], groups: tuple[int, int], confidence: float) -> dict[str, Any]:
+    """The intervals of these figures, not of nested ones, see `intervals`.
+
+    found: each figure float (1,). blocks: the same of resamples, float (b,) each. groups: numbers of groups of real and
+    of fake images, or of known and of unknown ones. confidence: in (0, 1).
+    """
     bounds = {}
     for key, values in found.items():
         if isinstance(values, dict) or groups[0] * RATES.get(key, 1.0) < 1:
@@ -87,7 +93,7 @@ def _sides(key: str, groups: tuple[int, int]) -> list[int]:
     """Numbers of groups that a figure is based on: of real images, of fake ones, or of both if it is their mean."""
     if key.startswith("balanced_accuracy"):
         return list(groups)
-    return [{"recall_of_real": groups[0], "recall_of_fake": groups[1], "recall": groups[1]}.get(key, min(groups))]
+    return [groups[SIDE[key]] if key in SIDE else min(groups)]
 
 
 def _rounded(low: float, high: float) -> Interval:

@@ -75,7 +75,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         covariance /= n
         variance = np.trace(covariance) / size
         automatic = self.shrinkage == "auto"
-        shrinkage = _ledoit_wolf(n, covariance, variance, fourth / n) if automatic else float(self.shrinkage)
+        shrinkage = ledoit_wolf(n, covariance, variance, fourth / n) if automatic else float(self.shrinkage)
         covariance *= 1 - shrinkage
         covariance.flat[:: size + 1] += shrinkage * variance
         covariance *= deviation[:, None]
@@ -83,7 +83,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         return covariance
 
 
-def _ledoit_wolf(n: int, covariance: np.ndarray, variance: float, fourth: float) -> float:
+def ledoit_wolf(n: int, covariance: np.ndarray, variance: float, fourth: float) -> float:
     """Ledoit and Wolf's shrinkage, 0–1: the covariance's noise as a share of its distance from equal variances.
 
     variance: the covariance's mean diagonal. fourth: mean ‖row‖⁴ of the n rows.

@@ -6,7 +6,7 @@ from annotated_types import Interval
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from fakeprint.params.block import Block, Folds, Fraction
-from fakeprint.params.names import near
+from fakeprint.params.names import NAME, near
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,6 +39,11 @@ class Data(Block):
         description="labels of real images, all others are fake: adds a detector's metrics; null = classes "
         "named real or nature; [] = none",
     )
+    unknown: dict[str, str] = Field(
+        default={},
+        description="name: path of a folder or archive of images that belong to no class, which are scored only; "
+        "{photos: PATH}",
+    )
     validation_fraction: Annotated[float, Interval(gt=0, lt=0.5)] = Field(
         default=0.1, description="of the train images, where the source has no validation split; stratified"
     )
@@ -63,6 +68,14 @@ class Data(Block):
         if self.group_column == self.label_column:
             raise ValueError(f"group_column and label_column are both {self.label_column}: a class would be one group")
         return self
+
+    @field_validator("unknown")
+    @classmethod
+    def _names_of_stages(cls, unknown: dict[str, str]) -> dict[str, str]:
+        for name in unknown:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a valid name; use a-z, 0-9 and '_', and start with a letter")
+        return unknown
 
     @field_validator("per_class", mode="before")
     @classmethod

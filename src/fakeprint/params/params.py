@@ -14,6 +14,7 @@ from fakeprint.params.evaluation import Compare, Evaluate, Predict, Robustness, 
 from fakeprint.params.features import Features
 from fakeprint.params.names import NAME, RESERVED, require_known
 from fakeprint.params.networks import Model, Models
+from fakeprint.params.open_world import CrossGenerator, OpenWorld
 from fakeprint.params.run import Run, Tracking
 from fakeprint.params.training import Train, merged
 from fakeprint.params.validation import validated
@@ -68,6 +69,15 @@ class Params(Block):
     evaluate: Evaluate = Field(description="each model's metrics and pictures")
     compare: Compare = Field(description="the leaderboard")
     decide: Decide = Field(default=Decide(), description="the champion's answers: a label, or unsure; retrains nothing")
+    open_world: OpenWorld = Field(
+        default=OpenWorld(),
+        description="each class in turn is left out of training and its images are the unknown ones; empty lists = off",
+    )
+    cross_generator: CrossGenerator = Field(
+        default=CrossGenerator(),
+        description="a detector of each generator, tested on the others; without a real class, of pairs of classes; "
+        "empty lists = off",
+    )
     submit: Submit = Field(description="the submission file")
     tracking: Tracking = Field(description="MLflow")
 
@@ -114,6 +124,10 @@ class Params(Block):
         require_known("robustness.models", self.robustness.models, self.run.models)
         if self.submit.model != "champion":
             require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
+        for key in ("open_world", "cross_generator"):
+            block = getattr(self, key)
+            require_known(f"{key}.classifiers", block.classifiers, self.run.classifiers)
+            require_known(f"{key}.networks", block.networks, self.run.networks)
         self.train.in_phases()
         for name in self._networks():
             self.network(name)

@@ -30,6 +30,11 @@ class Decide(Block):
     set_error: Inside = Field(
         default=0.1, description="0–1; share of each class's images whose set of classes may miss the class"
     )
+    unknown: Literal["none", "max_probability"] = Field(
+        default="none",
+        description="none | max_probability (unknown where the largest probability is lower than that of 95 % of the "
+        "validation images)",
+    )
     consistency: bool = Field(
         default=False,
         description="true: unsure where the mirrored, the JPEG-75 or the rescaled image gets another label; four "

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from fakeprint import params
 from fakeprint.evaluation.predictions import Predictions
@@ -14,14 +15,18 @@ from fakeprint.verdict.calibration import Calibration
 from fakeprint.verdict.certificate import Certificate, certify, lower_bound, one_per_group, upper_bound
 from fakeprint.verdict.conformal import SetFigures, set_figures
 from fakeprint.verdict.consistency import Gain, gain_at_equal_coverage
-from fakeprint.verdict.decision import Decision, scores
+from fakeprint.verdict.decision import Decision, Unknown, scores
+from fakeprint.verdict.largest_probability import max_probability, of_probabilities
 from fakeprint.verdict.selective import Selected, area, risk_coverage, selected
+from fakeprint.verdict.separation import FALSE_ALARMS, cross_fitted_false_alarms, known_threshold
 
 VALIDATION, TEST = "validation", "test"
 HOLDS: Final = "holds"
 BROKEN: Final = "does not hold"
 OPEN: Final = "cannot tell"
 NOTHING: Final = "no answers"
+MOST = 1000.0  # log-odds that stand for a probability of 0, which JSON has no infinity for
+FOLDS = 5  # of the false alarms of `unknown`
 Outcome = Literal["holds", "does not hold", "cannot tell", "no answers"]
 
 
@@ -84,7 +89,25 @@ def decide(
     )
     sets = conformal.fit(known.probabilities, known.labels, known.groups, settings.set_error, seed)
     counts = {"images": len(known.labels), "groups": len(np.unique(known.groups))}
-    return Decision(calibration, certificate, sets, settings.consistency, None, {**fitted_on, **counts})
+    unknown = unknown_of(settings, known, certificate, seed)
+    return Decision(calibration, certificate, sets, settings.consistency, unknown, {**fitted_on, **counts})
+
+
+def unknown_of(settings: params.Decide, known: Predictions, certificate: Certificate, seed: int) -> Unknown | None:
+    """When an image is called unknown: as rarely as 5 % of the images of known classes are, at most.
+
+    An image that the certificate answers is never called unknown, so that the certificate stays what it is. None where
+    `decide.unknown` is none.
+    """
+    if settings.unknown == "none":
+        return None
+    values = max_probability(of_probabilities(known.probabilities))
+    threshold = known_threshold(values)
+    if certificate.threshold is not None:
+        threshold = max(threshold, float(np.clip(-logit(certificate.threshold), -MOST, MOST)))
+    folds = min(FOLDS, len(np.unique(known.groups)))
+    alarms = cross_fitted_false_alarms(values, known.groups, folds, FALSE_ALARMS, seed) if folds > 1 else None
+    return Unknown(settings.unknown, threshold, alarms)
 
 
 def check(
@@ -146,6 +169,7 @@ def figures(
         "certificate": {**certificate.as_json(), "line": certificate.line},
         "images": {name: each.as_json(names) for name, each in checked.items()},
         **({"consistency": gain.as_json()} if gain else {}),
+        **({"unknown": vars(decision.unknown)} if decision.unknown else {}),
     }
 
 

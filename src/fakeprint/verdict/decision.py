@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+from scipy.special import expit
 
 from fakeprint.errors import InputError
 from fakeprint.files import read_json
@@ -19,6 +20,7 @@ from fakeprint.verdict import calibration
 from fakeprint.verdict.calibration import Calibration
 from fakeprint.verdict.certificate import NEVER, Certificate
 from fakeprint.verdict.conformal import ConformalSets
+from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability, of_probabilities
 
 FILE = "decision.json"
 LABEL: Final = "label"
@@ -29,10 +31,15 @@ Kind = Literal["label", "unsure", "unknown"]
 
 @dataclass(frozen=True)
 class Unknown:
-    """When an image is taken to be of no known class: its score of this name is above the threshold."""
+    """When an image is taken to be of no known class: its score of this name is above the threshold.
+
+    score: one of `verdict.unknown.SCORES`; that of `max_probability` is −ln(p / (1 − p)) of the largest calibrated
+    probability. false_alarms: the share of validation images above thresholds chosen without them, where known.
+    """
 
     score: str
     threshold: float
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,16 +107,19 @@ class Decision:
             probabilities: float (N, C), of the model, not calibrated.
             names: of the C classes, for the reasons.
             variants: float (N, V, C), the model's probabilities of each image's variants; needed for `consistency`.
-            unknown_scores: float (N,), the scores that `unknown` names; needed where it is set.
+            unknown_scores: float (N,), the scores that `unknown` names; needed where it is set to a score that the
+                probabilities do not give.
 
         Raises:
             ValueError: what `consistency` or `unknown` needs is missing.
         """
         if self.consistency and variants is None:
             raise ValueError("this decision needs the probabilities of variants")
-        if self.unknown and unknown_scores is None:
-            raise ValueError(f"this decision needs the score {self.unknown.score}")
         calibrated = self.calibration(probabilities)
+        if self.unknown and unknown_scores is None:
+            if self.unknown.score not in OF_PROBABILITIES:
+                raise ValueError(f"this decision needs the score {self.unknown.score}")
+            unknown_scores = max_probability(of_probabilities(calibrated))
         labels = calibrated.argmax(axis=1)
         others = _other_labels(self.calibration, labels, variants if self.consistency else None)
         sets = self.sets(calibrated) if self.sets else None
@@ -126,7 +136,7 @@ class Decision:
     ) -> tuple[Kind, str]:
         """One answer with its reason. other: the label of a variant that disagrees."""
         if self.unknown and unknown_score is not None and unknown_score > self.unknown.threshold:
-            return UNKNOWN, f"{self.unknown.score} {unknown_score:.4g} is above {self.unknown.threshold:.4g}"
+            return UNKNOWN, _why_unknown(self.unknown, unknown_score)
         if other is not None:
             return UNSURE, f"a variant of the image is answered {names[other]}"
         if self.certificate is None:
@@ -186,6 +196,12 @@ def _shown(score: float, threshold: float) -> str:
     """The score with at least two decimals, cut off rather than rounded: 0.9299 is not shown as 0.93."""
     digits = max(2, -int(Decimal(f"{threshold:g}").as_tuple().exponent))
     return str(Decimal(repr(score)).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_DOWN))
+
+
+def _why_unknown(unknown: Unknown, score: float) -> str:
+    if unknown.score in OF_PROBABILITIES:
+        return f"{expit(-score):.2g} is below {expit(-unknown.threshold):.2g}, as for few images of known classes"
+    return f"{unknown.score} {score:.4g} is above {unknown.threshold:.4g}"
 
 
 def load_decision(folder: Path) -> Decision:
