@@ -11,6 +11,7 @@ from fakeprint.params.classifiers import AnyClassifier
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.ensembles import AnyEnsemble
 from fakeprint.params.evaluation import Compare, Evaluate, Predict, Robustness, Submit
+from fakeprint.params.explain import Explain
 from fakeprint.params.features import Features
 from fakeprint.params.names import NAME, RESERVED, require_known
 from fakeprint.params.networks import Model, Models
@@ -68,6 +69,9 @@ class Params(Block):
     evaluate: Evaluate = Field(description="each model's metrics and pictures")
     compare: Compare = Field(description="the leaderboard")
     decide: Decide = Field(default=Decide(), description="the champion's answers: a label, or unsure; retrains nothing")
+    explain: Explain = Field(
+        default=Explain(), description="pages with the grounds of a model's answers (docs/verdict.md); off by default"
+    )
     submit: Submit = Field(description="the submission file")
     tracking: Tracking = Field(description="MLflow")
 
@@ -112,6 +116,7 @@ class Params(Block):
         if self.predict.shift >= self.prepare.image_size:
             raise ValueError(f"predict.shift should be less than prepare.image_size, not {self.predict.shift}")
         require_known("robustness.models", self.robustness.models, self.run.models)
+        require_known("explain.models", self.explain.models, self.run.models)
         if self.submit.model != "champion":
             require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
         self.train.in_phases()
