@@ -8,8 +8,8 @@ from collections.abc import Iterable
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # Names that are used beside the models in models/, metrics/, reports/ and data/, or have a meaning in a command.
 RESERVED = (
-    *("calibration", "champion", "confusion", "cross_generator", "decision", "degraded", "demo", "leaderboard"),
-    *("open_world", "reliability", "risk_coverage", "robustness", "roc", "unknown", "validate"),
+    *("calibration", "champion", "confusion", "cross_generator", "decision", "degraded", "demo", "explain"),
+    *("leaderboard", "open_world", "reliability", "risk_coverage", "robustness", "roc", "unknown", "validate"),
 )
 
 
