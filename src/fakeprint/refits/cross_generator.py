@@ -29,8 +29,12 @@ def detectors(settings: Params, name: str, found: Sources) -> tuple[dict[Pair, n
     train, validation = images_of("train"), images_of("validation")
     for pair in found.pairs():
         print(f"{name}: {pair.anchor} against {pair.other}", flush=True)
-        sides = [_side(found, pair, images) for images in (train, validation)]
-        task = Task([pair.anchor, pair.other], *sides, f"cross_generator/{name}/{pair.anchor}/{pair.other}")
+        task = Task(
+            [pair.anchor, pair.other],
+            _side(found, pair, train),
+            _side(found, pair, validation),
+            f"cross_generator/{name}/{pair.anchor}/{pair.other}",
+        )
         fitted = refit(settings, name, task, features=False)
         logits = fitted.validation.logits
         log_odds[pair] = logits[:, 1] - logits[:, 0]
