@@ -64,7 +64,7 @@ def noise(random: np.random.Generator, side: int) -> Picture:
     values = random.normal(size=(side, side, 3))
     if random.random() < 0.5:
         values = gaussian_filter(values, (2, 2, 0))
-    return np.uint8(np.clip(128 + 50 * values / values.std(), 0, 255))
+    return (128 + 50 * values / values.std()).clip(0, 255).astype(np.uint8)
 
 
 def flat(random: np.random.Generator, side: int) -> Picture:
@@ -79,7 +79,7 @@ def gradient(random: np.random.Generator, side: int) -> Picture:
     y, x = np.mgrid[0:side, 0:side] / (side - 1)
     along = np.cos(angle) * x + np.sin(angle) * y
     along = (along - along.min()) / np.ptp(along)
-    return np.uint8(first + along[..., None] * (second - first))
+    return (first + along[..., None] * (second - first)).astype(np.uint8)
 
 
 def text(random: np.random.Generator, side: int) -> Picture:
@@ -95,7 +95,7 @@ def text(random: np.random.Generator, side: int) -> Picture:
 
 def demo_scene(random: np.random.Generator, side: int) -> Picture:
     """A scene of the demo as it is drawn, which no decoder has seen."""
-    return np.uint8(np.clip(np.round(255 * scene(side, random)), 0, 255))
+    return np.round(255 * scene(side, random)).clip(0, 255).astype(np.uint8)
 
 
 DRAWN: dict[str, Callable[[np.random.Generator, int], Picture]] = {

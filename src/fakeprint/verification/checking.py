@@ -239,11 +239,10 @@ def record(folder: Path, given: Given) -> tuple[Card, str]:
         defaults = before.measured.source if before and before.measured else {}
         keys = {**defaults, **given.changes}
         images = _found_images(place, champion["data"], keys, model.dataset, given, str(folder / CARD))
-        measured = _measured(folder, model, images, before)
-        words = f"measured on {measured.images:,} images"
-    else:
-        measured, words = _kept(folder, before)
-    return write_card(folder, model.name, measured, _sample(model)), words
+        now = _measured(folder, model, images, before)
+        return write_card(folder, model.name, now, _sample(model)), f"measured on {now.images:,} images"
+    kept, words = _kept(folder, before)
+    return write_card(folder, model.name, kept, _sample(model)), words
 
 
 def _measured(folder: Path, model: LoadedModel, images: Images, before: Card | None) -> Measured:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from fakeprint.data.arrays import Dataset, Split, load_dataset, load_split
 from fakeprint.errors import InputError
 from fakeprint.progress import track
 
-SPLIT = "validation"
+SPLIT: Final = "validation"
 WHAT = "verify"  # beside progress bars
 
 
@@ -26,13 +26,15 @@ class Image:
 
 
 class Images(Protocol):
-    """Labelled images that can be gone through more than once.
+    """Labelled images that can be gone through more than once."""
 
-    title: of the data. source: values of `card.SOURCE_KEYS` by which they were found.
-    """
+    @property
+    def title(self) -> str:
+        """The title of the data."""
 
-    title: str
-    source: dict[str, Any]
+    @property
+    def source(self) -> dict[str, Any]:
+        """Values of `card.SOURCE_KEYS` by which the images were found."""
 
     def __iter__(self) -> Iterator[Image]:
         """The images, in any order."""
