@@ -12,7 +12,7 @@ def main() -> None:
     settings = params.load()
     params.require_stated(settings)
     write_checked(settings)
-    removed, foreign = remove_leftovers(settings.run)
+    removed, foreign = remove_leftovers(settings.run, settings.explain.models)
     for path in removed:
         print(f"{path} was removed: it is not in `run`, and DVC would hash it")
     for path in foreign:

@@ -8,6 +8,7 @@ from fakeprint.data import report, validation
 from fakeprint.data.manifest import FORM, save_manifest
 from fakeprint.data.sources import open_source
 from fakeprint.data.submission_form import submission_form
+from fakeprint.data.verdicts import CHECKED_VERDICTS, applied, read_verdicts
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.files import write_csv, write_json
 
@@ -26,11 +27,15 @@ def main() -> None:
     except InputError:
         report.write_set_aside(checked, REPORT)  # what one needs to see then
         raise
+    verdicts = None
+    if limits.verdicts is not None:
+        checked, verdicts = applied(checked, source.rows, read_verdicts(CHECKED_VERDICTS, limits.verdicts))
     found = validation.build(checked, source, data, limits, settings.seed)
     report.write(found, source, data, limits, settings.seed, REPORT)
     validation.require_allowed(found, limits)
 
-    write_json("metrics/validate.json", validation.figures(found, limits, checked.listed))
+    figures = validation.figures(found, limits, checked.listed)
+    write_json("metrics/validate.json", figures if verdicts is None else figures | {"verdicts": verdicts})
     save_manifest(found.manifest)
     tests = found.manifest.loc[found.manifest["split"] == "test", "image_id"]
     write_csv(FORM, submission_form(source.container, data.image_column, data.label_column, list(tests)))

@@ -12,6 +12,7 @@ from fakeprint.errors import InputError, one_line_errors
 COMMANDS = {
     "predict": "predict the class of image files",
     "verify": "compare a model's folder with its card",
+    "explain": "write a page with the grounds of a model's answers",
     "inspect": "show what image files declare about their origin",
     "models": "list networks, classifiers, feature sets and ensembles",
     "search": "search for good parameter values",

@@ -5,9 +5,10 @@ longer names would stay in folders that several stages write into and others dep
 and dvc.lock would not match a fresh clone.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from fakeprint.digests import EVALUATED, PREDICTIONS
+from fakeprint.digests import EVALUATED, PREDICTIONS, explained_name
 from fakeprint.errors import InputError
 from fakeprint.files import remove, remove_abandoned, sha256, write_json, written_folder
 from fakeprint.params import NAME, Features, Params, Run
@@ -21,7 +22,8 @@ NOTHING = "no weights file"
 def write_checked(settings: Params, folder: Path = CHECKED) -> None:
     """Write `params`, always the same; `run.json`; and `models/NAME` and `features/SET`, a digest of its weights file.
 
-    Raises InputError if a weights file is missing.
+    Also `verdicts.csv`, a copy of the file that `validate.verdicts` names, empty if it names none.
+    Raises InputError if a weights file or that file is missing.
     """
     blocks = {"models": settings.run.networks, "features": settings.run.features}
     digests = {
@@ -33,7 +35,9 @@ def write_checked(settings: Params, folder: Path = CHECKED) -> None:
     with written_folder(folder) as partial:
         (partial / "params").write_text("params.yaml is valid.\n")
         # so that DVC runs this stage again, and leftovers go, when the names differ from the lock's
-        write_json(partial / "run.json", {"features": settings.run.features, "models": settings.run.models})
+        explained = {"explained": settings.explain.models} if settings.explain.models else {}
+        write_json(partial / "run.json", {"features": settings.run.features, "models": settings.run.models} | explained)
+        (partial / "verdicts.csv").write_bytes(_verdicts(settings.validate_.verdicts))
         for name, digest in digests.items():
             (partial / name).parent.mkdir(exist_ok=True)
             (partial / name).write_text(f"{digest}\n")
@@ -53,9 +57,20 @@ def weights_digest(weights: str | None, key: str) -> str:
         raise InputError(f"{key}: {weights} cannot be read ({error.strerror})") from None
 
 
-def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
+def _verdicts(path: str | None) -> bytes:
+    """The content of a file of verdicts, which `validate` reads from here: DVC has no optional dependencies."""
+    try:
+        return b"" if path is None else Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"validate.verdicts: {path} cannot be read ({error.strerror}); copy the table there, or set it to null"
+        ) from None
+
+
+def remove_leftovers(run: Run, explained: Sequence[str] = ()) -> tuple[list[Path], list[Path]]:
     """Remove the outputs that `run` does not name from the folders that stages share.
 
+    explained: names of the models that have a page.
     Returns the removed paths, and foreign ones, which were left because no stage writes them.
     """
     single = [*run.classifiers, *run.networks]
@@ -63,7 +78,7 @@ def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
         FEATURES: set(run.features),
         MEMBERS: {f"{name}.parquet" for name in single},
         PREDICTIONS: {f"{name}.parquet" for name in run.models},
-        EVALUATED: {f"{name}.json" for name in run.models},
+        EVALUATED: {f"{name}.json" for name in run.models} | {explained_name(name) for name in explained},
     }
     removed, foreign = [], []
     for folder in filter(Path.is_dir, named):
@@ -81,4 +96,5 @@ def remove_leftovers(run: Run) -> tuple[list[Path], list[Path]]:
 
 def _is_of_a_model(path: Path, folder: Path) -> bool:
     suffix = ".json" if folder == EVALUATED else ".parquet"
-    return path.suffix == suffix and NAME.fullmatch(path.stem) is not None and path.is_file()
+    name = path.stem.removesuffix(".explained") if folder == EVALUATED else path.stem
+    return path.suffix == suffix and NAME.fullmatch(name) is not None and path.is_file()

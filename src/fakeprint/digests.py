@@ -9,6 +9,11 @@ PREDICTIONS = Path("data/predictions")  # as in `evaluation.predictions`, whose 
 EVALUATED = Path("data/evaluated")
 
 
+def explained_name(name: str) -> str:
+    """The file in `EVALUATED` with the digests of a model's page, beside NAME.json."""
+    return f"{name}.explained.json"
+
+
 def md5(path: Path) -> str:
     """The md5 of a file, or of a folder's names and files; DVC's own for a file."""
     if path.is_dir():

@@ -1,5 +1,6 @@
 """`data`, `validate` and `prepare`: the source, what is checked in it, and the arrays made of it."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval
@@ -111,6 +112,21 @@ class Validate(Block):
         "source's own splits",
     )
     sample_images: PositiveInt = Field(description="images per class in the sample picture")
+    verdicts: str | None = Field(
+        default=None,
+        description="a file in data/verdicts, such as explain's suspects.csv with its column verdict filled in: keep, "
+        "drop or a label; null = none",
+    )
+
+    @field_validator("verdicts")
+    @classmethod
+    def _verdicts_that_dvc_sees(cls, path: str | None) -> str | None:
+        parts = PurePosixPath(path or "").parts
+        if path is not None and (parts[:2] != ("data", "verdicts") or len(parts) < 3 or ".." in parts):
+            raise ValueError(
+                f"verdicts: '{path}' is not a file in data/verdicts/; copy it there, so that DVC notices changes"
+            )
+        return path
 
 
 class Prepare(Block):

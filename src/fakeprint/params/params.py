@@ -11,6 +11,7 @@ from fakeprint.params.classifiers import AnyClassifier
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.ensembles import AnyEnsemble
 from fakeprint.params.evaluation import Compare, Evaluate, Predict, Robustness, Submit
+from fakeprint.params.explain import Explain
 from fakeprint.params.features import Features
 from fakeprint.params.names import NAME, RESERVED, require_known
 from fakeprint.params.networks import Model, Models
@@ -77,6 +78,8 @@ class Params(Block):
         default=CrossGenerator(),
         description="a detector of each generator, tested on the others; without a real class, of pairs of classes; "
         "empty lists = off",
+    explain: Explain = Field(
+        default=Explain(), description="pages with the grounds of a model's answers (docs/verdict.md); off by default"
     )
     submit: Submit = Field(description="the submission file")
     tracking: Tracking = Field(description="MLflow")
@@ -122,6 +125,7 @@ class Params(Block):
         if self.predict.shift >= self.prepare.image_size:
             raise ValueError(f"predict.shift should be less than prepare.image_size, not {self.predict.shift}")
         require_known("robustness.models", self.robustness.models, self.run.models)
+        require_known("explain.models", self.explain.models, self.run.models)
         if self.submit.model != "champion":
             require_known("submit.model", [self.submit.model], ["champion", *self.run.models])
         for key in ("open_world", "cross_generator"):

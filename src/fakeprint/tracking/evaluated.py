@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fakeprint.digests import EVALUATED, md5, md5_of
+from fakeprint.digests import EVALUATED, explained_name, md5, md5_of
 from fakeprint.evaluation.champion import CHAMPION, MODELS, champion_name
 from fakeprint.files import main_root, read_json
 from fakeprint.models.description import read_description
@@ -38,7 +38,7 @@ def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
                 elif (curves := _curves(name)) and not curves[-1].metrics.items() <= run.data.metrics.items():
                     session.log_curves(curves)  # its training lost the server
             forget(digest)
-        _log_evaluation(session, params, folder, evaluated["files"])
+        _log_evaluation(session, params, folder, evaluated["files"] | _page(params, name))
         session.set_tags({experiment_tag(): "true"})
         on_board[name] = session.run_id
     for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
@@ -103,6 +103,12 @@ def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[
         client.log_text(run_id, rows, "robustness.csv")
         session.log_files([HEAT])
     session.set_tags({EVALUATION: digest})
+
+
+def _page(params: Params, name: str) -> dict[str, str]:
+    """The files of the page that `explain` wrote of this model, with their digests; nothing if it has none."""
+    file = EVALUATED / explained_name(name)
+    return dict(read_json(file)["files"]) if name in params.explain.models and file.exists() else {}
 
 
 def _worst(name: str) -> dict[str, Any] | None:

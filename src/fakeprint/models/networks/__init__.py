@@ -20,6 +20,9 @@ OWN_LAYERS = ("activation", "norm", "head", "dropout_at")
 class NetworkEntry:
     """What a network is, its source, and the side in pixels of the images it was published with.
 
+    map_layer: the path of the layer whose maps Grad-CAM weighs, the last that still has places: attributes and, for
+    sequences, numbers (−1 is the last). None where the architecture is a parameter: then the last layer that returns
+    maps.
     own_layers: whether its layers are defined in this package, so that activation, norm, head and dropout_at can be
     chosen. counts_statistics: whether its publication counts the running means and variances of batch normalisation as
     parameters, as Keras does, though they are not trained.
@@ -28,6 +31,7 @@ class NetworkEntry:
     summary: str
     source: str
     input_size: int
+    map_layer: str | None
     own_layers: bool = True
     counts_statistics: bool = False
 
@@ -58,73 +62,93 @@ NETWORKS = {
         "residual CNN of five blocks beside an HSV histogram of the image",
         "histogram-augmented residual CNN, UniBuc challenge (system B)",
         100,
+        "block5.2",
     ),
     "three_cnn": NetworkEntry(
         "CNN of three convolutions and a two-layer head",
         "ThreeCNN, UniBuc challenge (system C)",
         100,
+        "block3.2",
     ),
     "trace_net": NetworkEntry(
         "residual network at full resolution on the image and its high-pass residuals",
         "our own, for small forensic images",
         100,
+        "stages.-1.0",
     ),
     "four_cnn": NetworkEntry(
         "CNN of four convolutions without padding, each pooled, then normalised",
         "four-block CNN, UniBuc challenge (system A)",
         224,
+        "block4.1",
         counts_statistics=True,
     ),
     "skip_cnn": NetworkEntry(
         "CNN of four convolutions and one shortcut, with a two-layer head",
         "SkipConCNN, UniBuc challenge (system C)",
         100,
+        "block4.2",
     ),
     "attention_cnn": NetworkEntry(
         "CNN with squeeze-and-excitation and spatial attention at three scales",
         "idea: UniBuc challenge (system C); layers: our own",
         100,
+        "block4.4",
     ),
     "two_cnn": NetworkEntry(
         "CNN of two convolutions, channels and kernel to be searched",
         "two-convolution CNN, UniBuc challenge (system C)",
         100,
+        "block2.2",
     ),
     "five_cnn": NetworkEntry(
         "CNN of five convolutions",
         "five-convolution CNN, UniBuc challenge (system C)",
         100,
+        "blocks.-1.2",
     ),
-    "alexnet": NetworkEntry("AlexNet", "Krizhevsky 2014, torchvision (system E)", 224, own_layers=False),
+    "alexnet": NetworkEntry(
+        "AlexNet", "Krizhevsky 2014, torchvision (system E)", 224, "body.features.11", own_layers=False
+    ),
     "alexnet_rnn": NetworkEntry(
         "AlexNet's convolutions, read by recurrent layers over rows and columns",
         "system E; convolutions: torchvision",
         224,
+        "body.features.11",
         own_layers=False,
     ),
-    "vgg16": NetworkEntry("VGG-16", "Simonyan and Zisserman 2015, torchvision (system E)", 224, own_layers=False),
-    "xception": NetworkEntry("Xception", "Chollet 2017, timm (system E)", 299, own_layers=False),
-    "resnet18": NetworkEntry("ResNet-18", "He et al. 2016, torchvision (system E)", 224, own_layers=False),
-    "densenet121": NetworkEntry("DenseNet-121", "Huang et al. 2017, torchvision (system E)", 224, own_layers=False),
+    "vgg16": NetworkEntry(
+        "VGG-16", "Simonyan and Zisserman 2015, torchvision (system E)", 224, "body.features.29", own_layers=False
+    ),
+    "xception": NetworkEntry("Xception", "Chollet 2017, timm (system E)", 299, "body.act4", own_layers=False),
+    "resnet18": NetworkEntry(
+        "ResNet-18", "He et al. 2016, torchvision (system E)", 224, "body.layer4.-1", own_layers=False
+    ),
+    "densenet121": NetworkEntry(
+        "DenseNet-121", "Huang et al. 2017, torchvision (system E)", 224, "body.features.denseblock4", own_layers=False
+    ),
     "vit": NetworkEntry(
         "vision transformer from scratch, of any patch, width and depth",
         "Dosovitskiy et al. 2021, timm (system E)",
         224,
+        "body.blocks.-1.norm1",
         own_layers=False,
     ),
     "vit_pretrained": NetworkEntry(
         "vision transformer ViT-B/16, or S or Ti, for pretrained weights",
         "Dosovitskiy et al. 2021, timm (system E)",
         224,
+        "body.blocks.-1.norm1",
         own_layers=False,
     ),
     "backbone": NetworkEntry(
         "pretrained backbone with a linear head; by default EfficientNet-Lite0",
         "linear baselines, CIFAKE (system D)",
         224,
+        None,
         own_layers=False,
     ),
-    "timm": NetworkEntry("any network of timm by its name", "timm, by default ResNet-18", 224, own_layers=False),
+    "timm": NetworkEntry("any network of timm by its name", "timm, by default ResNet-18", 224, None, own_layers=False),
 }
 
 

@@ -1,0 +1,169 @@
+"""Write a page with the grounds of a model's answers, on the validation images or on image files."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fakeprint.commands.predict import DEVICES, _model_folder, _test_time_augmentation, image_files
+from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
+from fakeprint.errors import InputError, printable
+from fakeprint.evaluation.champion import CHAMPION, champion_name
+from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+from fakeprint.files import write_csv
+
+if TYPE_CHECKING:
+    from fakeprint.explain.explanation import Explained
+
+PROBABILITIES = "Probabilities"
+MOST = 1250
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand and its options."""
+    parser = subparsers.add_parser(
+        "explain", help="write a page with the grounds of a model's answers", description=__doc__
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="name of a folder in models/ (champion is the best one), or of a model that comes with Fakeprint",
+    )
+    parser.add_argument(
+        "images",
+        nargs="*",
+        type=Path,
+        metavar="IMAGE",
+        help="an image file, or a folder of them (default: the validation images of data/arrays)",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="where the page is written (default: explained/MODEL)"
+    )
+    parser.add_argument(
+        "--most", type=int, default=MOST, metavar="N", help=f"images on the page, at most (default: {MOST})"
+    )
+    parser.add_argument(
+        "--neighbours", type=int, default=3, metavar="K", help="nearest train images for each, 0 to 10 (default: 3)"
+    )
+    parser.add_argument(
+        "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
+    )
+    parser.add_argument(
+        "--models-folder",
+        type=Path,
+        default=Path("models"),
+        metavar="FOLDER",
+        help="folder with the trained models (default: models)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the page, and suspects.csv where labels are known; print where. Exits with code 1 if a file was unreadable.
+
+    Raises:
+        InputError: the model, a path or the device is unknown, there are no images, or data/arrays was made for other
+            classes or sizes than the model.
+    """
+    if not re.fullmatch(DEVICES, args.device):
+        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    if args.most < 1:
+        raise InputError(f"--most: {args.most} is too few; give 1 or more")
+    if not 0 <= args.neighbours <= 10:
+        raise InputError(f"--neighbours: {args.neighbours} is not from 0 to 10")
+    files = list(image_files(args.images)) if args.images else None
+    folder, data = _model_folder(args.model, args.models_folder)
+
+    from fakeprint.explain.explanation import PAGE, SUSPECTS, Settings, write
+    from fakeprint.explain.grounds import Train
+    from fakeprint.explain.opened import open_model
+    from fakeprint.explain.suspects import suspects
+
+    model = open_model(folder, args.device)
+    output = args.output or Path("explained") / args.model
+    has_arrays = _fits(model.dataset)
+    suspected, unreadable = None, 0
+    if files is None:
+        if not has_arrays:
+            raise InputError(
+                f"there are no validation images of {args.model}'s classes and size in {ARRAYS}: name image files"
+            )
+        explained = _validation(args, folder, model.dataset)
+        suspected = suspects(
+            "validation", explained.image_ids, explained.labels, explained.probabilities, model.dataset.classes
+        )
+    else:
+        explained, unreadable = _files(args, folder, model.dataset, files)
+    train = None
+    if has_arrays:
+        split = load_split("train")
+        train = Train(split.images, split.image_ids, split.labels)
+    title = f"{len(explained.labels):,} image file(s)" if files is not None else data or "validation images"
+    write(model, explained, suspected, train, Settings(title, args.most, args.neighbours), output / PAGE)
+    if suspected is not None:
+        write_csv(output / SUSPECTS, suspected)
+    print(output / PAGE)
+    if unreadable:
+        sys.exit(1)
+
+
+def _fits(dataset: Dataset) -> bool:
+    """Whether data/arrays holds images as the model takes them."""
+    if not (ARRAYS / "dataset.json").exists():
+        return False
+    found = load_dataset()
+    return (found.classes, found.image_size, found.resize) == (dataset.classes, dataset.image_size, dataset.resize)
+
+
+def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Explained":
+    """The validation images, with the pipeline's predictions where it has made them, else with the model's."""
+    from fakeprint.explain.explanation import Explained
+    from fakeprint.predict import load_model
+
+    split = load_split("validation")
+    name = champion_name(args.models_folder) if folder.name == CHAMPION else args.model
+    if folder.parent == args.models_folder and (PREDICTIONS / f"{name}.parquet").exists():
+        predictions = load_predictions(name, dataset.classes, "validation")
+        probabilities = predictions.probabilities
+    else:
+        model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+        probabilities = model.probabilities(split.images)
+    if len(probabilities) != len(split.image_ids):
+        raise InputError(f"{PREDICTIONS / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
+    return Explained(
+        split.image_ids,
+        split.labels,
+        probabilities,
+        PROBABILITIES,
+        lambda rows: np.stack([np.array(split.images[row]) for row in rows]),
+    )
+
+
+def _files(
+    args: argparse.Namespace, folder: Path, dataset: Dataset, files: list[tuple[Path, str | None]]
+) -> tuple["Explained", int]:
+    """Image files with the model's predictions, and how many could not be read: each is named on stderr."""
+    from fakeprint.explain.explanation import Explained
+    from fakeprint.predict import load_model, predict_files, read_image
+
+    model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+    paths: list[Path] = []
+    probabilities = [np.empty((0, len(dataset.classes)))]
+    unreadable = 0
+    for group in predict_files(model, files):
+        paths += group.paths
+        probabilities.append(group.probabilities)
+        unreadable += len(group.unreadable)
+        for path, reason in group.unreadable:
+            print(f"{printable(str(path))}: {reason}", file=sys.stderr)
+    explained = Explained(
+        np.array([str(path) for path in paths], dtype=object),
+        np.full(len(paths), -1, dtype=np.int64),
+        np.concatenate(probabilities),
+        PROBABILITIES,
+        lambda rows: np.stack([read_image(paths[row], dataset) for row in rows]),
+    )
+    return explained, unreadable

@@ -1,0 +1,96 @@
+"""A model's folder, opened so that its members can be asked for the grounds of their answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakeprint.data.arrays import Dataset
+from fakeprint.explain.feature_sets import ClassifierParts
+from fakeprint.explain.maps import NetworkParts
+from fakeprint.files import read_json
+from fakeprint.models.description import read_description
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network or a classifier; weight: its share in an average, equal shares in other ensembles."""
+
+    name: str
+    weight: float
+    parts: NetworkParts | ClassifierParts
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A model with its members; one that is no ensemble is its own only member.
+
+    method: how an ensemble combines them, None for other models.
+    """
+
+    name: str
+    method: str | None
+    dataset: Dataset
+    members: list[Member]
+
+    @property
+    def lead(self) -> Member:
+        """The member with the largest weight, the first of equals: images are near to each other as it sees them."""
+        return max(self.members, key=lambda member: member.weight)
+
+    @property
+    def network(self) -> tuple[str, NetworkParts] | None:
+        """The network with the largest weight, whose map is shown."""
+        found = [(member.weight, -place, member) for place, member in enumerate(self.members)]
+        networks = [each for each in found if isinstance(each[2].parts, NetworkParts)]
+        if not networks:
+            return None
+        best = max(networks, key=lambda each: each[:2])[2]
+        assert isinstance(best.parts, NetworkParts)
+        return best.name, best.parts
+
+    @property
+    def classifier(self) -> tuple[str, ClassifierParts] | None:
+        """The classifier with the largest weight, whose feature sets are compared."""
+        found = [(member.weight, -place, member) for place, member in enumerate(self.members)]
+        classifiers = [each for each in found if isinstance(each[2].parts, ClassifierParts)]
+        if not classifiers:
+            return None
+        best = max(classifiers, key=lambda each: each[:2])[2]
+        assert isinstance(best.parts, ClassifierParts)
+        return best.name, best.parts
+
+
+def open_model(folder: Path, device: str = "auto") -> OpenModel:
+    """Open models/NAME, or a folder with champion.json. The members of an ensemble are in the folders beside it.
+
+    Raises InputError as `fakeprint.predict.load_model` does.
+    """
+    if (folder / "champion.json").exists():
+        folder = folder / read_json(folder / "champion.json")["model"]
+    description = read_description(folder)
+    dataset = Dataset(**description["dataset"])
+    if description["kind"] != "ensemble":
+        return OpenModel(description["name"], None, dataset, [_member(folder, 1.0, device)])
+    from fakeprint.models.ensembles import load_ensemble
+
+    names, combination = load_ensemble(folder)
+    weights = getattr(combination, "weights", [1 / len(names)] * len(names))
+    members = [_member(folder.parent / name, weight, device) for name, weight in zip(names, weights, strict=True)]
+    return OpenModel(description["name"], description["method"], dataset, members)
+
+
+def _member(folder: Path, weight: float, device: str) -> Member:
+    description = read_description(folder)
+    if description["kind"] == "classifier":
+        from fakeprint.models.classifiers import load_classifier
+
+        return Member(description["name"], weight, ClassifierParts.of(load_classifier(folder)))
+    from fakeprint.models.network_files import load_network
+    from fakeprint.training.device import choose, keep_freed_memory
+
+    network, description = load_network(folder)
+    execution = choose(device, "fp32", "--device")
+    if execution.device == "cpu":
+        keep_freed_memory()
+    return Member(
+        description["name"], weight, NetworkParts(execution.place(network), description, str(execution.device))
+    )
