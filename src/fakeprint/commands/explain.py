@@ -112,7 +112,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _fits(dataset: Dataset) -> bool:
     """Whether data/arrays holds images as the model takes them."""
-    if not (ARRAYS / "dataset.json").exists():
+    needed = [f"{split}.{kind}" for split in ("train", "validation") for kind in ("npy", "parquet")]
+    if not all((ARRAYS / name).exists() for name in ["dataset.json", *needed]):
         return False
     found = load_dataset()
     return (found.classes, found.image_size, found.resize) == (dataset.classes, dataset.image_size, dataset.resize)

@@ -10,6 +10,10 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 RESERVED = (
     *("calibration", "champion", "confusion", "cross_generator", "decision", "degraded", "demo", "leaderboard"),
     *("open_world", "reliability", "risk_coverage", "robustness", "roc", "unknown", "validate"),
+    *("calibration", "champion", "confusion", "decision", "degraded", "demo", "leaderboard", "reliability"),
+    *("risk_coverage", "robustness", "roc", "validate"),
+    *("calibration", "champion", "confusion", "degraded", "demo", "explain", "leaderboard", "reliability"),
+    *("robustness", "roc", "validate"),
 )
 
 
