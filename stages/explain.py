@@ -10,8 +10,8 @@ from fakeprint import params, seeds
 from fakeprint.data.arrays import load_dataset, load_index, load_split
 from fakeprint.digests import EVALUATED, explained_name, md5
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import load_predictions
-from fakeprint.explain.explanation import PAGE, SUSPECTS, Explained, Settings, write
+from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
+from fakeprint.explain.explanation import PAGE, SUSPECTS, Explained, Settings, probabilities_are, write
 from fakeprint.explain.grounds import Train
 from fakeprint.explain.opened import OpenModel, open_model
 from fakeprint.explain.suspects import out_of_fold, suspects
@@ -25,7 +25,7 @@ def main() -> None:
     settings, dataset = params.load(), load_dataset()
     model = open_model(Path("models") / name)
     validation, train = load_split("validation"), load_split("train")
-    predictions = load_predictions(name, dataset.classes, "validation")
+    predictions = load_predictions(name, dataset.classes, "validation", CALIBRATED)
     found = suspects(
         "validation", predictions.image_ids, predictions.labels, predictions.probabilities, dataset.classes
     )
@@ -33,7 +33,7 @@ def main() -> None:
         predictions.image_ids,
         predictions.labels,
         predictions.probabilities,
-        "Probabilities",
+        probabilities_are(name),
         lambda rows: np.stack([np.array(validation.images[row]) for row in rows]),
     )
     limits = Settings(settings.title, settings.explain.images, settings.explain.neighbours, settings.run.workers)

@@ -122,3 +122,25 @@ def test_what_run_does_not_name_is_removed(content: dict[str, Any], capsys: pyte
 def test_the_folders_are_those_that_stages_write_into() -> None:
     assert (checked.FEATURES, checked.MEMBERS) == (feature_files.FEATURES, predictions.MEMBERS)
     assert digests.PREDICTIONS == predictions.PREDICTIONS
+
+
+def test_pages_of_models_that_have_none_any_more_go(content: dict[str, Any]) -> None:
+    content["explain"]["models"] = ["lda"]
+    Path("data/evaluated").mkdir()
+    for name in ("lda.json", "lda.explained.json", "knn.explained.json"):
+        (Path("data/evaluated") / name).write_text("{}")
+    main(content)
+    assert sorted(path.name for path in Path("data/evaluated").iterdir()) == ["lda.explained.json", "lda.json"]
+    content["explain"]["models"] = []
+    main(content)
+    assert [path.name for path in Path("data/evaluated").iterdir()] == ["lda.json"]
+
+
+def test_verdicts_are_copied_for_validate(content: dict[str, Any]) -> None:
+    main(content)
+    assert outputs()["verdicts.csv"] == b""
+    Path("data/verdicts").mkdir()
+    Path("data/verdicts/mine.csv").write_bytes(b"image_id,verdict\n")
+    content["validate"]["verdicts"] = "data/verdicts/mine.csv"
+    main(content)
+    assert outputs()["verdicts.csv"] == b"image_id,verdict\n"

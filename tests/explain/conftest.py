@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.evaluation.champion import copy_out
-from fakeprint.evaluation.predictions import save_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, save_predictions
 from fakeprint.features import extract_sets, write_features
+from fakeprint.files import write_json
 from fakeprint.models import networks
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import WeightedAverage, save_ensemble
@@ -74,7 +75,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("lda", "trace_net", "average"):
             probabilities = load_model(Path("models") / name, workers=1).probabilities(images["validation"])
             found = predictions(labels["validation"], probabilities)
-            save_predictions(name, CLASSES, {"validation": found})
+            save_predictions(name, CLASSES, {"validation": found}, CALIBRATED)
+            calibration = {"method": "temperature", "scale": [1.0] * 3, "bias": [0.0] * 3}
+            write_json(
+                f"models/calibration/{name}.json", {"calibration": calibration, "on": "validation", "images": 30}
+            )
         copy_out("average", "hand-made", params.Predict())
         _write_params()
     return root

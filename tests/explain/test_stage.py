@@ -143,6 +143,7 @@ def test_the_command_on_validation(
     assert command(monkeypatch, "champion", "--output", "out") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "out/page.html"
     ours, theirs = (content_of(Path(f"{folder}/page.html")) for folder in ("out", "reports/explain/average"))
+    assert ours["head"]["probabilities"] == theirs["head"]["probabilities"] == "Calibrated probabilities"
     assert ours["data"] == theirs["data"] and ours["train"] == theirs["train"]
     assert Path("out/suspects.csv").read_bytes() == Path("reports/explain/average/suspects.csv").read_bytes()
 
@@ -193,6 +194,7 @@ def test_a_shipped_model_without_train_images(
     assert command(monkeypatch, "unibuc", "one.png", "--output", "out", "--device", "cpu") == 0
     page = content_of(Path("out/page.html"))
     (item,) = page["data"]
+    assert page["head"]["probabilities"] == "Probabilities, as the model gives them"
     assert "map" in item and "near" not in item and len(item["p"]) == 5
     assert "no train images" in dict(page["head"]["notes"])["Nearest train images"]
     assert command(monkeypatch, "unibuc") == 1

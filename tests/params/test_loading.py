@@ -233,6 +233,12 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             {"augment__transforms__erasing": {"enabled": True, "p": 0.5, "fraction": [0.1, 0.2], "fill": "black"}},
             "augment.transforms.erasing.fill: input should be 'random' or 'mean', not 'black'",
         ),
+        ({"explain__models": ["ldaa"]}, "explain.models: 'ldaa' is unknown; did you mean 'lda'?"),
+        ({"explain__folds": 1}, "explain: folds should be 0 or from 2 to 20, not 1"),
+        (
+            {"validate__verdicts": "data/verdicts/../x.csv"},
+            "validate.verdicts: 'data/verdicts/../x.csv' is not a file in data/verdicts/; copy it there",
+        ),
         ({"submit__model": "champ"}, "submit.model: 'champ' is unknown; did you mean 'champion'?"),
         ({"augment__copies": 21}, "augment.copies: input should be less than or equal to 20, not 21"),
         (

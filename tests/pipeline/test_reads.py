@@ -34,8 +34,8 @@ UNDECLARED = {
 }
 # Declared and not read in this run, with the reason.
 UNREAD = {
-    "check": ("data/weights",),  # no weights file is named
-    "validate": ("data/checked/params",),  # `check` goes first
+    "check": ("data/verdicts", "data/weights"),  # no such file is named
+    "validate": ("data/checked/params", "data/checked/verdicts.csv"),  # `check` goes first; no verdicts are named
     "features": ("data/checked/features/ITEM", "src/fakeprint/models/pretrained.py"),  # of `backbone`
     "fit": (
         "data/augmented",  # where its block says augmented: true

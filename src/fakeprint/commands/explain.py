@@ -12,13 +12,13 @@ from fakeprint.commands.predict import DEVICES, _model_folder, _test_time_augmen
 from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import InputError, printable
 from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.evaluation.predictions import PREDICTIONS, load_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
 from fakeprint.files import write_csv
 
 if TYPE_CHECKING:
     from fakeprint.explain.explanation import Explained
 
-PROBABILITIES = "Probabilities"
+RAW = "Probabilities, as the model gives them"
 MOST = 1250
 
 
@@ -121,24 +121,25 @@ def _fits(dataset: Dataset) -> bool:
 
 def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Explained":
     """The validation images, with the pipeline's predictions where it has made them, else with the model's."""
-    from fakeprint.explain.explanation import Explained
+    from fakeprint.explain.explanation import Explained, probabilities_are
     from fakeprint.predict import load_model
 
     split = load_split("validation")
     name = champion_name(args.models_folder) if folder.name == CHAMPION else args.model
-    if folder.parent == args.models_folder and (PREDICTIONS / f"{name}.parquet").exists():
-        predictions = load_predictions(name, dataset.classes, "validation")
-        probabilities = predictions.probabilities
+    said = RAW
+    if folder.parent == args.models_folder and (CALIBRATED / f"{name}.parquet").exists():
+        predictions = load_predictions(name, dataset.classes, "validation", CALIBRATED)
+        probabilities, said = predictions.probabilities, probabilities_are(name, folder.parent / "calibration")
     else:
         model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
         probabilities = model.probabilities(split.images)
     if len(probabilities) != len(split.image_ids):
-        raise InputError(f"{PREDICTIONS / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
+        raise InputError(f"{CALIBRATED / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
     return Explained(
         split.image_ids,
         split.labels,
         probabilities,
-        PROBABILITIES,
+        said,
         lambda rows: np.stack([np.array(split.images[row]) for row in rows]),
     )
 
@@ -164,7 +165,7 @@ def _files(
         np.array([str(path) for path in paths], dtype=object),
         np.full(len(paths), -1, dtype=np.int64),
         np.concatenate(probabilities),
-        PROBABILITIES,
+        RAW,
         lambda rows: np.stack([read_image(paths[row], dataset) for row in rows]),
     )
     return explained, unreadable

@@ -14,7 +14,9 @@ from fakeprint.explain.notes import notes
 from fakeprint.explain.opened import OpenModel
 from fakeprint.explain.order import hardest_pair, in_order
 from fakeprint.explain.page import Item, write_page
+from fakeprint.files import read_json
 
+CALIBRATIONS = Path("models/calibration")  # as in `fakeprint.verdict.calibrated`
 PAGE = "page.html"
 SUSPECTS = "suspects.csv"
 
@@ -44,6 +46,13 @@ class Settings:
     most: int = 1250
     neighbours: int = 3
     workers: int | None = None
+
+
+def probabilities_are(name: str, folder: Path = CALIBRATIONS) -> str:
+    """What the pipeline's probabilities of a model are called: calibrated, unless its calibration changes nothing."""
+    file = folder / f"{name}.json"
+    is_raw = not file.exists() or read_json(file)["calibration"]["method"] == "none"
+    return "Probabilities, as the model gives them" if is_raw else "Calibrated probabilities"
 
 
 def write(

@@ -123,9 +123,7 @@ class Validate(Block):
     def _verdicts_that_dvc_sees(cls, path: str | None) -> str | None:
         parts = PurePosixPath(path or "").parts
         if path is not None and (parts[:2] != ("data", "verdicts") or len(parts) < 3 or ".." in parts):
-            raise ValueError(
-                f"verdicts: '{path}' is not a file in data/verdicts/; copy it there, so that DVC notices changes"
-            )
+            raise ValueError(f"'{path}' is not a file in data/verdicts/; copy it there, so that DVC notices changes")
         return path
 
 
