@@ -4,6 +4,7 @@ import csv
 import hashlib
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.__main__ import main
 from fakeprint.digests import md5
+from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
+from fakeprint.explain.explanation import decided
+from fakeprint.files import write_json
 from fakeprint.predict import load_model
 from fakeprint.tracking import evaluated
+from fakeprint.verdict.calibration import Raw
+from fakeprint.verdict.certificate import Certificate
+from fakeprint.verdict.decision import Decision, Unknown
 from stages import explain
 from tests.explain.chromium import BROWSER, opened
 from tests.explain.conftest import CLASSES, HOSTILE, SWAPPED, content_of, pictures_of
@@ -91,6 +98,36 @@ def test_an_ensemble_shows_its_members(workplace: Path, monkeypatch: pytest.Monk
             expected = own[name][int(each["id"][1:])]
             assert answer == expected.argmax() and p == pytest.approx(expected.max(), abs=1e-4)
     assert "lda, the member with the largest weight" in dict(page["head"]["notes"])["Nearest train images"]
+
+
+def certified_from(threshold: float) -> Certificate:
+    return Certificate(threshold, images=30, answered=15, errors=0, bound=0.18, max_error=0.2, confidence=0.95)
+
+
+def test_the_champion_s_answers(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decision file says from which probability it answers; other models have none."""
+    scores = load_predictions("average", CLASSES, "validation", CALIBRATED).probabilities.max(axis=1)
+    certificate = certified_from(float(np.median(scores)))
+    decision = Decision(Raw(), certificate)
+    write_json("models/champion/decision.json", decision.as_json())
+    page = stage("average", monkeypatch)
+    for each in page["data"]:
+        assert each["decision"] == ("label" if scores[int(each["id"][1:])] >= certificate.threshold else "unsure")
+    assert {each["decision"] for each in page["data"]} == {"label", "unsure"}
+    assert certificate.line in dict(page["head"]["notes"])["Answer"]
+    assert command(monkeypatch, "champion", "--output", "out") == 0
+    assert content_of(Path("out/page.html"))["data"] == page["data"]
+    assert all("decision" not in each for each in stage("lda", monkeypatch)["data"])
+
+
+def test_no_answer_is_shown_that_predict_would_not_give() -> None:
+    """With variants of images, or scores of unknown generators, probabilities alone do not say."""
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4]])
+    certified = Decision(Raw(), certified_from(0.8))
+    assert decided(certified, probabilities).tolist() == ["label", "unsure"]
+    assert decided(replace(certified, consistency=True), probabilities) is None
+    assert decided(replace(certified, unknown=Unknown("energy", 1.0)), probabilities) is None
+    assert decided(Decision(Raw()), probabilities) is None
 
 
 def test_the_same_bytes_again_and_their_digests(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

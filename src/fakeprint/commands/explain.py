@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fakeprint.commands.predict import DEVICES, _model_folder, _test_time_augmentation, image_files
+from fakeprint.commands.predict import DEVICES, _model_folder, _test_time_augmentation, _variants, image_files
 from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import InputError, printable
 from fakeprint.evaluation.champion import CHAMPION, champion_name
@@ -17,8 +17,9 @@ from fakeprint.files import write_csv
 
 if TYPE_CHECKING:
     from fakeprint.explain.explanation import Explained
+    from fakeprint.verdict.decision import Answer, Decision
 
-RAW = "Probabilities, as the model gives them"
+RAW, CALIBRATED_ONES = "Probabilities, as the model gives them", "Calibrated probabilities"
 MOST = 1250
 
 
@@ -121,18 +122,18 @@ def _fits(dataset: Dataset) -> bool:
 
 def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Explained":
     """The validation images, with the pipeline's predictions where it has made them, else with the model's."""
-    from fakeprint.explain.explanation import Explained, probabilities_are
+    from fakeprint.explain.explanation import Explained, certificate_of, decided, probabilities_are
     from fakeprint.predict import load_model
+    from fakeprint.verdict.decision import load_decision
 
-    split = load_split("validation")
+    split, decision = load_split("validation"), load_decision(folder)
     name = champion_name(args.models_folder) if folder.name == CHAMPION else args.model
-    said = RAW
     if folder.parent == args.models_folder and (CALIBRATED / f"{name}.parquet").exists():
-        predictions = load_predictions(name, dataset.classes, "validation", CALIBRATED)
-        probabilities, said = predictions.probabilities, probabilities_are(name, folder.parent / "calibration")
+        probabilities = load_predictions(name, dataset.classes, "validation", CALIBRATED).probabilities
+        said = probabilities_are(name, folder.parent / "calibration")
     else:
         model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
-        probabilities = model.probabilities(split.images)
+        probabilities, said = decision.calibration(model.probabilities(split.images)), _said(decision)
     if len(probabilities) != len(split.image_ids):
         raise InputError(f"{CALIBRATED / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
     return Explained(
@@ -141,31 +142,40 @@ def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Ex
         probabilities,
         said,
         lambda rows: np.stack([np.array(split.images[row]) for row in rows]),
+        decided(decision, probabilities),
+        certificate_of(decision),
     )
+
+
+def _said(decision: "Decision") -> str:
+    return RAW if decision.calibration.as_json()["method"] == "none" else CALIBRATED_ONES
 
 
 def _files(
     args: argparse.Namespace, folder: Path, dataset: Dataset, files: list[tuple[Path, str | None]]
 ) -> tuple["Explained", int]:
     """Image files with the model's predictions, and how many could not be read: each is named on stderr."""
-    from fakeprint.explain.explanation import Explained
+    from fakeprint.explain.explanation import Explained, certificate_of
     from fakeprint.predict import load_model, predict_files, read_image
+    from fakeprint.verdict.decision import load_decision
 
-    model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+    model, decision = load_model(folder, tta=_test_time_augmentation(folder), device=args.device), load_decision(folder)
     paths: list[Path] = []
-    probabilities = [np.empty((0, len(dataset.classes)))]
+    answers: list[Answer] = []
     unreadable = 0
-    for group in predict_files(model, files):
+    for group in predict_files(model, files, _variants(decision)):
         paths += group.paths
-        probabilities.append(group.probabilities)
+        answers += decision.answers(group.probabilities, dataset.names, group.variants)
         unreadable += len(group.unreadable)
         for path, reason in group.unreadable:
             print(f"{printable(str(path))}: {reason}", file=sys.stderr)
     explained = Explained(
         np.array([str(path) for path in paths], dtype=object),
         np.full(len(paths), -1, dtype=np.int64),
-        np.concatenate(probabilities),
-        RAW,
+        np.array([each.probabilities for each in answers]).reshape(len(answers), len(dataset.classes)),
+        _said(decision),
         lambda rows: np.stack([read_image(paths[row], dataset) for row in rows]),
+        np.array([each.answer for each in answers]) if decision.may_decline else None,
+        certificate_of(decision),
     )
     return explained, unreadable

@@ -15,6 +15,7 @@ from fakeprint.explain.opened import OpenModel
 from fakeprint.explain.order import hardest_pair, in_order
 from fakeprint.explain.page import Item, write_page
 from fakeprint.files import read_json
+from fakeprint.verdict.decision import LABEL, UNSURE, Decision
 
 CALIBRATIONS = Path("models/calibration")  # as in `fakeprint.verdict.calibrated`
 PAGE = "page.html"
@@ -27,7 +28,8 @@ class Explained:
 
     image_ids: str (N,), as the page shows them. labels: class index of each, int64 (N,), −1 where unknown.
     probabilities: float64 (N, C), those that the page shows and orders by; what they are: `said`. read: gives images by
-    row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision.
+    row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision. certificate: what
+    the decision promises, in one line.
     """
 
     image_ids: np.ndarray
@@ -36,6 +38,7 @@ class Explained:
     said: str
     read: ReadImages
     decisions: np.ndarray | None = None
+    certificate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,22 @@ def probabilities_are(name: str, folder: Path = CALIBRATIONS) -> str:
     file = folder / f"{name}.json"
     is_raw = not file.exists() or read_json(file)["calibration"]["method"] == "none"
     return "Probabilities, as the model gives them" if is_raw else "Calibrated probabilities"
+
+
+def decided(decision: Decision, probabilities: np.ndarray) -> np.ndarray | None:
+    """Which of the pipeline's calibrated probabilities float64 (N, C) are answered: "label" or "unsure", str (N,).
+
+    None where the decision declines nothing, or needs more than probabilities (variants of images, scores of unknown
+    generators): then no answer is shown rather than one that `predict` would not give.
+    """
+    if not decision.may_decline or decision.consistency or decision.unknown:
+        return None
+    return np.where(decision.answered(probabilities), LABEL, UNSURE)
+
+
+def certificate_of(decision: Decision) -> str | None:
+    """What a decision promises, in one line; None where nothing is certified."""
+    return decision.certificate.line if decision.certificate else None
 
 
 def write(
@@ -164,7 +183,7 @@ def _head(
         "classes": model.dataset.names,
         "probabilities": explained.said,
         "pair": _pair(explained, model.dataset.names),
-        "notes": notes(model, found, suspected is not None),
+        "notes": notes(model, found, suspected is not None, explained.certificate),
     }
 
 

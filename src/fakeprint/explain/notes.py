@@ -25,6 +25,7 @@ FEATURE_SETS = (
 NEAREST = "By Euclidean distance between the {features} of {name}{lead}."
 NOT_NEAREST = "Not shown: neighbours are switched off, or there are no train images of this model's classes and size."
 MEMBERS = "Each member's own answer and its probability, before the ensemble combines them ({method})."
+ANSWER = "Label or unsure, by the champion's decision file: {certificate}."
 SUSPECTS = (
     "Labels that confident learning (cleanlab) finds in conflict with the probabilities, which come from a model that "
     "did not learn from the image. Quality is the probability of the label. Many of these labels are right: a person "
@@ -32,7 +33,7 @@ SUSPECTS = (
 )
 
 
-def notes(model: OpenModel, found: Grounds, has_suspects: bool) -> list[tuple[str, str]]:
+def notes(model: OpenModel, found: Grounds, has_suspects: bool, certificate: str | None) -> list[tuple[str, str]]:
     """Term and text of everything that the page shows."""
     network, classifier = model.network, model.classifier
     texts = [("Residual", RESIDUAL), ("Log spectrum", SPECTRUM)]
@@ -49,6 +50,8 @@ def notes(model: OpenModel, found: Grounds, has_suspects: bool) -> list[tuple[st
         features = "penultimate features" if network and model.lead.parts is network[1] else "scaled features"
         lead = ", the member with the largest weight" if model.method else ""
         texts.append(("Nearest train images", NEAREST.format(features=features, name=model.lead.name, lead=lead)))
+    if certificate:
+        texts.append(("Answer", ANSWER.format(certificate=certificate)))
     if has_suspects:
         texts.append(("Suspected labels", SUSPECTS))
     return texts

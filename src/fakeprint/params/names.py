@@ -14,6 +14,8 @@ RESERVED = (
     *("risk_coverage", "robustness", "roc", "validate"),
     *("calibration", "champion", "confusion", "degraded", "demo", "explain", "leaderboard", "reliability"),
     *("robustness", "roc", "validate"),
+    *("calibration", "champion", "confusion", "decision", "degraded", "demo", "explain", "leaderboard"),
+    *("reliability", "risk_coverage", "robustness", "roc", "validate"),
 )
 
 
