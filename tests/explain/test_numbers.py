@@ -84,13 +84,27 @@ def test_an_effect_is_the_change_of_log_odds_without_the_set(parts: ClassifierPa
         assert effects["rgb_hist"][row] == pytest.approx(np.log(p / (1 - p)) - np.log(q / (1 - q)), abs=1e-6)
     assert (effects["rgb_hist"] > 1).all()  # the colours hold the class
     assert np.abs(effects["spectrum"]).max() < effects["rgb_hist"].min()
-    assert log_odds(np.array([0.0, 0.5, 1.0])).tolist() == pytest.approx([-13.8155, 0, 13.8155], abs=1e-3)
+    certain = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [1.0, 1e-9]])
+    expected = [-27.631, 0, 27.631, 20.723]  # ln 1e-12, and ln 1e-9 where 1 − p is rounded away
+    assert log_odds(certain, np.zeros(4, dtype=np.int64)).tolist() == pytest.approx(expected, abs=1e-3)
 
 
 def test_scaled_features_are_those_that_the_classifier_gets(parts: ClassifierParts) -> None:
     x = parts.features(pictures_of(np.arange(6) % 3, 3))
     classifier = parts.fitted.model.named_steps["classify"]
-    np.testing.assert_allclose(classifier.predict_proba(parts.scaled(x)), parts.probabilities(x), atol=1e-6)
+    np.testing.assert_allclose(
+        classifier.predict_proba(parts.standardised(parts.rooted(x))), parts.probabilities(x), atol=1e-6
+    )
+
+
+def test_means_are_of_what_the_classifier_sees(parts: ClassifierParts) -> None:
+    """Of square roots, where its block says so."""
+    described = parts.fitted.description
+    settings = {**described["settings"], "scale": "sqrt_standard"}
+    rooting = ClassifierParts.of(FittedClassifier(parts.fitted.model, {**described, "settings": settings}))
+    x = np.array([[4.0, -9.0, 0.0]], np.float32)
+    assert rooting.rooted(x).tolist() == [[2, -3, 0]] and rooting.unrooted(rooting.rooted(x)).tolist() == x.tolist()
+    assert parts.rooted(x).tolist() == parts.unrooted(x).tolist() == x.tolist()
 
 
 def test_wrong_labels_are_suspected() -> None:

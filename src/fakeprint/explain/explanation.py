@@ -187,6 +187,10 @@ def _head(
     }
 
 
+def _counted(images: int) -> str:
+    return "1 was" if images == 1 else f"{images:,} were"
+
+
 def _pair(explained: Explained, names: list[str]) -> dict[str, Any] | None:
     known = explained.labels >= 0
     answers = explained.probabilities[known].argmax(axis=1)
@@ -195,7 +199,7 @@ def _pair(explained: Explained, names: list[str]) -> dict[str, Any] | None:
         return None
     (first, second), (of_first, of_second) = (names[index] for index in pair.classes), pair.sizes
     text = (
-        f"Of {of_first:,} images of {first}, {pair.mistakes[0]:,} were answered {second}; of {of_second:,} images of "
-        f"{second}, {pair.mistakes[1]:,} were answered {first}. No other pair has a larger share of such mistakes."
+        f"Of {of_first:,} images of {first}, {_counted(pair.mistakes[0])} answered {second}; of {of_second:,} images of "
+        f"{second}, {_counted(pair.mistakes[1])} answered {first}. No other pair has a larger share of such mistakes."
     )
     return {"classes": list(pair.classes), "text": text}

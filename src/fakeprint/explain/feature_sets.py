@@ -14,14 +14,20 @@ from fakeprint.files import read_json
 from fakeprint.models.classifiers import FittedClassifier, as_fitted
 from fakeprint.models.neighbours import Neighbours
 
-LOWEST = 1e-6  # of probabilities whose odds are taken: a k-NN predicts 0 and 1
+LOWEST = 1e-12  # of probabilities whose odds are taken: a k-NN predicts 0 and 1
 MOST = 2**27  # bytes of features of a batch
 
 
-def log_odds(probabilities: np.ndarray) -> np.ndarray:
-    """ln(p / (1 − p)), of probabilities between `LOWEST` and 1 − `LOWEST`."""
-    clipped = np.clip(probabilities, LOWEST, 1 - LOWEST)
-    return np.log(clipped) - np.log1p(-clipped)
+def log_odds(probabilities: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """ln(p / (1 − p)) of one class per row, float64 (N,); p and 1 − p are at least `LOWEST`.
+
+    probabilities: float64 (N, C); answers: class indices, int (N,). 1 − p is the sum of the other classes, which is exact
+    where p is so close to 1 that it is rounded.
+    """
+    rows = np.arange(len(answers))
+    others = probabilities.copy()
+    others[rows, answers] = 0
+    return np.log(np.maximum(probabilities[rows, answers], LOWEST)) - np.log(np.maximum(others.sum(axis=1), LOWEST))
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,17 @@ class ClassifierParts:
         """The classifier's own probabilities, float64 (N, C)."""
         return self.fitted.probabilities(features)
 
-    def scaled(self, features: np.ndarray) -> np.ndarray:
-        """Features float32 (N, D) as the classifier sees them: rooted and standardised where its block says so."""
-        rooted = as_fitted(Rows.of(features), self.fitted.description["settings"]["scale"]).whole()
+    def rooted(self, features: np.ndarray) -> np.ndarray:
+        """Features float32 (N, D), or their square roots with the sign kept, where the classifier's block says so."""
+        return as_fitted(Rows.of(features), self.fitted.description["settings"]["scale"]).whole()
+
+    def unrooted(self, rooted: np.ndarray) -> np.ndarray:
+        """The features, float (N, D) or (D,), of which `rooted` gives these."""
+        is_rooted = self.fitted.description["settings"]["scale"].startswith("sqrt")
+        return np.copysign(rooted**2, rooted) if is_rooted else rooted
+
+    def standardised(self, rooted: np.ndarray) -> np.ndarray:
+        """What `rooted` gives, float32 (N, D), standardised where the classifier's block says so."""
         model = self.fitted.model
         if isinstance(model, Neighbours):
             return ((rooted - model.mean) / model.scale).astype(np.float32)
@@ -67,15 +81,16 @@ class ClassifierParts:
         of this set are replaced by their mean over train. Above 0, the set spoke for the answer. The effects of several
         sets do not add up to a whole.
 
-        features: float32 (N, D); answers: class index of each, int (N,); mean: float (D,), over train.
+        features: float32 (N, D); answers: class index of each, int (N,); mean: float (D,), over train, of the numbers as
+        `rooted` gives them: a mean of sparse histograms is like none of them, that of their roots less so.
         """
-        rows = np.arange(len(features))
-        full = log_odds(self.probabilities(features)[rows, answers])
+        replacement = self.unrooted(mean)
+        full = log_odds(self.probabilities(features), answers)
         found = {}
         for name, columns in self.columns.items():
             changed = features.copy()
-            changed[:, columns] = mean[columns]
-            found[name] = full - log_odds(self.probabilities(changed)[rows, answers])
+            changed[:, columns] = replacement[columns]
+            found[name] = full - log_odds(self.probabilities(changed), answers)
         return found
 
     def train_blocks(self, images: np.ndarray, workers: int | None, stored: Path = FEATURES) -> Iterator[np.ndarray]:

@@ -110,14 +110,15 @@ class _Seen:
 def _by_classifier(
     parts: ClassifierParts, features: np.ndarray, train: Train, neighbours: int, workers: int | None
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Distances and rows of the nearest train images (None for 0 neighbours), and the mean of the train features."""
+    """Distances and rows of the nearest train images (None for 0 neighbours), and the mean over train, for `effects`."""
     mean = Mean()
-    blocks = mean.of(parts.train_blocks(train.images, workers))
+    blocks = mean.of(parts.rooted(block) for block in parts.train_blocks(train.images, workers))
     if not neighbours:
         for _ in blocks:
             pass
         return None, None, mean.value
-    distances, rows = nearest((parts.scaled(block) for block in blocks), parts.scaled(features), neighbours)
+    queries = parts.standardised(parts.rooted(features))
+    distances, rows = nearest((parts.standardised(block) for block in blocks), queries, neighbours)
     return distances, rows, mean.value
 
 
