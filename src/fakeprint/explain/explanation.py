@@ -198,8 +198,9 @@ def _pair(explained: Explained, names: list[str]) -> dict[str, Any] | None:
     if pair is None:
         return None
     (first, second), (of_first, of_second) = (names[index] for index in pair.classes), pair.sizes
+    as_second, as_first = (_counted(each) for each in pair.mistakes)
     text = (
-        f"Of {of_first:,} images of {first}, {_counted(pair.mistakes[0])} answered {second}; of {of_second:,} images of "
-        f"{second}, {_counted(pair.mistakes[1])} answered {first}. No other pair has a larger share of such mistakes."
+        f"Of {of_first:,} images of {first}, {as_second} answered {second}; of {of_second:,} images of {second}, "
+        f"{as_first} answered {first}. No other pair has a larger share of such mistakes."
     )
     return {"classes": list(pair.classes), "text": text}

@@ -21,8 +21,8 @@ MOST = 2**27  # bytes of features of a batch
 def log_odds(probabilities: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """ln(p / (1 − p)) of one class per row, float64 (N,); p and 1 − p are at least `LOWEST`.
 
-    probabilities: float64 (N, C); answers: class indices, int (N,). 1 − p is the sum of the other classes, which is exact
-    where p is so close to 1 that it is rounded.
+    probabilities: float64 (N, C); answers: class indices, int (N,). 1 − p is the sum of the other classes, which is
+    exact where p is so close to 1 that it is rounded.
     """
     rows = np.arange(len(answers))
     others = probabilities.copy()
@@ -81,8 +81,8 @@ class ClassifierParts:
         of this set are replaced by their mean over train. Above 0, the set spoke for the answer. The effects of several
         sets do not add up to a whole.
 
-        features: float32 (N, D); answers: class index of each, int (N,); mean: float (D,), over train, of the numbers as
-        `rooted` gives them: a mean of sparse histograms is like none of them, that of their roots less so.
+        features: float32 (N, D); answers: class index of each, int (N,); mean: float (D,), over train, of the numbers
+        as `rooted` gives them: a mean of sparse histograms is like none of them, that of their roots less so.
         """
         replacement = self.unrooted(mean)
         full = log_odds(self.probabilities(features), answers)

@@ -110,7 +110,7 @@ class _Seen:
 def _by_classifier(
     parts: ClassifierParts, features: np.ndarray, train: Train, neighbours: int, workers: int | None
 ) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray]:
-    """Distances and rows of the nearest train images (None for 0 neighbours), and the mean over train, for `effects`."""
+    """Distances and rows of the nearest train images (None for 0 neighbours), and the mean for `effects`."""
     mean = Mean()
     blocks = mean.of(parts.rooted(block) for block in parts.train_blocks(train.images, workers))
     if not neighbours:

@@ -19,8 +19,8 @@ GRAD_CAM = (
 NO_MAP = "{name} has no layer whose maps could be shown."
 FEATURE_SETS = (
     "The log-odds that {name} gives to the answer, minus those that it gives to the same class when all numbers of one "
-    "feature set are replaced by their mean over the train images (of square roots, where it takes them). Above 0, the set spoke for the answer. The sets' "
-    "numbers do not add up to a whole."
+    "feature set are replaced by their mean over the train images (of square roots, where it takes them). Above 0, the "
+    "set spoke for the answer. The sets' numbers do not add up to a whole."
 )
 NEAREST = "By Euclidean distance between the {features} of {name}{lead}."
 NOT_NEAREST = "Not shown: neighbours are switched off, or there are no train images of this model's classes and size."
