@@ -8,14 +8,18 @@ from collections.abc import Iterable
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # Names that are used beside the models in models/, metrics/, reports/ and data/, or have a meaning in a command.
 RESERVED = (
-    *("calibration", "champion", "confusion", "cross_generator", "decision", "degraded", "demo", "leaderboard"),
+    *(
+        "calibration",
+        "champion",
+        "confusion",
+        "cross_generator",
+        "decision",
+        "degraded",
+        "demo",
+        "explain",
+        "leaderboard",
+    ),
     *("open_world", "reliability", "risk_coverage", "robustness", "roc", "unknown", "validate"),
-    *("calibration", "champion", "confusion", "decision", "degraded", "demo", "leaderboard", "reliability"),
-    *("risk_coverage", "robustness", "roc", "validate"),
-    *("calibration", "champion", "confusion", "degraded", "demo", "explain", "leaderboard", "reliability"),
-    *("robustness", "roc", "validate"),
-    *("calibration", "champion", "confusion", "decision", "degraded", "demo", "explain", "leaderboard"),
-    *("reliability", "risk_coverage", "robustness", "roc", "validate"),
 )
 
 

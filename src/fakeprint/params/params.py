@@ -78,6 +78,7 @@ class Params(Block):
         default=CrossGenerator(),
         description="a detector of each generator, tested on the others; without a real class, of pairs of classes; "
         "empty lists = off",
+    )
     explain: Explain = Field(
         default=Explain(), description="pages with the grounds of a model's answers (docs/verdict.md); off by default"
     )
