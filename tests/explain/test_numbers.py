@@ -85,8 +85,13 @@ def test_an_effect_is_the_change_of_log_odds_without_the_set(parts: ClassifierPa
     assert (effects["rgb_hist"] > 1).all()  # the colours hold the class
     assert np.abs(effects["spectrum"]).max() < effects["rgb_hist"].min()
     certain = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [1.0, 1e-9]])
-    expected = [-27.631, 0, 27.631, 20.723]  # ln 1e-12, and ln 1e-9 where 1 − p is rounded away
-    assert log_odds(certain, np.zeros(4, dtype=np.int64)).tolist() == pytest.approx(expected, abs=1e-3)
+    expected = [np.log(0.05), 0, -np.log(0.05), -np.log(0.05)]
+    assert log_odds(certain, np.zeros(4, dtype=np.int64), 0.05).tolist() == pytest.approx(expected)
+    exact = log_odds(np.array([[1.0, 1e-60]]), np.array([0]))  # 1 − p is rounded away, the other class is not
+    assert exact.tolist() == pytest.approx([60 * np.log(10)])
+    voting = {**parts.fitted.description, "settings": {"method": "knn"}, "chosen": {"k": 5}}
+    assert ClassifierParts(FittedClassifier(parts.fitted.model, voting), (24, 24, 3)).floor == 0.1
+    assert parts.floor == 1e-300
 
 
 def test_scaled_features_are_those_that_the_classifier_gets(parts: ClassifierParts) -> None:

@@ -96,8 +96,8 @@ def _resolved(verdicts: Verdicts, listed: pd.DataFrame, classes: Sequence[str]) 
     """The split and the id of each image as the source has them, and the verdict."""
     wanted = listed[listed["image_id"].isin(set(verdicts.rows["image_id"]))]
     splits: dict[str, dict[str, str | None]] = {}
-    for row in wanted.itertuples():
-        splits.setdefault(str(row.image_id), {})[str(row.split)] = row.label
+    for image, name, label in zip(wanted["image_id"], wanted["split"], wanted["label"], strict=True):
+        splits.setdefault(image, {})[name] = label
     found: dict[tuple[str, str], str] = {}
     key = f"validate.verdicts: {verdicts.name}"
     for image_id, said, verdict in verdicts.rows.itertuples(index=False):

@@ -14,12 +14,12 @@ from fakeprint.files import read_json
 from fakeprint.models.classifiers import FittedClassifier, as_fitted
 from fakeprint.models.neighbours import Neighbours
 
-LOWEST = 1e-12  # of probabilities whose odds are taken: a k-NN predicts 0 and 1
+LOWEST = 1e-300  # of probabilities whose logarithm is taken, where they are not shares of votes
 MOST = 2**27  # bytes of features of a batch
 
 
-def log_odds(probabilities: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """ln(p / (1 − p)) of one class per row, float64 (N,); p and 1 − p are at least `LOWEST`.
+def log_odds(probabilities: np.ndarray, answers: np.ndarray, floor: float = LOWEST) -> np.ndarray:
+    """ln(p / (1 − p)) of one class per row, float64 (N,); p and 1 − p are at least `floor`.
 
     probabilities: float64 (N, C); answers: class indices, int (N,). 1 − p is the sum of the other classes, which is
     exact where p is so close to 1 that it is rounded.
@@ -27,7 +27,7 @@ def log_odds(probabilities: np.ndarray, answers: np.ndarray) -> np.ndarray:
     rows = np.arange(len(answers))
     others = probabilities.copy()
     others[rows, answers] = 0
-    return np.log(np.maximum(probabilities[rows, answers], LOWEST)) - np.log(np.maximum(others.sum(axis=1), LOWEST))
+    return np.log(np.maximum(probabilities[rows, answers], floor)) - np.log(np.maximum(others.sum(axis=1), floor))
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ class ClassifierParts:
         scaler = model.named_steps.get("scale")
         return rooted if scaler is None else np.asarray(scaler.transform(rooted), dtype=np.float32)
 
+    @property
+    def floor(self) -> float:
+        """The least probability whose logarithm is taken: half a vote of neighbours or trees, which may be 0 of all."""
+        settings = self.fitted.description["settings"]
+        votes = {"knn": self.fitted.description.get("chosen", {}).get("k"), "forest": settings.get("trees")}
+        count = votes.get(settings["method"])
+        return 1 / (2 * count) if count else LOWEST
+
     def effects(self, features: np.ndarray, answers: np.ndarray, mean: np.ndarray) -> dict[str, np.ndarray]:
         """What each feature set did to the answer, float64 (N,) by the set's name.
 
@@ -85,12 +93,12 @@ class ClassifierParts:
         as `rooted` gives them: a mean of sparse histograms is like none of them, that of their roots less so.
         """
         replacement = self.unrooted(mean)
-        full = log_odds(self.probabilities(features), answers)
+        full = log_odds(self.probabilities(features), answers, self.floor)
         found = {}
         for name, columns in self.columns.items():
             changed = features.copy()
             changed[:, columns] = replacement[columns]
-            found[name] = full - log_odds(self.probabilities(changed), answers)
+            found[name] = full - log_odds(self.probabilities(changed), answers, self.floor)
         return found
 
     def train_blocks(self, images: np.ndarray, workers: int | None, stored: Path = FEATURES) -> Iterator[np.ndarray]:

@@ -13,8 +13,8 @@ def nearest(blocks: Iterator[np.ndarray], queries: np.ndarray, k: int) -> tuple[
     blocks: float32 (n, D), the rows in order. queries: float32 (M, D). Returns distances float32 (M, k), ascending,
     and row numbers int64 (M, k); equal distances in order of row number. Fewer than k columns if there are fewer rows.
     """
-    squared = np.empty((len(queries), 0), np.float32)
-    rows = np.empty((len(queries), 0), np.int64)
+    squared: np.ndarray = np.empty((len(queries), 0), np.float32)
+    rows: np.ndarray = np.empty((len(queries), 0), np.int64)
     first = 0
     for block in blocks:
         near, number = search(block, queries, k, "l2")
