@@ -18,7 +18,7 @@ WHAT = "verify"  # beside progress bars
 
 @dataclass(frozen=True)
 class Image:
-    """One image: id, class index, and uint8 (S, S, 3) pixels as the model takes them, or why there are none."""
+    """One image: id, class index, and uint8 pixels as the arrays hold them, (S, S, 3) or (H, W, 3), or why there are none."""
 
     image_id: str
     label: int
