@@ -9,8 +9,9 @@ from fakeprint.errors import one_line_errors
 @one_line_errors
 def main() -> None:
     settings = params.load()
+    side, workers = settings.prepare.image_size, settings.run.workers
     with parallel.backend(settings.run):
-        make_copies(load_split("train"), settings.augment, settings.seed, settings.run.workers)
+        make_copies(load_split("train"), settings.augment, settings.seed, workers, side)
 
 
 if __name__ == "__main__":

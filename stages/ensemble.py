@@ -1,7 +1,7 @@
 """ensemble NAME: combine its members' predictions, by weights or by a combination fitted on validation."""
 
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fakeprint import params, tracking
@@ -33,7 +33,7 @@ def main() -> None:
             others, probabilities = load_members(members.names, dataset.classes, split)
             predictions[split] = replace(others, probabilities=combination(probabilities))
         names, stored = without_idle(members.names, combination)
-        about = {"name": name, "method": ensemble.method, "members": names, "dataset": asdict(dataset)}
+        about = {"name": name, "method": ensemble.method, "members": names, "dataset": dataset.as_json()}
         with written_folder(Path("models") / name) as partial:
             save_ensemble(partial, about, stored)
         save_predictions(name, dataset.classes, predictions)

@@ -1,7 +1,6 @@
 """fit NAME: one classical classifier on its feature sets."""
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import pandas as pd
 
 from fakeprint import params, seeds, tracking
 from fakeprint.data.arrays import COPIES_INDEX, load_dataset, load_index
+from fakeprint.data.crops import averaged, crop_rows
 from fakeprint.errors import one_line_errors
 from fakeprint.features.files import load_features, load_options
 from fakeprint.files import written_folder
@@ -22,23 +22,27 @@ def main() -> None:
     everything = params.load()
     settings = everything.classifiers[name]
     sets: list[str] = [*settings.features]
-    index = load_index("train")
-    x, y, groups = load_features(sets, "train"), index["class"].to_numpy(), index["group"].to_numpy()
+    index, on_validation = load_index("train"), load_index("validation")
+    size, crops = everything.prepare.image_size, everything.prepare.train_crops
+    labels, group_of, rows = index["class"].to_numpy(), index["group"].to_numpy(), crop_rows(index, size, crops)
+    x, y, groups = load_features(sets, "train"), labels[rows], group_of[rows]
     if settings.augmented:
         copies = pd.read_parquet(COPIES_INDEX)
         x = x.above(load_features(sets, "augmented"))
         y = np.concatenate([y, copies["class"]])
-        groups = np.concatenate([groups, groups[copies["parent_row"]]])
-    x_validation, y_validation = load_features(sets, "validation"), load_index("validation")["class"].to_numpy()
+        groups = np.concatenate([groups, group_of[copies["parent_row"]]])
+    rows = crop_rows(on_validation, size, crops)
+    x_validation, y_validation = load_features(sets, "validation"), on_validation["class"].to_numpy()[rows]
 
     with tracking.noted(everything, name, "classifier"):
         seed = seeds.integer(everything.seed, f"fit/{name}")
         model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, groups)
-        fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), asdict(load_dataset())))
+        fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), load_dataset().as_json()))
         with written_folder(Path("models") / name) as folder:
             save_classifier(folder, fitted)
             write_reports(folder, fitted, (x, y), (x_validation, y_validation), seed)
-    accuracy = float(np.mean(fitted.probabilities(x_validation).argmax(axis=1) == y_validation))
+    predicted = averaged(fitted.probabilities(x_validation), np.bincount(rows)).argmax(axis=1)
+    accuracy = float(np.mean(predicted == on_validation["class"]))
     print(f"{name}: validation accuracy {accuracy:.4f}")
 
 

@@ -1,4 +1,4 @@
-"""prepare: every image of the manifest as RGB of one size, in one array and one index per split."""
+"""prepare: every image of the manifest as RGB, of one size or of its own, in one array and one index per split."""
 
 from fakeprint import parallel, params
 from fakeprint.data.arrays import Dataset, save_dataset
@@ -16,7 +16,8 @@ def main() -> None:
     data, prepare = settings.data, settings.prepare
     manifest = with_folds(load_manifest(), prepare, settings.calibrate.on == "fold", settings.seed)
     classes = classes_of(manifest.loc[manifest["split"] == "train", "label"])
-    dataset = Dataset(classes, class_names(data, classes), prepare.image_size, prepare.resize, data.max_pixels)
+    small = prepare.small if prepare.resize == "native" else None
+    dataset = Dataset(classes, class_names(data, classes), prepare.image_size, prepare.resize, data.max_pixels, small)
     container = open_container(data.path)
     with parallel.backend(settings.run):
         write_splits(manifest, container, dataset, settings.run.workers)

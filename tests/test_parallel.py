@@ -20,6 +20,7 @@ from fakeprint.augment import offline
 from fakeprint.data import preparation, scan
 from fakeprint.data.arrays import Dataset, load_split
 from fakeprint.data.containers import open_container
+from fakeprint.data.crops import even_crops
 from fakeprint.errors import InputError
 from fakeprint.params import Run
 
@@ -38,18 +39,19 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def everything(folder: Path, source: Path, settings: Run) -> tuple[dict[str, bytes], int]:
+def everything(folder: Path, source: Path, settings: Run, resize: str = "squash") -> tuple[dict[str, bytes], int]:
     """Arrays, copies and features of the images in `source`, made on this backend; and who made them."""
     container = open_container(source)
     labels = ["ab"[row % 2] for row in range(len(container.names))]
     rows = pd.DataFrame({"image_id": container.names, "label": labels, "path": container.names, "split": "train"})
-    rows = rows.assign(group=range(len(rows)), generator=None)
+    rows = rows.assign(group=range(len(rows)), generator=None, height=20, width=20)
     with parallel.backend(settings):
-        dataset = Dataset(["a", "b"], ["a", "b"], 16, "squash", 10**6)
+        dataset = Dataset(["a", "b"], ["a", "b"], 16, resize, 10**6)
         preparation.write_splits(rows, container, dataset, 1, folder / "arrays")
         train = load_split("train", folder / "arrays")
-        offline.make_copies(train, SETTINGS.augment, 5, 1, folder / "augmented")
-        described = features.extract_parallel("hsv_hist", {"bins": 8}, train.images, 1, "features")
+        offline.make_copies(train, SETTINGS.augment, 5, 1, 16, folder / "augmented")
+        images = even_crops(train.images, 16, 4)
+        described = features.extract_parallel("hsv_hist", {"bins": 8}, images, 1, "features")
         (worker,) = joblib.Parallel(n_jobs=1)([joblib.delayed(os.getpid)()])
     np.save(folder / "features.npy", described)
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -57,7 +59,10 @@ def everything(folder: Path, source: Path, settings: Run) -> tuple[dict[str, byt
 
 
 @pytest.mark.slow
-def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("resize", ["squash", "native"])
+def test_a_dask_cluster_gives_the_same_bytes(
+    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch, resize: str
+) -> None:
     (tmp_path / "source").mkdir()
     rng = np.random.default_rng(0)
     for number in range(20):
@@ -65,10 +70,11 @@ def test_a_dask_cluster_gives_the_same_bytes(tmp_path: Path, scheduler: str, mon
         Image.fromarray(picture).save(tmp_path / "source" / f"{number:02}.png")
     for module, size in ((scan, "BATCH"), (offline, "CHUNK"), (features, "BATCH")):
         monkeypatch.setattr(module, size, 8)
-    here, this_process = everything(tmp_path / "here", tmp_path / "source", run())
-    there, worker = everything(tmp_path / "there", tmp_path / "source", run(backend="dask", scheduler=scheduler))
+    here, this_process = everything(tmp_path / "here", tmp_path / "source", run(), resize)
+    dask = run(backend="dask", scheduler=scheduler)
+    there, worker = everything(tmp_path / "there", tmp_path / "source", dask, resize)
     assert this_process == os.getpid() != worker
-    assert len(here) == 9
+    assert len(here) == 11
     assert here == there
     (after,) = joblib.Parallel(n_jobs=1)([joblib.delayed(os.getpid)()])
     assert after == os.getpid()  # nothing is left behind

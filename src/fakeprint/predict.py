@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fakeprint.data.arrays import Dataset, resized
+from fakeprint.data.arrays import Dataset, WholeImages, as_stored
+from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
 from fakeprint.files import read_json
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 NO_AUGMENTATION = Predict()
 BATCH = 128  # images per forward pass
 MAX_FILES = 1024  # files per group that `predict_files` yields
-MAX_BYTES = 2**25  # of the resized images of a group; as many are read ahead
+MAX_BYTES = 2**25  # of the resized images or crops of a group; as many are read ahead
+
+Answer = Callable[[np.ndarray | Crops], np.ndarray]
+Variants = Callable[[np.ndarray], list[np.ndarray]]
+Versions = list[np.ndarray]  # an image and its variants
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,18 @@ class LoadedModel:
     """A model ready to answer.
 
     `probabilities(images)` takes uint8 (N, S, S, 3) RGB, S = dataset.image_size, and returns float64 (N, C), rows that
-    sum to 1, columns in the order of dataset.classes. N may be 0.
+    sum to 1, columns in the order of dataset.classes. N may be 0. With resize: native it takes `Crops`, or N whole
+    images, uint8 (H, W, 3) each, in a list or a file, and cuts them as `cropping` says; row i is of image i.
     """
 
     name: str
     dataset: Dataset
-    probabilities: Callable[[np.ndarray], np.ndarray]
+    probabilities: Callable[[Any], np.ndarray]
+    cropping: Cropping | None = None
+
+    def crops(self, image: np.ndarray) -> np.ndarray:
+        """What the model takes of an image from `read_image`: the image, or its crops, uint8 (K, S, S, 3)."""
+        return self.cropping.of(image) if self.cropping else image
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ def load_model(
     Args:
         folder: holds model.json, or champion.json.
         workers: processes that extract features; None for all cores. It changes no result.
-        tta: test-time augmentation of networks. A folder with champion.json names its own, and `tta` is ignored.
+        tta: the block `predict`: test-time augmentation of networks, and how whole images are cut. A folder with
+            champion.json names its own, and `tta` is ignored.
         device: where networks run: auto, cpu, cuda, cuda:N or mps. torch is imported for networks only.
 
     Raises:
@@ -69,11 +81,38 @@ def load_model(
         folder, tta = folder / champion["model"], Predict(**champion.get("predict", {}))
     description = read_description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
-    probabilities = loaders[description["kind"]](folder, _Options(workers, tta, device))
-    return LoadedModel(description["name"], Dataset(**description["dataset"]), probabilities)
+    of_pixels = loaders[description["kind"]](folder, _Options(workers, tta, device))
+    dataset = Dataset(**description["dataset"])
+    cropping = cropping_of(dataset, tta)
+    probabilities = partial(_of_whole_images, of_pixels, cropping, description["name"]) if cropping else of_pixels
+    return LoadedModel(description["name"], dataset, probabilities, cropping)
 
 
-def _network(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
+def _of_whole_images(
+    of_crops: Answer, cropping: Cropping, name: str, images: Crops | WholeImages | Sequence
+) -> np.ndarray:
+    """The probabilities of images that are cut first, a group at a time; of crops as they are."""
+    if isinstance(images, Crops):
+        return of_crops(images)
+    size = _images_per_group(cropping.size, cropping.count)
+    starts = range(0, max(1, len(images)), size)  # a group, which is empty, if there are no images
+    probabilities = []
+    for start in track(starts, f"predict {name}", unit="group") if len(starts) > 1 else starts:
+        source = images.reopened() if isinstance(images, WholeImages) else images
+        rows = range(start, min(start + size, len(images)))
+        with quiet():
+            probabilities.append(of_crops(Crops.of((source[row] for row in rows), cropping)))
+    return np.concatenate(probabilities)
+
+
+def _of_crops_too(of_pixels: Callable[[np.ndarray], np.ndarray], images: np.ndarray | Crops) -> np.ndarray:
+    """A model's probabilities of images, or of crops, averaged over those of each image."""
+    if isinstance(images, Crops):
+        return averaged(of_pixels(images.pixels), images.counts)
+    return of_pixels(images)
+
+
+def _network(folder: Path, options: _Options) -> Answer:
     from fakeprint.models.network_files import load_network
     from fakeprint.training.device import choose, keep_freed_memory
 
@@ -81,7 +120,8 @@ def _network(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarr
     execution = choose(options.device, "fp32", "--device")
     if execution.device == "cpu":
         keep_freed_memory()
-    return partial(_forward, execution.place(module), execution.device, description, options.tta)
+    forward = partial(_forward, execution.place(module), execution.device, description, options.tta)
+    return partial(_of_crops_too, forward)
 
 
 def _forward(
@@ -124,10 +164,10 @@ def views(images: "torch.Tensor", tta: Predict) -> list["torch.Tensor"]:
     return variants
 
 
-def _classifier(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
+def _classifier(folder: Path, options: _Options) -> Answer:
     from fakeprint.models.classifiers import load_classifier
 
-    return partial(_classify, load_classifier(folder), options.workers)
+    return partial(_of_crops_too, partial(_classify, load_classifier(folder), options.workers))
 
 
 def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarray) -> np.ndarray:
@@ -141,13 +181,13 @@ def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarra
     )
 
 
-def _ensemble(folder: Path, options: _Options) -> Callable[[np.ndarray], np.ndarray]:
+def _ensemble(folder: Path, options: _Options) -> Answer:
     from fakeprint.models.ensembles import load_ensemble
 
     names, combination = load_ensemble(folder)
     members = [load_model(folder.parent / name, options.workers, options.tta, options.device) for name in names]
 
-    def probabilities(images: np.ndarray) -> np.ndarray:
+    def probabilities(images: np.ndarray | Crops) -> np.ndarray:
         return combination(np.stack([member.probabilities(images) for member in members], axis=1))
 
     return probabilities
@@ -170,7 +210,7 @@ class FilePredictions:
 def predict_files(
     model: LoadedModel,
     files: Iterable[tuple[Path, str | None]],
-    variants: Callable[[np.ndarray], list[np.ndarray]] | None = None,
+    variants: Variants | None = None,
 ) -> Iterator[FilePredictions]:
     """Predict any number of image files, a group at a time. Memory does not grow with their number.
 
@@ -181,45 +221,50 @@ def predict_files(
         files: paths, each with None or the reason why it must not be read.
         variants: `augment.variants.variants`, to predict these of each image too; None for none.
     """
-    size = group_size(model.dataset)
-    images = _read_ahead(files, model.dataset, size)
+    size = group_size(model)
+    images = _read_ahead(files, partial(_read_or_reason, model=model, variants=variants), size)
+    kinds = len(variants(np.empty((0, 1, 1, 3), np.uint8))) if variants else 0
     try:
         while group := list(itertools.islice(images, size)):
-            yield _predicted(model, group, variants)
+            yield _predicted(model, group, kinds)
     finally:
         images.close()
 
 
-def _predicted(
-    model: LoadedModel,
-    group: list[tuple[Path, np.ndarray | str]],
-    variants: Callable[[np.ndarray], list[np.ndarray]] | None,
-) -> FilePredictions:
-    readable = [(path, image) for path, image in group if not isinstance(image, str)]
+def _predicted(model: LoadedModel, group: list[tuple[Path, Versions | str]], kinds: int) -> FilePredictions:
+    """kinds: of variants."""
+    readable = [(path, versions) for path, versions in group if not isinstance(versions, str)]
     unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
-    images = _stacked([image for _, image in readable], model.dataset.image_size)
     with quiet():
-        probabilities = model.probabilities(images)
-        varied = [model.probabilities(each) for each in variants(images)] if variants else None
+        probabilities, *varied = (
+            model.probabilities(stacked([versions[kind] for _, versions in readable], model))
+            for kind in range(1 + kinds)
+        )
     of_variants = np.stack(varied, axis=1) if varied else None
     return FilePredictions([path for path, _ in readable], probabilities, unreadable, of_variants)
 
 
-def group_size(dataset: Dataset) -> int:
+def group_size(model: LoadedModel) -> int:
     """How many images are decoded and predicted at a time: whole batches where memory allows it, at least one image."""
-    size = max(1, min(MAX_FILES, MAX_BYTES // (3 * dataset.image_size**2)))
+    return _images_per_group(model.dataset.image_size, model.cropping.count if model.cropping else 1)
+
+
+def _images_per_group(side: int, crops: int) -> int:
+    size = max(1, min(MAX_FILES, MAX_BYTES // (3 * side**2 * crops)))
     return size - size % BATCH if size > BATCH else size
 
 
 def _read_ahead(
-    files: Iterable[tuple[Path, str | None]], dataset: Dataset, count: int
-) -> Generator[tuple[Path, np.ndarray | str], None, None]:
-    """Each path with its image, or the reason why there is none; `count` further files are being read meanwhile."""
-    pending: deque[tuple[Path, Future[np.ndarray | str]]] = deque()
+    files: Iterable[tuple[Path, str | None]],
+    read: Callable[[Path, str | None], Versions | str],
+    count: int,
+) -> Generator[tuple[Path, Versions | str], None, None]:
+    """Each path with what `read` gives: the image, or the reason why there is none. `count` more are read meanwhile."""
+    pending: deque[tuple[Path, Future[Versions | str]]] = deque()
     with ThreadPoolExecutor(1) as pool:  # one: `decode` changes Python's warning filters, which all threads share
         try:
             for path, reason in files:
-                pending.append((path, pool.submit(_read_or_reason, path, reason, dataset)))
+                pending.append((path, pool.submit(read, path, reason)))
                 if len(pending) > count:
                     done, image = pending.popleft()
                     yield done, image.result()
@@ -230,23 +275,27 @@ def _read_ahead(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_or_reason(path: Path, reason: str | None, dataset: Dataset) -> np.ndarray | str:
+def _read_or_reason(path: Path, reason: str | None, model: LoadedModel, variants: Variants | None) -> Versions | str:
+    """The image, then its variants, as the model takes them: whole images are varied first, and cut then."""
     if reason is not None:
         return reason
     try:
-        return read_image(path, dataset)
+        image = read_image(path, model.dataset)
     except Unreadable as error:
         return error.reason
+    varied = [each[0] for each in variants(image[None])] if variants else []
+    return [model.crops(each) for each in (image, *varied)]
 
 
 def read_image(path: Path, dataset: Dataset) -> np.ndarray:
     """Decode and resize an image file of any size and format as `prepare` does.
 
     Returns:
-        uint8 (S, S, 3), S = dataset.image_size.
+        uint8 (S, S, 3), S = dataset.image_size; with resize: native the whole image, (H, W, 3).
 
     Raises:
-        Unreadable: no regular file, no image, damaged, or larger than `dataset.max_pixels` allows.
+        Unreadable: no regular file, no image, damaged, larger than `dataset.max_pixels` allows, or smaller than
+            `dataset.small` does.
     """
     return image_of(read_regular(path, longest_file(dataset.max_pixels)), dataset)
 
@@ -255,7 +304,10 @@ def image_of(content: bytes, dataset: Dataset) -> np.ndarray:
     """The same from the content of a file. Raises Unreadable as `read_image` does."""
     if len(content) > longest_file(dataset.max_pixels):
         raise Unreadable("too large")
-    return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
+    rgb = decode(content, dataset.max_pixels).rgb
+    if dataset.refuses(*rgb.shape[:2]):
+        raise Unreadable(dataset.too_small)
+    return as_stored(rgb, dataset)
 
 
 def columns(dataset: Dataset) -> list[str]:
@@ -263,5 +315,9 @@ def columns(dataset: Dataset) -> list[str]:
     return ["class", "name", *(f"p_{label}" for label in dataset.classes)]
 
 
-def _stacked(images: list[np.ndarray], size: int) -> np.ndarray:
+def stacked(images: Sequence[np.ndarray], model: LoadedModel) -> np.ndarray | Crops:
+    """What `model.probabilities` takes, of any number of images that went through `model.crops`."""
+    size = model.dataset.image_size
+    if model.cropping:
+        return Crops.stacked(images, size)
     return np.stack(images) if images else np.empty((0, size, size, 3), np.uint8)

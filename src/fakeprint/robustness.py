@@ -8,7 +8,7 @@ predicted by a combination that was fitted on it.
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from joblib import delayed
 from fakeprint import seeds
 from fakeprint.augment.transforms import Plan, apply
 from fakeprint.blocks import remapped
+from fakeprint.data.arrays import Dataset, WholeImages, images_together
+from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.evaluation.predictions import load_members
 from fakeprint.features import extract
 from fakeprint.models.description import read_description
@@ -47,10 +49,14 @@ class Combined:
 
 @dataclass(frozen=True)
 class Models:
-    """The networks and classifiers by name, including members of ensembles."""
+    """The networks and classifiers by name, including members of ensembles.
+
+    cropping: how they cut images; None where these have been resized.
+    """
 
     networks: dict[str, LoadedModel]
     classifiers: dict[str, "FittedClassifier"]
+    cropping: Cropping | None = None
 
     @property
     def feature_sets(self) -> list[SharedSet]:
@@ -65,18 +71,22 @@ def _sets(fitted: "FittedClassifier") -> list[SharedSet]:
 def load_models(names: Iterable[str], tta: Predict, folder: Path) -> Models:
     """Load networks and classifiers `names` from models/; torch is imported for networks only.
 
-    tta: the networks' test-time augmentation. Raises InputError for a missing model.
+    tta: the block `predict`: the networks' test-time augmentation, and how whole images are cut. Raises
+    InputError for a missing model.
     """
     networks: dict[str, LoadedModel] = {}
     classifiers: dict[str, FittedClassifier] = {}
+    cropping = None
     for name in names:
-        if read_description(folder / name)["kind"] == "classifier":
+        description = read_description(folder / name)
+        cropping = cropping_of(Dataset(**description["dataset"]), tta)  # one for all: they learned from the same arrays
+        if description["kind"] == "classifier":
             from fakeprint.models.classifiers import load_classifier
 
             classifiers[name] = load_classifier(folder / name)
         else:
             networks[name] = load_model(folder / name, tta=tta)
-    return Models(networks, classifiers)
+    return Models(networks, classifiers, cropping)
 
 
 def load_ensembles(names: Iterable[str], settings: Params, classes: list[str]) -> dict[str, Combined]:
@@ -101,7 +111,7 @@ def degraded(images: np.ndarray, cell: str, steps: Mapping[str, float], seed: in
 
     The transforms are those of augmentation; a crop keeps the middle. Noise depends on seed, cell and row.
     """
-    return _degraded(images, steps, _numbers(cell, len(images), seed))
+    return np.stack(_degraded(images, steps, _numbers(cell, len(images), seed)))
 
 
 def _numbers(cell: str, count: int, seed: int) -> np.ndarray:
@@ -109,32 +119,33 @@ def _numbers(cell: str, count: int, seed: int) -> np.ndarray:
     return seeds.generator(seed, f"robustness/{cell}").random(count)
 
 
-def _degraded(images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarray) -> np.ndarray:
-    out = np.empty(images.shape, np.uint8)
+def _degraded(images: Iterable[np.ndarray], steps: Mapping[str, float], numbers: np.ndarray) -> list[np.ndarray]:
+    out = []
     for row, image in enumerate(images):
         for name, strength in steps.items():
             more = {"crop": (0.5, 0.5), "noise": (numbers[row],)}.get(name, ())
             values = () if name == "flip" else (strength, *more)
             image = apply(image, Plan(((name, values),)))
-        out[row] = image
+        out.append(image)
     return out
 
 
 def predict_degraded(
     models: Models,
     ensembles: Mapping[str, Combined],
-    images: np.ndarray,
+    images: np.ndarray | WholeImages,
     grid: Mapping[str, Mapping[str, float]],
     seed: int,
     workers: int | None,
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Yield each cell with every model's probabilities, float64 (N, C), of the images degraded so.
 
-    images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which a few batches are in memory. grid: cell →
+    images: uint8 (N, H, W, 3), N ≥ 1, an array or a memory map, of which a few batches are in memory; or whole images,
+    which are degraded as a whole and cut then. grid: cell →
     {transform: strength}. workers: processes that degrade images and extract features, None for all cores; their number
     does not change the result. Shows progress over all cells.
     """
-    starts = range(0, len(images), BATCH)
+    starts = range(0, len(images), _batch_size(images))
     batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
     for cell in grid:
         probabilities = _predict_cell(models, itertools.islice(batches, len(starts)))
@@ -144,50 +155,73 @@ def predict_degraded(
         yield cell, probabilities
 
 
-Batch = tuple[np.ndarray, list[np.ndarray]]  # degraded images, empty without networks; features of each shared set
+def _batch_size(images: np.ndarray | WholeImages) -> int:
+    """Images per batch: `BATCH`, fewer where whole images are large."""
+    if isinstance(images, WholeImages):
+        return min(BATCH, images_together(images.heights.tolist(), images.widths.tolist()))
+    return BATCH
+
+
+# Degraded images or crops, empty without networks; crops of each image, if it was cut; features of each shared set.
+Batch = tuple[np.ndarray, np.ndarray | None, list[np.ndarray]]
 
 
 def _batches(
-    models: Models, images: np.ndarray, grid: Mapping[str, Mapping[str, float]], seed: int, workers: int | None
+    models: Models,
+    images: np.ndarray | WholeImages,
+    grid: Mapping[str, Mapping[str, float]],
+    seed: int,
+    workers: int | None,
 ) -> Iterator[Batch]:
-    """Batches of `BATCH` images of each cell in turn, degraded and with features, from the workers."""
-    sets = models.feature_sets
+    """Batches of images of each cell in turn, degraded and with features, from the workers."""
+    sets, cropping, keep, size = models.feature_sets, models.cropping, bool(models.networks), _batch_size(images)
 
     def tasks() -> Iterator[Any]:
         for cell, steps in grid.items():
             numbers = _numbers(cell, len(images), seed)
-            for start in range(0, len(images), BATCH):
-                rows = slice(start, start + BATCH)
-                pixels = np.array(remapped(images)[rows])
-                yield delayed(_prepare_batch)(pixels, dict(steps), numbers[rows], sets, bool(models.networks))
+            for start in range(0, len(images), size):
+                rows = slice(start, start + size)
+                pixels = images[rows] if isinstance(images, WholeImages) else np.array(remapped(images)[rows])
+                yield delayed(_prepare_batch)(pixels, dict(steps), numbers[rows], sets, keep, cropping)
 
     return in_order(tasks(), workers)
 
 
 def _prepare_batch(
-    images: np.ndarray, steps: Mapping[str, float], numbers: np.ndarray, sets: list[SharedSet], keep: bool
+    images: Sequence[np.ndarray] | np.ndarray,
+    steps: Mapping[str, float],
+    numbers: np.ndarray,
+    sets: list[SharedSet],
+    keep: bool,
+    cropping: Cropping | None,
 ) -> Batch:
     degraded_images = _degraded(images, steps, numbers)
-    features = [extract(name, json.loads(options), degraded_images) for name, options in sets]
-    return degraded_images if keep else degraded_images[:0], features
+    crops = Crops.of(degraded_images, cropping) if cropping else None
+    pixels = crops.pixels if crops else np.stack(degraded_images)
+    features = [extract(name, json.loads(options), pixels) for name, options in sets]
+    return pixels if keep else pixels[:0], crops.counts if crops else None, features
 
 
 def _predict_cell(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
     """Every model's probabilities, float64 (N, C), of the batches of one cell."""
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
     unclassified: list[list[np.ndarray]] = []
+    counted: list[np.ndarray] = []
 
     def classify() -> None:
         features = dict(zip(models.feature_sets, map(np.concatenate, zip(*unclassified, strict=True)), strict=True))
+        counts = np.concatenate(counted) if counted else None
         for name, fitted in models.classifiers.items():
             x = np.concatenate([features[shared] for shared in _sets(fitted)], axis=1)
-            probabilities[name].append(fitted.probabilities(x))
+            probabilities[name].append(averaged(fitted.probabilities(x), counts))
         unclassified.clear()
+        counted.clear()
 
-    for images, features in batches:
+    for images, counts, features in batches:
         for name, model in models.networks.items():
-            probabilities[name].append(model.probabilities(images))
+            probabilities[name].append(model.probabilities(images if counts is None else Crops(images, counts)))
         unclassified.append(features)
+        counted += [] if counts is None else [counts]
         if len(unclassified) * BATCH >= CLASSIFIED:
             classify()
     if unclassified:

@@ -20,7 +20,7 @@ def train(rows: int) -> Split:
 
 
 def made(folder: Path, settings: Augment, rows: int = 12, workers: int = 1) -> tuple[np.ndarray, pd.DataFrame]:
-    offline.make_copies(train(rows), settings, 5, workers, folder)
+    offline.make_copies(train(rows), settings, 5, workers, 16, folder)
     return np.load(folder / "copies.npy"), pd.read_parquet(folder / "copies.parquet")
 
 

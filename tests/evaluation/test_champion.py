@@ -37,6 +37,13 @@ def test_the_leaderboard_names_the_champion(tmp_path):
     assert champion_of(file) == "lda"
 
 
+def test_how_images_are_cut_is_noted_where_they_are(tmp_path):
+    make_model(tmp_path, "lda", kind="classifier", dataset={"resize": "native"})
+    copy_out("lda", "demo", Predict(crops=4, crop_choice="detail"), tmp_path)
+    noted = json.loads((tmp_path / "champion/champion.json").read_text())["predict"]
+    assert noted == {"tta": "none", "shift": 2, "crops": 4, "crop_choice": "detail"}
+
+
 def test_an_ensemble_takes_its_members_along_and_the_last_champion_goes(tmp_path):
     make_model(tmp_path, "lda", kind="classifier")
     make_model(tmp_path, "cnn", kind="network")

@@ -365,7 +365,10 @@ def _with_defaults(block: params.Block, prefix: str = "") -> Iterator[tuple[str,
     [
         ("train.clip", r"params.yaml: train.clip is missing \(default: 0.0\); DVC does not see defaults"),
         ("validate", "validate is missing"),
-        ("predict", r'predict is missing \(default: \{"tta": "none", "shift": 2\}\)'),
+        (
+            "predict",
+            r'predict is missing \(default: \{"tta": "none", "shift": 2, "crops": 9, "crop_choice": "even"\}\)',
+        ),
         ("models.hist_cnn.bins", r"models.hist_cnn.bins is missing \(default: 16\)"),
         ("ensembles.average.calibrate", r"ensembles.average.calibrate is missing \(default: false\)"),
         ("train.transforms.webp", r"train.transforms.webp is missing \(default"),

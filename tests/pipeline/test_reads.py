@@ -77,12 +77,14 @@ UNDECLARED_PARAMS = {
         "ensembles",
     ),  # no model changes without them
 }
+NATIVE = ("predict.crops", "predict.crop_choice")  # where prepare.resize is native
 # Declared and not looked at in this run, with the reason.
 UNREAD_PARAMS = {
-    "prepare": ("prepare.folds",),  # where prepare.fold is one of them
-    "predict": ("predict.shift",),  # where predict.tta shifts
+    "prepare": ("prepare.folds", "prepare.small"),  # where prepare.fold is one of them; where prepare.resize is native
+    "predict": ("predict.shift", *NATIVE),  # where predict.tta shifts
+    "predict_classifiers": NATIVE,
     "ensemble": ("ensembles.average.folds",),  # where it is calibrated
-    "predict_degraded": ("ensembles", "predict.shift"),  # those that do not run; the same
+    "predict_degraded": ("ensembles", "predict.shift", *NATIVE),  # those that do not run; the same
 }
 
 

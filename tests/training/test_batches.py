@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from fakeprint import params
+from fakeprint.data.arrays import WholeImages
+from fakeprint.data.crops import RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.training.batches import (
     Augmentation,
@@ -155,3 +157,54 @@ def test_steps_and_too_few_images() -> None:
         batching.require_enough(7)
     with pytest.raises(InputError, match=r"^train\.batch_size: 4 is more than the 3 training images$"):
         batching.require_enough(3)
+
+
+def cropped_images() -> Images:
+    """Six whole images, whose pixels say where they are, and two of the size of a crop."""
+    sides = np.array([(9, 12), (8, 8), (20, 9), (8, 30), (12, 12), (5, 9)])
+    whole = [np.stack([*np.indices(pair), np.full(pair, number)], axis=2) for number, pair in enumerate(sides)]
+    pixels = np.concatenate([image.astype(np.uint8).ravel() for image in whole])
+    crops = RandomCrops(WholeImages.of(pixels, sides[:, 0], sides[:, 1]), 8)
+    plain = np.full((2, 8, 8, 3), 200, np.uint8)
+    return Images([crops, plain], np.arange(8))
+
+
+def corners(epoch: int, batch_size: int, threads: int = 1) -> list[tuple[int, ...]]:
+    """Of each image in the order of an epoch: its label, and the place of its crop."""
+    batching = Batching(batch_size, augmentation())
+    with ThreadPoolExecutor(threads) as pool:
+        batches = list(prefetch(batching.tasks(cropped_images(), 7, "train/x", epoch), pool))
+    return [
+        (int(label), *crop[0, 0, :2].tolist())
+        for crops, labels in batches
+        for crop, label in zip(crops, labels, strict=True)
+    ]
+
+
+def test_each_epoch_takes_a_crop_at_another_place() -> None:
+    first, second = dict_of(corners(1, 2)), dict_of(corners(2, 2))
+    assert len(first) == 8 and first != second
+    assert first[1] == second[1] == (0, 0)  # as large as a crop
+    assert first[6] == (200, 200)
+    assert corners(1, 2) == corners(1, 4) == corners(1, 2, threads=3)
+    places = {dict_of(corners(epoch, 8))[3] for epoch in range(1, 200)}
+    assert places == {(0, left) for left in range(23)}
+
+
+def dict_of(found: list[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    return {label: tuple(place) for label, *place in found}
+
+
+def test_an_image_that_comes_twice_is_cropped_at_two_places() -> None:
+    images = cropped_images()
+    twice = Images(images.parts, np.array([0, 0, 0, 1, 0, 0, 0, 0]))
+    tasks = Batching(8, augmentation(), balanced=True).tasks(twice, 7, "train/x", 1)
+    ((crops, labels),) = [task() for task in tasks]
+    places = {tuple(crop[0, 0, :2].tolist()) for crop, label in zip(crops, labels, strict=True) if label == 1}
+    assert (labels == 1).sum() == 4 and len(places) > 1
+
+
+def test_random_crops_need_draws() -> None:
+    with pytest.raises(ValueError, match="random crops need draws"):
+        cropped_images().take(np.array([0]))
+    assert cropped_images().cropped_at_random and not images().cropped_at_random

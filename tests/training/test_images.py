@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fakeprint import params
+from fakeprint.data.arrays import WholeImages
+from fakeprint.data.crops import RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.training import images as training_images
 from fakeprint.training.images import DeviceImages, Images, placed
@@ -34,6 +36,25 @@ def test_channel_statistics() -> None:
     pixels = np.concatenate(parts) / 255
     np.testing.assert_allclose(mean, pixels.mean((0, 1, 2)))
     np.testing.assert_allclose(std, pixels.std((0, 1, 2)))
+
+
+def test_channel_statistics_of_whole_images() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (height, 9, 3), dtype=np.uint8) for height in (5, 30)]
+    whole = WholeImages.of(np.concatenate([each.ravel() for each in pictures]), np.array([5, 30]), np.array([9, 9]))
+    mean, std = Images([RandomCrops(whole, 4)], np.zeros(2, np.int64)).channel_statistics()
+    pixels = np.concatenate([each.reshape(-1, 3) for each in pictures]) / 255
+    np.testing.assert_allclose(mean, pixels.mean(0))
+    np.testing.assert_allclose(std, pixels.std(0))
+
+
+def test_crops_stay_on_the_cpu() -> None:
+    whole = WholeImages.of(np.zeros(300, np.uint8), np.array([10]), np.array([10]))
+    crops = Images([RandomCrops(whole, 8)], np.zeros(1, np.int64))
+    held_out = images()
+    assert placed(crops, held_out, "auto", [enabled()], "meta") == (crops, held_out)
+    with pytest.raises(InputError, match=r"cut only on a CPU; set it to auto or cpu$"):
+        placed(crops, images(), "device", [enabled()], "cpu")
 
 
 def test_mapped_images_larger_than_a_chunk_are_copied_whole(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from joblib import delayed
 
+from fakeprint import seeds
 from fakeprint.augment import transforms
 from fakeprint.data.arrays import COPIES, Split
+from fakeprint.data.crops import RandomCrops, random_crops
 from fakeprint.files import written_folder
 from fakeprint.parallel import in_order
 from fakeprint.params import Augment
@@ -16,22 +18,29 @@ from fakeprint.progress import track
 CHUNK = 256  # images per task
 
 
-def make_copies(train: Split, settings: Augment, seed: int, workers: int | None, folder: Path = COPIES.parent) -> None:
+Images = np.ndarray | RandomCrops
+
+
+def make_copies(
+    train: Split, settings: Augment, seed: int, workers: int | None, side: int, folder: Path = COPIES.parent
+) -> None:
     """Write `settings.copies` copies of each train image to `folder`: copies.npy and copies.parquet.
 
-    copies.npy: uint8 (M, H, W, 3), first copy 1 of every image, then copy 2 of every image, …; M = 0 without copies.
+    copies.npy: uint8 (M, side, side, 3), first copy 1 of every image, then copy 2 of every image, …; M = 0 without
+    copies.
     copies.parquet: image_id (`PARENT~1`), parent (image_id), parent_row (row in train), class, transform (the plan in
     words). Copy c of row i depends only on seed, c and i, so neither more copies nor other `workers` change it.
+    side: of the images in pixels. Where they are kept whole, each copy is made of another random crop.
     """
-    rows = len(train.images)
-    shape = (rows * settings.copies, *train.images.shape[1:])
+    images = random_crops(train.images, side)
+    shape = (len(images) * settings.copies, *images.shape[1:])
     with written_folder(folder) as partial:
         if 0 in shape:
             np.save(partial / "copies.npy", np.empty(shape, np.uint8))
             done: list[str] = []
         else:
             np.lib.format.open_memmap(partial / "copies.npy", "w+", np.uint8, shape).flush()
-            done = _fill(train.images, settings, seed, workers, partial / "copies.npy")
+            done = _fill(images, settings, seed, workers, partial / "copies.npy")
         _index(train, settings.copies, done).to_parquet(partial / "copies.parquet")
 
 
@@ -50,12 +59,16 @@ def _index(train: Split, copies: int, done: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
+def _fill(images: Images, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
     """Write every copy into the array at `path`; return its plan in words."""
     rows = len(images)
     numbers = {copy: transforms.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
     chunks = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
-    tasks = (delayed(_copies)(images[chunk], settings, numbers[copy][chunk]) for copy in numbers for chunk in chunks)
+    tasks = (
+        delayed(_copies)(_originals(images, chunk, seed, copy), settings, numbers[copy][chunk])
+        for copy in numbers
+        for chunk in chunks
+    )
     out = np.load(path, mmap_mode="r+")
     one_by_one = (made for made_of_chunk in in_order(tasks, workers) for made in made_of_chunk)
     done = []
@@ -64,6 +77,14 @@ def _fill(images: np.ndarray, settings: Augment, seed: int, workers: int | None,
         done.append(text)
     out.flush()
     return done
+
+
+def _originals(images: Images, chunk: slice, seed: int, copy: int) -> np.ndarray:
+    """What copies number `copy` of these rows are made of."""
+    if not isinstance(images, RandomCrops):
+        return images[chunk]
+    draws = seeds.generator(seed, "augment/crops", copy).random((len(images), 2))
+    return images.at(np.arange(len(images))[chunk], draws[chunk])
 
 
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:

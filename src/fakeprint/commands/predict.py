@@ -29,13 +29,15 @@ from fakeprint.files import read_json, written
 from fakeprint.params import near
 
 if TYPE_CHECKING:
+    from fakeprint.predict import LoadedModel
     from fakeprint.verdict.decision import Answer, Decision
 
 SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
 DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
-# image, answer, class, name, score, set, reason, probabilities (class → number); with --evidence, evidence
+# image, answer, class, name, score, set, reason, probabilities (class → number); with --evidence, evidence; with --map,
+# map
 Prediction = dict[str, Any]
 Writer = Callable[[list[Prediction]], None]
 
@@ -51,6 +53,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--evidence", action="store_true", help="also show what each file declares, as inspect does")
     add_trust(parser)
+    parser.add_argument(
+        "--map",
+        type=Path,
+        metavar="FOLDER",
+        help="write a picture per image: the answer of the crops at each place (models of prepare.resize: native)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument(
@@ -101,12 +109,17 @@ def run(args: argparse.Namespace) -> None:
 
     decision = load_decision(folder)
     model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
-    unreadable = 0
+    drawn, unreadable = _maps(args, model), 0
     with _writer(args, model.name, data, model.dataset, decision) as write:
         for group in predict_files(model, files, _variants(decision)):
             answers = decision.answers(group.probabilities, model.dataset.names, group.variants)
             rows = zip(group.paths, answers, strict=True)
-            write([_prediction(path, answer, model.dataset) | evidence(path) for path, answer in rows])
+            write(
+                [
+                    _prediction(path, answer, model.dataset) | evidence(path) | drawn(path, answer.probabilities)
+                    for path, answer in rows
+                ]
+            )
             for path, reason in group.unreadable:
                 print(f"{printable(str(path))}: {reason}", file=sys.stderr)
             unreadable += len(group.unreadable)
@@ -152,6 +165,16 @@ def _evidence(args: argparse.Namespace) -> Callable[[Path], dict[str, Any]]:
 
     inspection = inspection_of(args.trust)
     return lambda path: {"evidence": evidence_of(inspection, path)}
+
+
+def _maps(args: argparse.Namespace, model: "LoadedModel") -> Callable[[Path, np.ndarray], dict[str, Any]]:
+    """What a prediction has besides: with --map the path of the picture, which is written then."""
+    if args.map is None:
+        return lambda path, probabilities: {}
+    from fakeprint.crop_maps import map_writer
+
+    write = map_writer(model, args.map)
+    return lambda path, probabilities: {"map": str(write(path, probabilities))}
 
 
 def require_writable(file: Path) -> None:

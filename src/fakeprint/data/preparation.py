@@ -1,4 +1,4 @@
-"""From the source's files to the arrays: every image of the manifest decoded and resized once."""
+"""From the source's files to the arrays: every image of the manifest decoded, and resized or kept whole, once."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,10 +9,19 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from fakeprint.data.arrays import ARRAYS, CALIBRATION, SPLITS, Dataset, resized, save_index
+from fakeprint.data.arrays import (
+    ARRAYS,
+    CALIBRATION,
+    SPLITS,
+    Dataset,
+    as_stored,
+    images_together,
+    save_index,
+    starts_of,
+)
 from fakeprint.data.containers import Container
-from fakeprint.data.decode import decode
-from fakeprint.data.scan import stream
+from fakeprint.data.decode import Unreadable, decode
+from fakeprint.data.scan import BATCH, stream
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
 
@@ -30,24 +39,29 @@ def write_splits(
     no larger array is held in memory.
 
     Raises:
-        InputError: a file that `validate` could read cannot be read any more.
+        InputError: a file that `validate` could read cannot be read any more, or has another size; an image is smaller
+            than the dataset allows.
     """
+    require_large_enough(manifest, dataset)
     splits = {split: manifest[manifest["split"] == split] for split in (*SPLITS, CALIBRATION)}
     paths = [path for rows in splits.values() for path in rows["path"]]
     starts = np.cumsum([0, *map(len, splits.values())])
+    places = {split: _places(rows, dataset) for split, rows in splits.items()}
     read = np.zeros(len(paths), dtype=bool)
     use = partial(prepared, dataset=dataset)
     with ExitStack() as stack:
         files = [
-            stack.enter_context(_array_file(folder / f"{split}.npy", len(rows), dataset.image_size))
-            for split, rows in splits.items()
+            (*stack.enter_context(_array_file(folder / f"{split}.npy", shape)), own)
+            for split, (shape, own) in places.items()
         ]
-        for row, pixels in stream(container, paths, dataset.max_pixels, use, workers, "prepare"):
-            read[row] = not isinstance(pixels, str)
-            if not isinstance(pixels, str):
-                number = int(np.searchsorted(starts, row, side="right")) - 1
-                file, start = files[number]
-                file.seek(start + (row - int(starts[number])) * pixels.nbytes)
+        together = images_together(manifest["height"], manifest["width"]) if dataset.resize == "native" else BATCH
+        for row, pixels in stream(container, paths, dataset.max_pixels, use, workers, "prepare", together):
+            number = int(np.searchsorted(starts, row, side="right")) - 1
+            file, start, own = files[number]
+            first, last = own[row - starts[number] : row - starts[number] + 2].tolist()
+            read[row] = not isinstance(pixels, str) and pixels.nbytes == last - first
+            if read[row]:
+                file.seek(start + first)
                 file.write(pixels.tobytes())
         if not read.all():
             lost = [paths[row] for row in np.flatnonzero(~read)]
@@ -56,13 +70,34 @@ def write_splits(
                 "`dvc repro --force validate`"
             )
     for split, rows in splits.items():
-        save_index(split, rows, dataset.classes, folder)
+        save_index(split, rows, dataset.classes, folder, whole=dataset.resize == "native")
+
+
+def require_large_enough(manifest: pd.DataFrame, dataset: Dataset) -> None:
+    """Raise InputError if an image is smaller than the dataset allows."""
+    if dataset.small != "refuse":
+        return
+    small = manifest[manifest[["height", "width"]].min(axis=1) < dataset.image_size]
+    if len(small):
+        raise InputError(
+            f"prepare.small: {len(small)} image(s) have a side below prepare.image_size, {dataset.image_size}: "
+            f"{first_few(list(small['path']))}; set it to mirror, or lower prepare.image_size"
+        )
+
+
+def _places(rows: pd.DataFrame, dataset: Dataset) -> tuple[tuple[int, ...], np.ndarray]:
+    """The shape of a split's array, and where each image begins in it and the last ends, in bytes: int64 (N + 1,)."""
+    if dataset.resize == "native":
+        heights, widths = rows["height"].to_numpy(), rows["width"].to_numpy()
+        total = int(3 * (heights * widths).sum())
+        return (total,), np.append(starts_of(heights, widths), total)
+    shape = (len(rows), dataset.image_size, dataset.image_size, 3)
+    return shape, np.arange(len(rows) + 1) * int(np.prod(shape[1:]))
 
 
 @contextmanager
-def _array_file(path: Path, count: int, size: int) -> Iterator[tuple[BinaryIO, int]]:
-    """A .npy of `count` images, zeros at first, to write into, and where in it the images start."""
-    shape = (count, size, size, 3)
+def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[tuple[BinaryIO, int]]:
+    """A .npy of uint8 of this shape, zeros at first, to write into, and where in it the images start."""
     with written(path) as partial_path, partial_path.open("wb") as file:
         np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         start = file.tell()
@@ -71,5 +106,11 @@ def _array_file(path: Path, count: int, size: int) -> Iterator[tuple[BinaryIO, i
 
 
 def prepared(content: bytes, row: int, dataset: Dataset) -> np.ndarray:
-    """An image file as the arrays hold it, uint8 (S, S, 3); its row makes no difference. Raises Unreadable."""
-    return resized(decode(content, dataset.max_pixels).rgb, dataset.image_size, dataset.resize)
+    """An image file as the arrays hold it, uint8 (S, S, 3), or (H, W, 3) where sizes are kept; row is not used.
+
+    Raises Unreadable.
+    """
+    rgb = decode(content, dataset.max_pixels).rgb
+    if dataset.refuses(*rgb.shape[:2]):
+        raise Unreadable(dataset.too_small)
+    return as_stored(rgb, dataset)

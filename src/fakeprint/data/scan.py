@@ -116,13 +116,16 @@ def stream(
     use: Callable[[bytes, int], Result],
     workers: int | None,
     what: str,
+    together: int = BATCH,
 ) -> Iterator[tuple[int, Result | str]]:
     """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows.
+
+    together: files of a batch, at most; fewer where results are large.
 
     From a compressed .tar that is not listed, a missing file yields no row, and a file that is there twice yields its
     row twice: the last one counts.
     """
-    batches = container.batches(names, BATCH, longest_file(max_pixels))
+    batches = container.batches(names, min(BATCH, together), longest_file(max_pixels))
     return track(_spread(batches, use, workers), what, total=len(names))
 
 

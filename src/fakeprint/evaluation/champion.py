@@ -19,12 +19,16 @@ def copy_out(
     """Copy models/NAME and its members into models/champion and write champion.json there, and decision.json if given.
 
     champion.json names the model and the title of the data, and holds the block `predict`
-    with which the model became champion. Raises InputError where a folder is missing.
+    with which the model became champion, without crops where it takes images as a whole. Raises InputError where a
+    folder is missing.
     """
+    resize = read_description(models / name).get("dataset", {}).get("resize")
+    without = set() if resize == "native" else {"crops", "crop_choice"}
     with written_folder(models / CHAMPION) as partial:
         for folder in _with_members(name, models):
             shutil.copytree(folder, partial / folder.name)
-        write_json(partial / "champion.json", {"model": name, "data": title, "predict": predict.model_dump()})
+        block = predict.model_dump(exclude=without)
+        write_json(partial / "champion.json", {"model": name, "data": title, "predict": block})
         if decision is not None:
             write_json(partial / "decision.json", decision)
 

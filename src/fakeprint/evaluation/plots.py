@@ -11,6 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from fakeprint.data.arrays import WholeImages
 from fakeprint.evaluation.intervals import Interval
 from fakeprint.evaluation.leaderboard import Leaderboard
 from fakeprint.evaluation.metrics import confusion, row_shares
@@ -22,6 +23,7 @@ LONGEST = 22  # characters of a class or model name on an axis
 
 # Inches, of the picture of mistakes: width and height of a cell, the side of its image, and what stands above them.
 CELL, MISTAKE, ABOVE_MISTAKE, MISTAKES_TITLE = (2.1, 2.65), 2.02, 0.4, 0.6
+LARGE = 512  # pixels, of a side; larger images are averaged where they are drawn smaller
 
 
 def confusion_picture(counts: np.ndarray, names: list[str], title: str, normalised: bool) -> Figure:
@@ -133,11 +135,12 @@ def most_confident_mistakes(actual: np.ndarray, probabilities: np.ndarray, most:
 
 
 def mistakes_picture(
-    mistakes: Sequence[Mistake], images: np.ndarray, image_ids: np.ndarray, names: list[str], title: str
+    mistakes: Sequence[Mistake], images: np.ndarray | WholeImages, image_ids: np.ndarray, names: list[str], title: str
 ) -> Figure:
     """A grid of misclassified images, highest confidence first, each with its actual and predicted class.
 
-    images: uint8 (N, H, W, 3), image_ids: str (N,), of the split that the mistakes' rows refer to.
+    images: uint8 (N, H, W, 3), or whole images of any sizes, image_ids: str (N,), of the split that the mistakes' rows
+    refer to.
     """
     (across, down), columns = CELL, min(5, max(1, len(mistakes)))
     width, height = max(6.0, across * columns), MISTAKES_TITLE + down * max(1, -(-len(mistakes) // columns))
@@ -148,8 +151,12 @@ def mistakes_picture(
     for number, mistake in enumerate(mistakes):
         middle = width / 2 + across * (number % columns - (columns - 1) / 2)
         top = MISTAKES_TITLE + down * (number // columns) + ABOVE_MISTAKE
-        sides = (middle - MISTAKE / 2, middle + MISTAKE / 2, top + MISTAKE, top)
-        axes.imshow(images[mistake.row], interpolation="nearest", extent=sides)
+        image = images[mistake.row]
+        # Images that keep their size have sides of different lengths, and may be large.
+        high, wide = (MISTAKE * side / max(image.shape[:2]) for side in image.shape[:2])
+        gap = (MISTAKE - high) / 2
+        sides = (middle - wide / 2, middle + wide / 2, top + MISTAKE - gap, top + gap)
+        axes.imshow(image, interpolation="nearest" if max(image.shape) <= LARGE else "antialiased", extent=sides)
         actual, predicted = (_short(names[index], 19) for index in (mistake.actual, mistake.predicted))
         above = f"actual: {actual}\npredicted: {predicted}"
         axes.text(middle, top - 0.03, above, ha="center", va="bottom", fontsize=8.5)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fakeprint.data.arrays import WholeImages
 from fakeprint.digests import EVALUATED, md5, model_digest
 from fakeprint.evaluation import detection_plots, metrics, plots
 from fakeprint.evaluation.detection_report import Detection, detections
@@ -84,10 +85,13 @@ def write_tables(evaluation: Evaluation, folder: Path) -> list[Path]:
     return files
 
 
-def write_pictures(evaluation: Evaluation, images: np.ndarray, most: int, title: str, folder: Path) -> list[Path]:
+def write_pictures(
+    evaluation: Evaluation, images: np.ndarray | WholeImages, most: int, title: str, folder: Path
+) -> list[Path]:
     """Write all pictures of a model as PNG and return their paths.
 
-    images: uint8 (N, H, W, 3), of validation. most: mistakes to show, at most. title: of the model and the data.
+    images: uint8 (N, H, W, 3) or whole images, of validation. most: mistakes to show, at most. title: of the model and
+    the data.
     """
     names, predictions = evaluation.names, evaluation.predictions
     counts = metrics.confusion(predictions.labels, predictions.predicted, len(names))

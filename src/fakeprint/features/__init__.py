@@ -9,6 +9,7 @@ import numpy as np
 from joblib import delayed
 
 from fakeprint.blocks import remapped, write_rows
+from fakeprint.data.crops import EvenCrops
 from fakeprint.errors import InputError
 from fakeprint.features import backbone, colour, residual, residual_image, spectrum
 from fakeprint.features.files import FEATURES
@@ -22,6 +23,7 @@ BATCH = (
 )
 
 Options = dict[str, Any]
+Images = np.ndarray | EvenCrops
 
 
 @dataclass(frozen=True)
@@ -89,22 +91,24 @@ def size(name: str, options: Options, image_shape: tuple[int, ...]) -> int:
     return extract(name, options, np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
 
 
-def extract_blocks(
-    sets: Mapping[str, Options], images: np.ndarray, workers: int | None, what: str
-) -> Iterator[np.ndarray]:
+def extract_blocks(sets: Mapping[str, Options], images: Images, workers: int | None, what: str) -> Iterator[np.ndarray]:
     """The concatenated sets of all images, in blocks float32 (n, D) in the order of the images, n ≤ `BATCH`.
 
     Computed in worker processes, with progress called `what`; the number of workers (None: all cores) does not change
     the result. A network's features are computed in this process if it has a GPU. sets: name → options. images: uint8
-    (N, H, W, 3), an array or a memory map, of which one block at a time is read.
+    (N, H, W, 3), an array, a memory map or crops, of which one block at a time is read.
     """
     starts = range(0, len(images), BATCH)
-    batches = (np.array(remapped(images)[start : start + BATCH]) for start in starts)
+    batches = (np.array(_opened(images)[start : start + BATCH]) for start in starts)
     if "backbone" in sets and backbone.device() != "cpu":
         done: Iterable[np.ndarray] = (extract_sets(sets, batch) for batch in batches)
     else:
         done = in_order((delayed(extract_sets)(dict(sets), batch) for batch in batches), workers)
     return track(done, what, total=len(starts), unit="batch") if len(starts) > 1 else iter(done)
+
+
+def _opened(images: Images) -> Images:
+    return remapped(images) if isinstance(images, np.ndarray) else images  # crops open their file for each block
 
 
 def extract_sets(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
@@ -113,12 +117,12 @@ def extract_sets(sets: Mapping[str, Options], images: np.ndarray) -> np.ndarray:
 
 
 def write_features(
-    name: str, options: Options, parts: Mapping[str, np.ndarray], workers: int | None, folder: Path = FEATURES
+    name: str, options: Options, parts: Mapping[str, Images], workers: int | None, folder: Path = FEATURES
 ) -> None:
     """Extract one set from all parts and write the folder: PART.npy, (N, D) as `stored`, and features.json.
 
     Each batch is written when it is done, so that no part is in memory. parts: name (PARTS) → images uint8
-    (N, H, W, 3), memory maps of one size. workers: None = all cores; does not change the files.
+    (N, H, W, 3), memory maps or crops of one size. workers: None = all cores; does not change the files.
     """
     numbers = size(name, options, parts["train"].shape[1:])
     with written_folder(folder / name) as partial:
@@ -128,10 +132,10 @@ def write_features(
         write_json(partial / "features.json", {"set": name, "options": options, "size": numbers})
 
 
-def extract_parallel(name: str, options: Options, images: np.ndarray, workers: int | None, what: str) -> np.ndarray:
+def extract_parallel(name: str, options: Options, images: Images, workers: int | None, what: str) -> np.ndarray:
     """`extract` in worker processes (None: all cores), whose number does not change the result; shows progress `what`.
 
-    images: uint8 (N, H, W, 3), an array or a memory map. Returns float32 (N, D).
+    images: uint8 (N, H, W, 3), an array, a memory map or crops. Returns float32 (N, D).
     """
     features = np.empty((len(images), size(name, options, images.shape[1:])), dtype=np.float32)
     row = 0

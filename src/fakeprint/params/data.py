@@ -129,9 +129,18 @@ class Validate(Block):
 
 class Prepare(Block):
     image_size: Annotated[int, Interval(ge=16, le=1024)] = Field(description="side of the arrays in pixels")
-    resize: Literal["squash", "crop"] = Field(
-        description="squash (sides scaled apart) | crop (shorter side scaled, middle kept); no effect at the "
-        "images' own size"
+    resize: Literal["squash", "crop", "native"] = Field(
+        description="squash (sides scaled apart) | crop (shorter side scaled, middle kept) | native (not scaled, "
+        "models take crops)"
+    )
+    small: Literal["mirror", "refuse"] = Field(
+        default="mirror",
+        description="native: images with a side below image_size: mirror (beyond their borders) | refuse (stop)",
+    )
+    train_crops: Annotated[int, Interval(ge=1, le=1024)] = Field(
+        default=4,
+        description="native: crops per image, at most, to fit classifiers on and choose epochs by; networks train on "
+        "random ones",
     )
     fold: NonNegativeInt | None = Field(
         default=None,

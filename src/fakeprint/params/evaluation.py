@@ -14,10 +14,16 @@ from fakeprint.params.names import near
 class Predict(Block):
     tta: Literal["none", "flip", "flip_shift"] = Field(
         default="none",
-        description="test-time augmentation, probabilities averaged over: none | flip (image, mirror) | "
+        description="of networks: test-time augmentation, probabilities averaged over: none | flip (image, mirror) | "
         "flip_shift (and four shifts)",
     )
     shift: Annotated[int, Interval(ge=1, le=32)] = Field(default=2, description="flip_shift: pixels in each direction")
+    crops: Annotated[int, Interval(ge=1, le=1024)] = Field(
+        default=9, description="prepare.resize: native: crops per image, at most, whose log-probabilities are averaged"
+    )
+    crop_choice: Literal["even", "detail"] = Field(
+        default="even", description="of them: even (spread over the image) | detail (with the most high frequencies)"
+    )
 
 
 class Robustness(Block):

@@ -56,7 +56,7 @@ class Params(Block):
     )
     train: Train = Field(description="of the networks")
     predict: Predict = Field(
-        default=Predict(), description="networks only: a change predicts again and retrains nothing"
+        default=Predict(), description="how models answer: a change predicts again and retrains nothing"
     )
     ensembles: dict[str, AnyEnsemble] = Field(
         description="one block per ensemble; members are networks and classifiers, those that do not run are left out"

@@ -3,7 +3,6 @@
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from fakeprint import seeds, tracking
 from fakeprint.blocks import Rows, Source
 from fakeprint.data.arrays import COPIES, load_dataset, load_index, load_split
+from fakeprint.data.crops import averaged, crop_rows, even_crops, random_crops
 from fakeprint.files import main_root
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
@@ -69,20 +69,24 @@ def _network_accuracy(
     An interrupted training continues after its last epoch.
     """
     from fakeprint.training import device, loop
-    from fakeprint.training.images import Images
-    from fakeprint.training.inputs import TrainingData
+    from fakeprint.training.images import Images, Part
+    from fakeprint.training.inputs import TrainingData, held_out_images
     from fakeprint.training.start import start
 
     network = settings.network(name)
     execution = device.choose(network.train.device, network.train.precision)
-    split = load_split("train")
-    parts, labels = [split.images[train]], [split.labels[train]]
+    split, prepare = load_split("train"), settings.prepare
+    parts: list[Part] = [random_crops(split.images[train], prepare.image_size)]
+    labels = [split.labels[train]]
     if network.train.augmented:
         copies, parents = _copies(train)
         parts.append(np.load(COPIES, mmap_mode="r")[copies])
         labels.append(split.labels[parents])
     images = Images(parts, np.concatenate(labels))
-    data = TrainingData(images, Images([split.images[held_out]], split.labels[held_out]), load_dataset())
+    validation = held_out_images(
+        split.images[held_out], split.labels[held_out], prepare.image_size, prepare.train_crops
+    )
+    data = TrainingData(images, validation, load_dataset())
     run, checkpoint = start(network, data, settings.seed, execution, main_root())
     try:
         loop.train(run, data, checkpoint, log_epoch)
@@ -101,23 +105,27 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
     blocks = settings.features.model_dump()
     index = load_index("train")
     known, group_of = index["class"].to_numpy(), index["group"].to_numpy()
+    crops = (settings.prepare.image_size, settings.prepare.train_crops)
+    rows = crop_rows(index, *crops)  # the image of each row of features
+    fitted_rows, held_out_rows = (np.flatnonzero(np.isin(rows, images)) for images in (train, held_out))
 
     def numbers(part: str) -> Rows:
         wanted = [(each, json.dumps(blocks[each])) for each in block.features]
-        return Rows((tuple(_features(each, options, part, settings.run.workers) for each, options in wanted),))
+        return Rows((tuple(_features(each, options, part, crops, settings.run.workers) for each, options in wanted),))
 
-    x, y, groups = numbers("train"), known[train], group_of[train]
-    x_held_out, y_held_out = x.at(held_out), known[held_out]
+    x, y, groups = numbers("train"), known[rows[fitted_rows]], group_of[rows[fitted_rows]]
+    x_held_out, y_held_out = x.at(held_out_rows), known[rows[held_out_rows]]
     if block.augmented:
         copies, of = _copies(train)
-        x = x.above(numbers("augmented")).at(np.concatenate([train, len(known) + copies]))
+        x = x.above(numbers("augmented")).at(np.concatenate([fitted_rows, len(rows) + copies]))
         y, groups = np.concatenate([y, known[of]]), np.concatenate([groups, group_of[of]])
     else:
-        x = x.at(train)
+        x = x.at(fitted_rows)
     seed = seeds.integer(settings.seed, f"fit/{name}")
     model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, groups)
-    fitted = FittedClassifier(model, describe(name, block, model, {}, asdict(load_dataset())))
-    return float(np.mean(fitted.probabilities(x_held_out).argmax(axis=1) == y_held_out))
+    fitted = FittedClassifier(model, describe(name, block, model, {}, load_dataset().as_json()))
+    counts = np.bincount(rows)[held_out]
+    return float(np.mean(averaged(fitted.probabilities(x_held_out), counts).argmax(axis=1) == known[held_out]))
 
 
 def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,13 +136,16 @@ def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.lru_cache(maxsize=8)
-def _features(name: str, options: str, part: str, workers: int | None) -> Source:
-    """One set of all train images or copies, float32 (N, D): the stage's file if it was made with these options."""
+def _features(name: str, options: str, part: str, crops: tuple[int, int], workers: int | None) -> Source:
+    """One set of all train images or copies, float32 (N, D): the stage's file if it was made with these options.
+
+    crops: side, and how many there are of an image at most, where images are kept whole.
+    """
     from fakeprint.features import extract_parallel
     from fakeprint.features.files import FEATURES, load_options
 
     wanted, stored = json.loads(options), FEATURES / name / f"{part}.npy"
-    if stored.exists() and load_options([name])[name] == wanted:
+    images = even_crops(load_split("train").images, *crops) if part == "train" else np.load(COPIES, mmap_mode="r")
+    if stored.exists() and load_options([name])[name] == wanted and len(np.load(stored, mmap_mode="r")) == len(images):
         return stored
-    images = load_split("train").images if part == "train" else np.load(COPIES, mmap_mode="r")
     return extract_parallel(name, wanted, images, workers, f"{name} {options}")

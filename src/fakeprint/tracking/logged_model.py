@@ -96,8 +96,9 @@ def _begun(client: Any, run_id: str, name: str, content: str) -> Any:
 
 
 def _content(folders: list[Path], description: Mapping[str, Any], predict: Predict) -> str:
-    """A digest of the files that answer, and of `predict` where a network may be among them."""
-    augmented = None if description["kind"] == "classifier" else predict.model_dump()
+    """A digest of the files that answer, and of `predict` where it has an effect."""
+    has_effect = description["kind"] != "classifier" or description["dataset"]["resize"] == "native"
+    augmented = predict.model_dump() if has_effect else None
     content = json.dumps([{each.name: md5(each) for each in folders}, augmented], sort_keys=True)
     return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
+
+if TYPE_CHECKING:
+    from fakeprint.data.crops import Crops
 
 COLUMN = "image"  # of the input
 PACKAGE = Path(__file__).parent / "code/fakeprint.zip"
@@ -81,7 +84,7 @@ class ServedModel(PythonModel):
         from fakeprint.progress import quiet
 
         files, dataset = model_input[COLUMN].tolist(), self.model.dataset
-        size = group_size(dataset)
+        size = group_size(self.model)
         parts = []
         with self.one_at_a_time, quiet():
             for start in range(0, max(1, len(files)), size):
@@ -91,18 +94,17 @@ class ServedModel(PythonModel):
         classes, names = ([labels[index] for index in best] for labels in (dataset.classes, dataset.names))
         return pd.DataFrame(dict(zip(columns(dataset), [classes, names, *probabilities.T], strict=True)))
 
-    def _images(self, files: list[Any], first: int) -> np.ndarray:
+    def _images(self, files: list[Any], first: int) -> "np.ndarray | Crops":
         from fakeprint.data.decode import Unreadable
-        from fakeprint.predict import image_of
+        from fakeprint.predict import image_of, stacked
 
-        size = self.model.dataset.image_size
-        images = np.empty((len(files), size, size, 3), np.uint8)
+        images = []
         for number, file in enumerate(files):
             try:
-                images[number] = image_of(_content(file), self.model.dataset)
+                images.append(self.model.crops(image_of(_content(file), self.model.dataset)))
             except Unreadable as error:
                 raise Refused(f"'{COLUMN}' in row {first + number} (counted from 0): {error.reason}") from None
-        return images
+        return stacked(images, self.model)
 
 
 def _content(file: Any) -> bytes:

@@ -85,20 +85,25 @@ class Batching:
         order = balanced_order(images.labels, rng) if self.balanced else rng.permutation(len(images))
         # An image that comes more than once in an epoch is augmented differently each time: by the draws of its place.
         draws = numbers if self.balanced else numbers[order]
+        spots = None
+        if images.cropped_at_random:
+            spots = seeds.generator(seed, f"{purpose}/crops", epoch).random((len(images), 2))
+            spots = spots if self.balanced else spots[order]
 
         def prepared(places: slice) -> Prepared:
-            return self._prepared(images, order[places], draws[places])
+            return self._prepared(images, order[places], draws[places], None if spots is None else spots[places])
 
         full = len(images) // self.batch_size * self.batch_size
         starts = range(0, full, self.batch_size)
         return [_task(prepared, slice(start + part, start + self.batch_size, parts)) for start in starts]
 
-    def _prepared(self, images: Images, rows: np.ndarray, draws: np.ndarray) -> Prepared:
+    def _prepared(self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None) -> Prepared:
         transforms, one_degradation = self.augmentation.transforms, self.augmentation.one_degradation
         if isinstance(images, DeviceImages):
             drawn = plans(transforms, one_degradation, draws, self.augmentation.warp)
             return DeviceBatch(images, rows, pack_plans(drawn, *images.pixels.shape[1:3]))
-        augmented = augment_batch(images.take(rows), transforms, one_degradation, draws, warp=self.augmentation.warp)
+        taken = images.take(rows, spots)
+        augmented = augment_batch(taken, transforms, one_degradation, draws, warp=self.augmentation.warp)
         return augmented, images.labels[rows]
 
 

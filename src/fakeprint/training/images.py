@@ -1,7 +1,7 @@
-"""Training and validation images: arrays of uint8, in memory, mapped from a file, or on a device."""
+"""Training and validation images: arrays of uint8, in memory, mapped or on a device, or crops of whole images."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,20 +9,23 @@ import torch
 from torch import Tensor
 
 from fakeprint.augment.on_device import unsupported
+from fakeprint.data.crops import EvenCrops, RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.params import Transforms
 
 SHARE = 0.5  # of a device's memory that images may take; the rest is for the network and its activations
+
+Part = np.ndarray | EvenCrops | RandomCrops
 
 
 @dataclass(frozen=True)
 class Images:
     """Images in one or more arrays, seen as one list.
 
-    parts: uint8 (Nᵢ, H, W, 3) RGB each, in memory or mapped. labels: int64 (ΣNᵢ,).
+    parts: uint8 (Nᵢ, H, W, 3) RGB each, in memory or mapped, or crops of that size. labels: int64 (ΣNᵢ,).
     """
 
-    parts: Sequence[np.ndarray]
+    parts: Sequence[Part]
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -31,24 +34,40 @@ class Images:
     @property
     def arrays(self) -> list[np.ndarray]:
         """Pixels and labels, all that the images consist of."""
-        return [*self.parts, self.labels]
+        of_parts = [[part] if isinstance(part, np.ndarray) else part.arrays for part in self.parts]
+        return [*(array for arrays in of_parts for array in arrays), self.labels]
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """The images of these rows, uint8 (len(rows), H, W, 3), a new array."""
+    @property
+    def cropped_at_random(self) -> bool:
+        """Whether `take` needs draws."""
+        return any(isinstance(part, RandomCrops) for part in self.parts)
+
+    def take(self, rows: np.ndarray, draws: np.ndarray | None = None) -> np.ndarray:
+        """The images of these rows, uint8 (len(rows), H, W, 3), a new array.
+
+        draws: where random crops are, float64 (len(rows), 2) in [0, 1); may be None if there are none.
+        """
         taken = np.empty((len(rows), *self.parts[0].shape[1:]), dtype=np.uint8)
         start = 0
         for part in self.parts:
             inside = (rows >= start) & (rows < start + len(part))
-            taken[inside] = part[rows[inside] - start]
+            if isinstance(part, RandomCrops):
+                if draws is None:
+                    raise ValueError("random crops need draws")
+                taken[inside] = part.at(rows[inside] - start, draws[inside])
+            else:
+                taken[inside] = part[rows[inside] - start]
             start += len(part)
         return taken
 
     def channel_statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Mean and standard deviation of red, green and blue over all images, in [0, 1]."""
+        """Mean and standard deviation of red, green and blue over all images, in [0, 1].
+
+        Of whole images where they are cropped at random.
+        """
         counts = np.zeros((3, 256), dtype=np.int64)
         for part in self.parts:
-            for start in range(0, len(part), 256):
-                batch = part[start : start + 256]
+            for batch in _batches(part):
                 counts += np.stack([np.bincount(batch[..., channel].ravel(), minlength=256) for channel in range(3)])
         levels = np.arange(256) / 255
         shares = counts / counts.sum(1, keepdims=True)
@@ -62,11 +81,20 @@ class Images:
         pixels = torch.empty((len(self), *self.parts[0].shape[1:]), dtype=torch.uint8, device=device)
         start = 0
         for part in self.parts:
+            assert isinstance(part, np.ndarray)  # `_obstacle` lets no other pass
             for first in range(0, len(part), 1024):  # a mapped array is never in memory as a whole
                 chunk = np.array(part[first : first + 1024])
                 pixels[start : start + len(chunk)] = torch.from_numpy(chunk)
                 start += len(chunk)
         return DeviceImages(self.parts, self.labels, pixels, torch.tensor(self.labels, device=device))
+
+
+def _batches(part: Part) -> Iterator[np.ndarray]:
+    """All pixels of a part in batches, uint8 (…, 3)."""
+    if isinstance(part, RandomCrops):
+        yield from (image for image in part.images.reopened())
+    else:
+        yield from (part[start : start + 256] for start in range(0, len(part), 256))
 
 
 @dataclass(frozen=True)
@@ -97,6 +125,8 @@ def placed(
 
 def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device: str) -> str | None:
     """Why images cannot be augmented on a device, in words."""
+    if any(not isinstance(part, np.ndarray) for each in images for part in each.parts):
+        return "crops of images at their own size (prepare.resize: native) are cut only on a CPU"
     names = [name for each in transforms for name in unsupported(each)]
     if names:
         return f"{names[0]} works only on a CPU"

@@ -18,7 +18,7 @@ def write_outputs(run: Run, dataset: Dataset) -> Path:
         pd.DataFrame(run.history.rows).astype({"epoch": int}).to_csv(partial, index=False)
     description = {
         "name": name,
-        "dataset": asdict(dataset),
+        "dataset": dataset.as_json(),
         "design": asdict(run.recipe.design),
         "options": run.recipe.options,
         "best_epoch": run.history.kept_epoch,

@@ -18,7 +18,10 @@ WHAT = "verify"  # beside progress bars
 
 @dataclass(frozen=True)
 class Image:
-    """One image: id, class index, and uint8 (S, S, 3) pixels as the model takes them, or why there are none."""
+    """One image: id, class index, and pixels as the arrays hold them, or why there are none.
+
+    pixels: uint8 (S, S, 3); (H, W, 3) of any size with resize: native.
+    """
 
     image_id: str
     label: int

@@ -13,7 +13,7 @@ from fakeprint.data.regular import read_regular
 from fakeprint.errors import InputError, printable
 from fakeprint.models.description import read_description
 from fakeprint.params import NAME
-from fakeprint.predict import LoadedModel, group_size, load_model
+from fakeprint.predict import LoadedModel, group_size, load_model, stacked
 from fakeprint.progress import quiet
 from fakeprint.verification.champion_card import calibration_of
 from fakeprint.verification.images import Image
@@ -89,18 +89,18 @@ def answers(model: LoadedModel, images: Iterable[Image]) -> tuple[np.ndarray, np
     labels: list[int] = []
     probabilities = [np.empty((0, len(model.dataset.classes)))]
     group: list[np.ndarray] = []
-    size = group_size(model.dataset)
+    size = group_size(model)
 
     def answer() -> None:
         with quiet():
-            probabilities.append(model.probabilities(np.stack(group)))
+            probabilities.append(model.probabilities(stacked(group, model)))
         group.clear()
 
     for image in images:
         if isinstance(image.pixels, str):
             continue
         labels.append(image.label)
-        group.append(image.pixels)
+        group.append(model.crops(image.pixels))
         if len(group) == size:
             answer()
     if group:
