@@ -28,11 +28,13 @@ from PIL import Image
 from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.features import extract
+from fakeprint.files import write_json
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import WeightedAverage, save_ensemble
 from fakeprint.predict import load_model
 from fakeprint.tracking import logged_model
 from fakeprint.tracking.connection import connect, import_mlflow
+from fakeprint.verdict.calibration import Scaled
 from tests.tracking.conftest import Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -232,6 +234,26 @@ def test_it_answers_as_fakeprint_predicts(served: Any, models: Path, monkeypatch
     assert np.abs(in_parts[["p_0", "p_1", "p_2"]].to_numpy() - wanted).max() < 1e-6
 
 
+def test_it_calibrates_as_fakeprint_predicts(client: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the file that the stage `calibrate` leaves; another calibration is another model of the run."""
+    import mlflow.pyfunc
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    images, _ = pictures(5)
+    run_id = new_run(client, "lda")
+    raw = logged(client, models / "lda", run_id)
+    fitted = Scaled("bias", [0.5] * 3, [1.0, 0.0, -1.0])
+    write_json(models / "calibration/lda.json", {"calibration": fitted.as_json(), "on": "validation", "images": 9})
+    calibrated = logged(client, models / "lda", run_id)
+    assert calibrated != raw
+    answer = mlflow.pyfunc.load_model(f"mlartifacts/models/{calibrated}/artifacts").predict(
+        pd.DataFrame({"image": [png(image) for image in images]})
+    )
+    wanted = fitted(load_model(models / "lda").probabilities(images))
+    assert np.array_equal(answer[["p_0", "p_1", "p_2"]].to_numpy(), wanted)
+    assert answer["class"].tolist() == [str(best) for best in wanted.argmax(axis=1)]
+
+
 def test_who_loads_it_may_choose_where_networks_run(client: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow.pyfunc
 
@@ -339,6 +361,8 @@ def test_requirements_are_pinned_and_those_of_the_kind_of_model() -> None:
 def test_wavelets_are_installed_where_they_are_used(denoiser: str, needed: bool) -> None:
     described = {"kind": "classifier", "features": {"residual_image": {"denoiser": denoiser, "channels": "rgb"}}}
     names = [line.partition("==")[0] for line in logged_model.requirements([described])]
+    assert "venn-abers" not in names
+    assert any(line.startswith("venn-abers==") for line in logged_model.requirements([described], "venn_abers"))
     assert ("pywavelets" in names) is needed
     assert "torch" not in names
 

@@ -15,7 +15,7 @@ import json
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from PIL import Image
 import fakeprint
 from fakeprint.data.arrays import Dataset
 from fakeprint.digests import files_of, md5
+from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Predict
@@ -45,7 +46,7 @@ OF_LIBRARY_NETWORKS = ("timm", "torchvision")
 
 
 def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str | None:
-    """Log the model in this folder, with an ensemble's members from beside it, as a model of the run.
+    """Log the model in this folder, with its calibration and an ensemble's members from beside it, as the run's model.
 
     Called again for the same run, model and `predict` it logs nothing, or completes what was interrupted. Waits for the
     lock of `connection`.
@@ -61,16 +62,20 @@ def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str |
         where DVC keeps it.
     """
     description = read_description(folder)
-    folders = [folder, *(folder.parent / name for name in description.get("members", []))]
-    size = sum(file.stat().st_size for each in folders for file in files_of(each))
+    parts = {"model": folder}
+    parts |= {f"member {name}": folder.parent / name for name in description.get("members", [])}
+    size = sum(file.stat().st_size for each in parts.values() for file in files_of(each))
     if size > LARGEST_MODEL:
         client.set_tag(run_id, "model.left_out", f"{size / 2**20:.0f} MiB; DVC keeps it as {folder.as_posix()}")
         return None
-    model = _begun(client, run_id, folder.name, _content(folders, description, predict))
+    calibration = folder.parent / "calibration" / f"{folder.name}.json"
+    if calibration.exists():
+        parts["calibration"] = calibration
+    model = _begun(client, run_id, folder.name, _content(parts.values(), description, predict))
     if str(model.status) != "READY":
         with tempfile.TemporaryDirectory() as temporary:
             saved = Path(temporary, "model")
-            _save(saved, model, folders, predict)
+            _save(saved, model, parts, predict)
             client.log_model_artifacts(model.model_id, str(saved))
         client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
@@ -95,29 +100,29 @@ def _begun(client: Any, run_id: str, name: str, content: str) -> Any:
     return model
 
 
-def _content(folders: list[Path], description: Mapping[str, Any], predict: Predict) -> str:
+def _content(parts: Iterable[Path], description: Mapping[str, Any], predict: Predict) -> str:
     """A digest of the files that answer, and of `predict` where it has an effect."""
     has_effect = description["kind"] != "classifier" or description["dataset"]["resize"] == "native"
     augmented = predict.model_dump() if has_effect else None
-    content = json.dumps([{each.name: md5(each) for each in folders}, augmented], sort_keys=True)
+    content = json.dumps([{each.name: md5(each) for each in parts}, augmented], sort_keys=True)
     return hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
 
 
-def _save(saved: Path, model: Any, folders: list[Path], predict: Predict) -> None:
-    """Write the folder that is logged."""
+def _save(saved: Path, model: Any, parts: Mapping[str, Path], predict: Predict) -> None:
+    """Write the folder that is logged. parts: the folders and files that answer, by their names for `served`."""
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    descriptions = [read_description(each) for each in folders]
+    descriptions = [read_description(each) for name, each in parts.items() if name != "calibration"]
     code = saved.with_name("fakeprint.zip")
     code.write_bytes(_package())
     save_model(
         path=str(saved),
         python_model=str(Path(__file__).with_name("served.py")),
-        artifacts={"model" if each is folders[0] else f"member {each.name}": each.as_posix() for each in folders},
+        artifacts={name: each.as_posix() for name, each in parts.items()},
         code_paths=[str(code)],
         model_config={"device": "auto", "workers": 1, "predict": predict.model_dump()},
-        pip_requirements=requirements(descriptions),
+        pip_requirements=requirements(descriptions, _calibration_method(parts)),
         uv_project_path=str(saved.parent),  # has none: MLflow would take the lock file of any uv project we are in
         mlflow_model=Model(
             artifact_path=model.artifact_location,
@@ -165,9 +170,16 @@ def example() -> bytes:
     return content.getvalue()
 
 
-def requirements(descriptions: list[dict[str, Any]]) -> list[str]:
-    """What pip must install to serve these models, an ensemble and its members, in the versions that are installed."""
-    needed = set(PACKAGES)
+def _calibration_method(parts: Mapping[str, Path]) -> str:
+    return str(read_json(parts["calibration"])["calibration"]["method"]) if "calibration" in parts else "none"
+
+
+def requirements(descriptions: list[dict[str, Any]], calibration: str = "none") -> list[str]:
+    """What pip must install to serve these models, an ensemble and its members, in the versions that are installed.
+
+    descriptions: their model.json. calibration: the method of the first one's calibration.
+    """
+    needed = {*PACKAGES, *(["venn-abers"] if calibration == "venn_abers" else [])}
     for each in descriptions:
         features = each.get("features", {}) if each["kind"] == "classifier" else {}
         backbone = features.get("backbone")

@@ -55,13 +55,20 @@ class ServedModel(PythonModel):
         self.one_at_a_time = threading.Lock()
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the model. context.artifacts["model"] is its folder; an ensemble's members are beside it."""
+        """Load the model. context.artifacts["model"] is its folder; an ensemble's members are beside it.
+
+        context.artifacts["calibration"] is its calibration, if it has one.
+        """
+        from fakeprint.files import read_json
         from fakeprint.params import Predict
         from fakeprint.predict import load_model
+        from fakeprint.verdict import calibration
 
         config = context.model_config
         folder, tta = Path(context.artifacts["model"]), Predict(**config["predict"])
         self.model = load_model(folder, workers=config["workers"], tta=tta, device=config["device"])
+        fitted = context.artifacts.get("calibration")
+        self.calibration = calibration.load(read_json(Path(fitted))["calibration"]) if fitted else calibration.Raw()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -74,7 +81,7 @@ class ServedModel(PythonModel):
             params: not used.
 
         Returns:
-            N rows: class, name and p_CLASS, a float64 per class; rows of probabilities sum to 1.
+            N rows: class, name and p_CLASS, a float64 per class, calibrated; rows of probabilities sum to 1.
 
         Raises:
             Refused: a row is no image, damaged, too large, or its text is not base64. The message names the row,
@@ -89,7 +96,7 @@ class ServedModel(PythonModel):
         with self.one_at_a_time, quiet():
             for start in range(0, max(1, len(files)), size):
                 parts.append(self.model.probabilities(self._images(files[start : start + size], start)))
-        probabilities = np.concatenate(parts)
+        probabilities = self.calibration(np.concatenate(parts))
         best = probabilities.argmax(axis=1)
         classes, names = ([labels[index] for index in best] for labels in (dataset.classes, dataset.names))
         return pd.DataFrame(dict(zip(columns(dataset), [classes, names, *probabilities.T], strict=True)))
