@@ -216,6 +216,14 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "cross_generator.classifiers: 'fingerprint' is unknown; known: knn, logistic, lda, svm_rbf, boosting",
         ),
         ({"cross_generator__networks": ["lda"]}, "cross_generator.networks: 'lda' is unknown; known: hist_cnn, three"),
+        (
+            {"prepare__resize": "native", "open_world__classifiers": ["lda"]},
+            "open_world does not know prepare.resize: native; empty its lists, or set squash or crop",
+        ),
+        (
+            {"prepare__resize": "native", "data__unknown": {"photos": "somewhere"}},
+            "data.unknown does not know prepare.resize: native; set it to {}, or set squash or crop",
+        ),
         ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
         ({"data__unknown": ["photos"]}, "data.unknown: "),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),

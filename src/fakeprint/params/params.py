@@ -133,6 +133,10 @@ class Params(Block):
             block = getattr(self, key)
             require_known(f"{key}.classifiers", block.classifiers, self.run.classifiers)
             require_known(f"{key}.networks", block.networks, self.run.networks)
+            if self.prepare.resize == "native" and (block.classifiers or block.networks):
+                raise ValueError(f"{key} does not know prepare.resize: native; empty its lists, or set squash or crop")
+        if self.prepare.resize == "native" and self.data.unknown:
+            raise ValueError("data.unknown does not know prepare.resize: native; set it to {}, or set squash or crop")
         self.train.in_phases()
         for name in self._networks():
             self.network(name)
