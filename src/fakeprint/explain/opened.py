@@ -63,8 +63,8 @@ class OpenModel:
 def open_model(folder: Path, device: str = "auto") -> OpenModel:
     """Open models/NAME, or a folder with champion.json. The members of an ensemble are in the folders beside it.
 
-    Raises InputError as `fakeprint.predict.load_model` does, and for a model of prepare.resize: native, whose answer comes
-    from many crops of an image: a page has room for the grounds of one.
+    Raises InputError as `fakeprint.predict.load_model` does, and for a model of prepare.resize: native, whose answer
+    comes from many crops of an image: a page has room for the grounds of one.
     """
     if (folder / "champion.json").exists():
         folder = folder / read_json(folder / "champion.json")["model"]
