@@ -19,7 +19,7 @@ from fakeprint.__main__ import main
 from fakeprint.digests import md5
 from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
 from fakeprint.explain.explanation import decided
-from fakeprint.files import write_json
+from fakeprint.files import read_json, write_json
 from fakeprint.predict import load_model
 from fakeprint.tracking import evaluated
 from fakeprint.verdict.calibration import Raw
@@ -275,6 +275,19 @@ def test_a_missing_package_is_one_line(
     assert command(monkeypatch, "trace_net") == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
     assert not Path("explained/trace_net/page.html").exists()
+
+
+def test_a_model_of_crops_is_refused(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    description = read_json("models/lda/model.json")
+    description["dataset"] |= {"resize": "native", "small": "mirror"}
+    write_json("models/lda/model.json", description)
+    assert command(monkeypatch, "lda") == 1
+    assert capsys.readouterr().err == (
+        "error: explain: lda answers by crops (prepare.resize: native), which are not explained; `fakeprint predict "
+        "--map FOLDER` shows the answer of each\n"
+    )
 
 
 def test_arrays_of_other_images_are_no_neighbours(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakeprint.data.arrays import Dataset
+from fakeprint.errors import InputError
 from fakeprint.explain.feature_sets import ClassifierParts
 from fakeprint.explain.maps import NetworkParts
 from fakeprint.files import read_json
@@ -62,12 +63,18 @@ class OpenModel:
 def open_model(folder: Path, device: str = "auto") -> OpenModel:
     """Open models/NAME, or a folder with champion.json. The members of an ensemble are in the folders beside it.
 
-    Raises InputError as `fakeprint.predict.load_model` does.
+    Raises InputError as `fakeprint.predict.load_model` does, and for a model of prepare.resize: native, whose answer
+    comes from many crops of an image: a page has room for the grounds of one.
     """
     if (folder / "champion.json").exists():
         folder = folder / read_json(folder / "champion.json")["model"]
     description = read_description(folder)
     dataset = Dataset(**description["dataset"])
+    if dataset.resize == "native":
+        raise InputError(
+            f"explain: {description['name']} answers by crops (prepare.resize: native), which are not explained; "
+            "`fakeprint predict --map FOLDER` shows the answer of each"
+        )
     if description["kind"] != "ensemble":
         return OpenModel(description["name"], None, dataset, [_member(folder, 1.0, device)])
     from fakeprint.models.ensembles import load_ensemble
