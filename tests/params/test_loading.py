@@ -216,6 +216,14 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "cross_generator.classifiers: 'fingerprint' is unknown; known: knn, logistic, lda, svm_rbf, boosting",
         ),
         ({"cross_generator__networks": ["lda"]}, "cross_generator.networks: 'lda' is unknown; known: hist_cnn, three"),
+        (
+            {"open_world__classifiers": ["lda"], "prepare__resize": "native"},
+            "open_world does not work with prepare.resize: native; leave it empty, or resize images",
+        ),
+        (
+            {"data__unknown": {"photos": "data/photos"}, "prepare__resize": "native"},
+            "data.unknown does not work with prepare.resize: native; leave it empty, or resize images",
+        ),
         ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
         ({"data__unknown": ["photos"]}, "data.unknown: "),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
