@@ -224,6 +224,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             {"data__unknown": {"photos": "data/photos"}, "prepare__resize": "native"},
             "data.unknown does not work with prepare.resize: native; leave it empty, or resize images",
         ),
+        (
+            {"explain__models": ["lda"], "prepare__resize": "native"},
+            "explain does not work with prepare.resize: native; leave it empty, or resize images",
+        ),
         ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
         ({"data__unknown": ["photos"]}, "data.unknown: "),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),

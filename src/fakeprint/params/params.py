@@ -136,6 +136,7 @@ class Params(Block):
             require_known(f"{key}.networks", block.networks, self.run.networks)
             self._require_resized(key, [*block.classifiers, *block.networks])
         self._require_resized("data.unknown", self.data.unknown)
+        self._require_resized("explain", self.explain.models)
         self.train.in_phases()
         for name in self._networks():
             self.network(name)
