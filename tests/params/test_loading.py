@@ -217,12 +217,16 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ),
         ({"cross_generator__networks": ["lda"]}, "cross_generator.networks: 'lda' is unknown; known: hist_cnn, three"),
         (
-            {"prepare__resize": "native", "open_world__classifiers": ["lda"]},
-            "open_world does not know prepare.resize: native; empty its lists, or set squash or crop",
+            {"open_world__classifiers": ["lda"], "prepare__resize": "native"},
+            "open_world does not work with prepare.resize: native; leave it empty, or resize images",
         ),
         (
-            {"prepare__resize": "native", "data__unknown": {"photos": "somewhere"}},
-            "data.unknown does not know prepare.resize: native; set it to {}, or set squash or crop",
+            {"data__unknown": {"photos": "data/photos"}, "prepare__resize": "native"},
+            "data.unknown does not work with prepare.resize: native; leave it empty, or resize images",
+        ),
+        (
+            {"explain__models": ["lda"], "prepare__resize": "native"},
+            "explain does not work with prepare.resize: native; leave it empty, or resize images",
         ),
         ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
         ({"data__unknown": ["photos"]}, "data.unknown: "),

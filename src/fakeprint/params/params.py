@@ -1,5 +1,6 @@
 """The whole of params.yaml: all blocks, and what must fit between them."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Self
 
 from annotated_types import Interval
@@ -133,14 +134,17 @@ class Params(Block):
             block = getattr(self, key)
             require_known(f"{key}.classifiers", block.classifiers, self.run.classifiers)
             require_known(f"{key}.networks", block.networks, self.run.networks)
-            if self.prepare.resize == "native" and (block.classifiers or block.networks):
-                raise ValueError(f"{key} does not know prepare.resize: native; empty its lists, or set squash or crop")
-        if self.prepare.resize == "native" and self.data.unknown:
-            raise ValueError("data.unknown does not know prepare.resize: native; set it to {}, or set squash or crop")
+            self._require_resized(key, [*block.classifiers, *block.networks])
+        self._require_resized("data.unknown", self.data.unknown)
+        self._require_resized("explain", self.explain.models)
         self.train.in_phases()
         for name in self._networks():
             self.network(name)
         return self
+
+    def _require_resized(self, key: str, used: Collection[str]) -> None:
+        if used and self.prepare.resize == "native":
+            raise ValueError(f"{key} does not work with prepare.resize: native; leave it empty, or resize images")
 
     def _networks(self) -> list[str]:
         return [name for name in Models.model_fields if getattr(self.models, name) is not None]
