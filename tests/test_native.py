@@ -287,15 +287,6 @@ def test_the_command_predicts_and_draws_maps(here, capsys, monkeypatch):
         assert Path(each["map"]) == Path("maps") / path.name and Path(each["map"]).exists()
 
 
-def test_explain_refuses_models_of_crops(here, capsys, monkeypatch):
-    file = next(Path("source/test").rglob("*.png"))
-    monkeypatch.setattr(sys, "argv", ["fakeprint", "explain", "lda", str(file)])
-    with pytest.raises(SystemExit):
-        main()
-    line = "error: lda takes crops of images (prepare.resize: native), which explain does not show\n"
-    assert capsys.readouterr().err == line
-
-
 def test_models_learn_what_scaling_would_hide(here):
     for name in (*CLASSIFIERS, "average"):
         assert np.mean(load_predictions(name, CLASSES, "validation", here / "data/predictions").correct) > 0.9

@@ -85,8 +85,6 @@ def run(args: argparse.Namespace) -> None:
 
     model = open_model(folder, args.device)
     output = args.output or Path("explained") / args.model
-    if model.dataset.resize == "native":
-        raise InputError(f"{model.name} takes crops of images (prepare.resize: native), which explain does not show")
     has_arrays = _fits(model.dataset)
     suspected, unreadable = None, 0
     if files is None:
