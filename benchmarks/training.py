@@ -71,9 +71,9 @@ def pictures(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([cv2.GaussianBlur(image, (0, 0), 2) for image in rough]), np.arange(count) % len(CLASSES)
 
 
-def as_files(images: Images, folder: Path) -> None:
-    """The images as PNG files in a folder a class."""
-    for number, (image, label) in enumerate(zip(images.parts[0], images.labels, strict=True)):
+def as_files(images: np.ndarray, labels: np.ndarray, folder: Path) -> None:
+    """The images, uint8 (N, H, W, 3), as PNG files, one folder per class."""
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         file = folder / CLASSES[label] / f"{number}.png"
         file.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(file), image[..., ::-1])
@@ -111,11 +111,12 @@ def compared(case: Case, execution: device.Execution, folder: Path) -> list[Row]
     settings = case.settings()
     plain = settings.train.model_copy(update={"cutmix": 0.0, "mixup": 0.0, "ema": 0.0})  # the peers have neither
     settings = settings.model_copy(update={"train": plain})
-    images = Images(*_in_one_part(pictures(case.steps * plain.batch_size, case.side)))
-    as_files(images, folder)
+    drawn, labels = pictures(case.steps * plain.batch_size, case.side)
+    images = Images([drawn], labels)
+    as_files(drawn, labels, folder)
     run = new_run(build_recipe(settings, images, CLASSES, SEED, execution.device), execution)
     images, _ = placed(images, images, plain.augment_on, [plain.transforms], execution.device)
-    one = to_device((images.parts[0][: plain.batch_size], images.labels[: plain.batch_size]), execution.device)
+    one = to_device((drawn[: plain.batch_size], labels[: plain.batch_size]), execution.device)
     files = loader(folder, settings, case.side)
 
     def ours() -> None:
@@ -175,13 +176,14 @@ def image_layer(case: Case, execution: device.Execution) -> Row:
     """What it costs that the layer which sees the image computes in float32: steps on one batch."""
     settings = case.settings()
     batch = settings.train.batch_size
-    images = Images(*_in_one_part(pictures(batch, case.side)))
+    drawn, labels = pictures(batch, case.side)
+    images = Images([drawn], labels)
     recipe = build_recipe(settings, images, CLASSES, SEED, execution.device)
     runs = [new_run(recipe, execution) for _ in range(2)]
     for layer in runs[1].network.modules():
         if isinstance(layer, InFloat32):
             layer.__class__ = type(layer).__bases__[1]
-    one = to_device((images.parts[0], images.labels), execution.device)
+    one = to_device((drawn, labels), execution.device)
 
     def steps(run: Run) -> Callable[[], None]:
         def some() -> None:

@@ -51,7 +51,7 @@ def main() -> None:
     limits = Settings(settings.title, settings.explain.images, settings.explain.neighbours, settings.run.workers)
     folder = Path("reports/explain") / name
     with written_folder(folder) as partial:
-        write(model, explained, found, Train(train.images, train.image_ids, train.labels), limits, partial / PAGE)
+        write(model, explained, found, Train(train.of_one_size, train.image_ids, train.labels), limits, partial / PAGE)
         write_csv(partial / SUSPECTS, pd.concat([found, _of_train(model, settings, dataset.classes)]))
     files = {(folder / file).as_posix(): md5(folder / file) for file in (PAGE, SUSPECTS)}
     write_json(EVALUATED / explained_name(name), {"files": files})

@@ -60,7 +60,7 @@ def crop_map(model: LoadedModel, image: np.ndarray) -> CropMap:
     """Predict overlapping crops of an image, uint8 (H, W, 3), with a model that takes crops."""
     size = model.dataset.image_size
     image = mirrored(image, size)
-    places = overlapping(*image.shape[:2], size, MOST)
+    places = overlapping(image.shape[0], image.shape[1], size, MOST)
     probabilities = []
     with quiet():
         for start in range(0, len(places), AT_ONCE):

@@ -56,8 +56,7 @@ def test_whiskers_are_the_intervals():
     labels = np.array([0, 1] * 10)
     right, poor = np.eye(2)[labels], np.eye(2)[np.where(np.arange(20) < 6, 1 - labels, labels)]
     models = {"right": predictions(labels, right), "poor": predictions(labels, poor)}
-    of_cells = {cell: {name: each.probabilities for name, each in models.items()} for cell in ("clean", "blur")}
-    table = robustness(of_cells, labels, np.arange(20), ["real", "fake"], 9, 0.95, 7)
+    table = robustness(lambda name, cell: models[name], models, ["clean", "blur"], ["real", "fake"], 9, 0.95, 7)
     board = leaderboard.compare(models, ["real", "fake"], 0.95, table, test=models)
     best, second = board.standings
     (leading,) = plots.leaderboard_picture(board, "t").axes
@@ -79,8 +78,7 @@ def test_every_picture_is_drawn_and_the_same_twice(tmp_path, classes):
     labels = rng.integers(0, classes - 1, 60)  # the last class has no images
     models = {name: predictions(labels, rng.dirichlet(np.ones(classes), 60)) for name in ("lda", "knn")}
     cells = ("clean", "jpeg_50", "blur_1")
-    of_cells = {cell: {name: each.probabilities for name, each in models.items()} for cell in cells}
-    table = robustness(of_cells, labels, np.arange(60), names, 9, 0.95, 7)
+    table = robustness(lambda name, cell: models[name], models, cells, names, 9, 0.95, 7)
     board = leaderboard.compare(models, names, 0.95, table, test=models if classes == 8 else None)
     best = models[board.champion.name]
     counts = metrics.confusion(labels, best.predicted, classes)

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     train = None
     if has_arrays:
         split = load_split("train")
-        train = Train(split.images, split.image_ids, split.labels)
+        train = Train(split.of_one_size, split.image_ids, split.labels)
     title = f"{len(explained.labels):,} image file(s)" if files is not None else data or "validation images"
     write(model, explained, suspected, train, Settings(title, args.most, args.neighbours), output / PAGE)
     if suspected is not None:

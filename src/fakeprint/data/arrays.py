@@ -1,6 +1,6 @@
 """The arrays that every model reads: per split one .npy of uint8 RGB images and an index."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, overload
@@ -109,7 +109,7 @@ class WholeImages:
         return [self.pixels, self.heights, self.widths, self.starts]
 
 
-def images_together(heights: Sequence[int], widths: Sequence[int]) -> int:
+def images_together(heights: Iterable[int], widths: Iterable[int]) -> int:
     """How many whole images of these sizes one task may hold: as many of the largest as `TOGETHER`, at least one."""
     largest = max((3 * height * width for height, width in zip(heights, widths, strict=True)), default=1)
     return max(1, TOGETHER // largest)
@@ -136,6 +136,13 @@ class Split:
     labels: np.ndarray
     groups: np.ndarray
     generators: np.ndarray
+
+    @property
+    def of_one_size(self) -> np.ndarray:
+        """The images, uint8 (N, S, S, 3). Raises TypeError with resize: native, which the caller has to refuse."""
+        if isinstance(self.images, WholeImages):
+            raise TypeError("images at their own size are not one array")
+        return self.images
 
 
 def save_dataset(dataset: Dataset, folder: Path = ARRAYS) -> None:
@@ -198,9 +205,10 @@ def save_index(split: str, rows: pd.DataFrame, classes: list[str], folder: Path 
 def load_split(split: str, folder: Path = ARRAYS) -> Split:
     """Read one split, images memory-mapped. For a source without this split it has no images."""
     index = load_index(split, folder)
-    images: np.ndarray | WholeImages = np.load(folder / f"{split}.npy", mmap_mode="r")
+    pixels: np.ndarray = np.load(folder / f"{split}.npy", mmap_mode="r")
+    images: np.ndarray | WholeImages = pixels
     if "height" in index:
-        images = WholeImages.of(images, index["height"].to_numpy(), index["width"].to_numpy())
+        images = WholeImages.of(pixels, index["height"].to_numpy(), index["width"].to_numpy())
     generators = index["generator"].astype(object)
     return Split(
         images,

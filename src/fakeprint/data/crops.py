@@ -89,9 +89,9 @@ class Cropping:
     def of(self, image: np.ndarray) -> np.ndarray:
         """The crops of an image, uint8 (H, W, 3) of any size: uint8 (K, S, S, 3), 1 ≤ K ≤ count, in reading order."""
         if self.choice == "even":
-            return cut(image, grid(*image.shape[:2], self.size, self.count), self.size)
+            return cut(image, grid(image.shape[0], image.shape[1], self.size, self.count), self.size)
         image = mirrored(image, self.size)
-        places = covering(*image.shape[:2], self.size)
+        places = covering(image.shape[0], image.shape[1], self.size)
         scores = [-detail(image[top : top + self.size, left : left + self.size]) for top, left in places]
         return cut(image, places[np.sort(np.argsort(scores, kind="stable")[: self.count])], self.size)
 

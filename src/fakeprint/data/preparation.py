@@ -59,8 +59,8 @@ def write_splits(
             number = int(np.searchsorted(starts, row, side="right")) - 1
             file, start, own = files[number]
             first, last = own[row - starts[number] : row - starts[number] + 2].tolist()
-            read[row] = not isinstance(pixels, str) and pixels.nbytes == last - first
-            if read[row]:
+            if not isinstance(pixels, str) and pixels.nbytes == last - first:
+                read[row] = True
                 file.seek(start + first)
                 file.write(pixels.tobytes())
         if not read.all():

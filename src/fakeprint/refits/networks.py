@@ -22,7 +22,7 @@ from fakeprint.progress import track
 from fakeprint.refits.refit import Refit, Task
 from fakeprint.training import device
 from fakeprint.training.device import Execution
-from fakeprint.training.images import DeviceImages, Images
+from fakeprint.training.images import DeviceImages, Images, Part
 from fakeprint.training.inputs import TrainingData
 from fakeprint.training.loop import train
 from fakeprint.training.reporting import announce, interruption_in_one_line
@@ -43,9 +43,9 @@ class Chosen(Images):
         """All that these images consist of."""
         return [*super().arrays, self.rows]
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """The chosen images with these numbers, uint8 (len(rows), H, W, 3), a new array."""
-        return super().take(self.rows[rows])
+    def take(self, rows: np.ndarray, draws: np.ndarray | None = None) -> np.ndarray:
+        """The chosen images with these numbers, uint8 (len(rows), H, W, 3), a new array. draws: as of `Images.take`."""
+        return super().take(self.rows[rows], draws)
 
     def batches(self) -> Iterator[np.ndarray]:
         """All images in order, uint8 (n, H, W, 3) each."""
@@ -85,7 +85,7 @@ def refit_network(settings: Params, name: str, task: Task, features: bool) -> Re
     forward = Execution(execution.device, bf16=False)  # as predictions are made
     module = forward.place(run.network).eval()
     validation = load_split("validation")
-    every = Chosen([validation.images], validation.labels, np.arange(len(validation.labels)))
+    every = Chosen([validation.of_one_size], validation.labels, np.arange(len(validation.labels)))
     outputs = outputs_of(module, forward.device, every, name)
     if not features:
         return Refit(Outputs(outputs.logits), None, None, checkpoint.remove)
@@ -129,8 +129,8 @@ class Temporary(Rows):
 
 def _chosen(split: str, task: Task, copies: bool = False) -> Chosen:
     """The images of a split that are part of the task, with their stored copies if asked for."""
-    images = load_split(split).images
-    parts, labels = [images], task.train if split == "train" else task.validation
+    parts: list[Part] = [load_split(split).of_one_size]
+    labels = task.train if split == "train" else task.validation
     if copies:
         parts.append(np.load(COPIES, mmap_mode="r"))
         labels = np.concatenate([labels, labels[pd.read_parquet(COPIES_INDEX)["parent_row"].to_numpy()]])
