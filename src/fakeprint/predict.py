@@ -198,7 +198,7 @@ class FilePredictions:
     """Predictions of a group of image files.
 
     paths: the N files that could be read. probabilities: float64 (N, C), a row per path. unreadable: the other files,
-    each with the reason. variants: float64 (N, V, C), of the images' variants; None if they were not asked for.
+    each with the reason. variants: float64 (N, V, C), of the images' variants; None if they were not requested.
     """
 
     paths: list[Path]

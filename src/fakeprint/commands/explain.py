@@ -130,24 +130,27 @@ def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Ex
     name = champion_name(args.models_folder) if folder.name == CHAMPION else args.model
     if folder.parent == args.models_folder and (CALIBRATED / f"{name}.parquet").exists():
         probabilities = load_predictions(name, dataset.classes, "validation", CALIBRATED).probabilities
-        said = probabilities_are(name, folder.parent / "calibration")
+        probabilities_note = probabilities_are(name, folder.parent / "calibration")
     else:
         model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
-        probabilities, said = decision.calibration(model.probabilities(split.images)), _said(decision)
+        probabilities, probabilities_note = (
+            decision.calibration(model.probabilities(split.images)),
+            _probabilities_note(decision),
+        )
     if len(probabilities) != len(split.image_ids):
         raise InputError(f"{CALIBRATED / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
     return Explained(
         split.image_ids,
         split.labels,
         probabilities,
-        said,
+        probabilities_note,
         lambda rows: np.stack([np.array(split.images[row]) for row in rows]),
         decided(decision, probabilities),
         certificate_of(decision),
     )
 
 
-def _said(decision: "Decision") -> str:
+def _probabilities_note(decision: "Decision") -> str:
     return RAW if decision.calibration.as_json()["method"] == "none" else CALIBRATED_ONES
 
 
@@ -173,7 +176,7 @@ def _files(
         np.array([str(path) for path in paths], dtype=object),
         np.full(len(paths), -1, dtype=np.int64),
         np.array([each.probabilities for each in answers]).reshape(len(answers), len(dataset.classes)),
-        _said(decision),
+        _probabilities_note(decision),
         lambda rows: np.stack([read_image(paths[row], dataset) for row in rows]),
         np.array([each.answer for each in answers]) if decision.may_decline else None,
         certificate_of(decision),

@@ -100,7 +100,7 @@ def _resolved(verdicts: Verdicts, listed: pd.DataFrame, classes: Sequence[str]) 
         splits.setdefault(image, {})[name] = label
     found: dict[tuple[str, str], str] = {}
     key = f"validate.verdicts: {verdicts.name}"
-    for image_id, said, verdict in verdicts.rows.itertuples(index=False):
+    for image_id, named_split, verdict in verdicts.rows.itertuples(index=False):
         shown = printable(image_id)
         if image_id not in splits:
             raise InputError(f"{key}: the source has no image '{shown}'; correct or remove its line")
@@ -110,8 +110,8 @@ def _resolved(verdicts: Verdicts, listed: pd.DataFrame, classes: Sequence[str]) 
                 f"{near(verdict, [KEEP, DROP, *classes])}"
             )
         # The source may lack the split that the image was put into later: then its id alone has to tell.
-        split = said if said in splits[image_id] else next(iter(splits[image_id]))
-        if said not in splits[image_id] and len(splits[image_id]) > 1:
+        split = named_split if named_split in splits[image_id] else next(iter(splits[image_id]))
+        if named_split not in splits[image_id] and len(splits[image_id]) > 1:
             raise InputError(
                 f"{key}: image '{shown}' is in several splits ({first_few(splits[image_id])}); name one in the column "
                 "split"

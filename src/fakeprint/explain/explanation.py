@@ -27,15 +27,15 @@ class Explained:
     """The images and their answers.
 
     image_ids: str (N,), as the page shows them. labels: class index of each, int64 (N,), −1 where unknown.
-    probabilities: float64 (N, C), those that the page shows and orders by; what they are: `said`. read: gives images by
-    row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision. certificate: what
+    probabilities: float64 (N, C), those that the page shows and orders by. probabilities_note: what they are. read:
+    gives images by row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision. certificate: what
     the decision promises, in one line.
     """
 
     image_ids: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
-    said: str
+    probabilities_note: str
     read: ReadImages
     decisions: np.ndarray | None = None
     certificate: str | None = None
@@ -181,7 +181,7 @@ def _head(
         "title": f"{model.name} on {settings.title}: its answers and their grounds",
         "summary": summary,
         "classes": model.dataset.names,
-        "probabilities": explained.said,
+        "probabilities": explained.probabilities_note,
         "pair": _pair(explained, model.dataset.names),
         "notes": notes(model, found, suspected is not None, explained.certificate),
     }

@@ -128,7 +128,7 @@ class Temporary(Rows):
 
 
 def _chosen(split: str, task: Task, copies: bool = False) -> Chosen:
-    """The images of a split that are part of the task, with their stored copies if asked for."""
+    """The images of a split that are part of the task, with their stored copies if requested."""
     parts: list[Part] = [load_split(split).of_one_size]
     labels = task.train if split == "train" else task.validation
     if copies:

@@ -28,7 +28,7 @@ class Refit:
     """A model fitted anew.
 
     validation: its outputs for all validation images, those it must not see included. train, labels: its outputs for
-    the train images of the task (no copies) and their classes, int64 (M,); None where features were not asked for.
+    the train images of the task (no copies) and their classes, int64 (M,); None where features were not requested.
     finished: to be called when what was made of it is on disk; forgets what is kept for a run that is killed.
     """
 

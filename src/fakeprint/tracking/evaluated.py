@@ -18,6 +18,7 @@ from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_d
 
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
 HEAT = Path("reports/robustness/heat.png")
+DECISION = Path("metrics/decision.json")
 ELSEWHERE = {"fakeprint.origin": "made from files; trained at another time"}
 
 
@@ -38,7 +39,7 @@ def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
                 elif (curves := _curves(name)) and not curves[-1].metrics.items() <= run.data.metrics.items():
                     session.log_curves(curves)  # its training lost the server
             forget(digest)
-        _log_evaluation(session, params, folder, evaluated["files"] | _page(params, name))
+        _log_evaluation(session, params, folder, evaluated["files"] | _page(params, name) | _decision(name))
         session.set_tags({experiment_tag(): "true"})
         on_board[name] = session.run_id
     for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
@@ -87,14 +88,14 @@ def _fill(session: Session, params: Params, name: str, data: dict[Path, str], en
 def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[str, str]) -> None:
     """Figures, tables, pictures, results on degraded images and the model itself, unless the run has just these.
 
-    files: paths of what the stage `evaluate` wrote, with their digests.
+    files: paths of what the stages `evaluate`, `explain` and `decide` wrote, with their digests.
     """
     name, client, run_id = folder.name, session.client, session.run_id
     worst, rows, heat = _worst(name), _rows(name), md5(HEAT) if HEAT.exists() else ""
     digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat, "predict": str(params.predict)})
     if client.get_run(run_id).data.tags.get(EVALUATION) == digest:
         return
-    figures = shown(read_json(Path("metrics") / name / "evaluate.json"))
+    figures = shown(read_json(Path("metrics") / name / "evaluate.json")) | _answered(files)
     model = log_model(client, run_id, folder, params.predict)
     log_figures(client, run_id, model, figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
     session.log_files([Path(file) for file in files])
@@ -103,6 +104,22 @@ def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[
         client.log_text(run_id, rows, "robustness.csv")
         session.log_files([HEAT])
     session.set_tags({EVALUATION: digest})
+
+
+def _decision(name: str) -> dict[str, str]:
+    """The files of the decision on the champion's answers, with their digests; nothing for other models."""
+    if not (MODELS / CHAMPION).exists() or champion_name() != name:
+        return {}
+    files = [DECISION, *sorted(Path("reports/decision").glob("*.png"))]
+    return {file.as_posix(): md5(file) for file in files if file.exists()}
+
+
+def _answered(files: dict[str, str]) -> dict[str, float]:
+    """Of the champion: the share of the validation images that it answers, and of the answers that are wrong."""
+    if DECISION.as_posix() not in files:
+        return {}
+    found = read_json(DECISION)["images"]["validation"]
+    return {f"answers/{key}": found[key]["share"] for key in ("coverage", "error") if "share" in found[key]}
 
 
 def _page(params: Params, name: str) -> dict[str, str]:

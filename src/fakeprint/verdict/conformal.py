@@ -73,7 +73,7 @@ def cross_fitted(
 ) -> np.ndarray:
     """Sets of the images of a fit by thresholds that were chosen without them, bool (N, C), for figures on them.
 
-    In `FOLDS` folds of whole groups. On the images that thresholds were chosen on, coverage is as asked by
+    In `FOLDS` folds of whole groups. On the images that thresholds were chosen on, coverage is as requested by
     construction. Arguments as of `fit`.
     """
     fold = group_folds(labels, groups, FOLDS, seeds.generator(seed, "decide/folds"))

@@ -130,7 +130,7 @@ def sets_picture(decision: Decision, checked: Mapping[str, Checked], names: list
     of_images = [(name, each.sets.coverage, each.sets.size) for name, each in checked.items()]
     own = checked[VALIDATION].sets
     of_classes = list(zip(names, own.class_coverage, own.class_size, strict=True))
-    asked = 1 - decision.sets.error if decision.sets else 1.0
+    requested = 1 - decision.sets.error if decision.sets else 1.0
     panels = ((left, of_images, "all images"), (right, of_classes, "validation, by class"))
     lowest = min((each.interval[0] for _, entries, _ in panels for _, each, _ in entries if each.interval), default=0.0)
     for axes, entries, heading in panels:
@@ -139,14 +139,16 @@ def sets_picture(decision: Decision, checked: Mapping[str, Checked], names: list
             text = "no images" if np.isnan(size) else f"{size:.2f}"
             axes.annotate(text, (1.03, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=GREY)
         axes.annotate("mean\nsize", (1.03, 1.0), xycoords="axes fraction", va="bottom", fontsize=8, color=GREY)
-        axes.axvline(asked, color=ORANGE, linestyle="--", linewidth=1.2)
+        axes.axvline(requested, color=ORANGE, linestyle="--", linewidth=1.2)
         axes.set_yticks(range(len(entries)), [_short(name) for name, _, _ in entries])
         axes.set_ylim(rows - 0.5, -0.5)
         axes.set_xlim(max(0.0, lowest - 0.03), 1.005)
         _in_per_cent(axes.xaxis)
         axes.set_title(heading, fontsize=10)
         _clean(axes)
-    figure.supxlabel(f"share of images whose set holds their class; dashed: requested, {percent(asked)}", fontsize=10)
+    figure.supxlabel(
+        f"share of images whose set holds their class; dashed: requested, {percent(requested)}", fontsize=10
+    )
     figure.suptitle(f"Sets of classes, {title}", fontsize=11)
     return figure
 
