@@ -28,8 +28,8 @@ class Explained:
 
     image_ids: str (N,), as the page shows them. labels: class index of each, int64 (N,), −1 where unknown.
     probabilities: float64 (N, C), those that the page shows and orders by. probabilities_note: what they are. read:
-    gives images by row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision. certificate: what
-    the decision promises, in one line.
+    gives images by row number. decisions: "label", "unsure" or "unknown" for each, str (N,); None without a decision.
+    certificate: what the decision promises, in one line.
     """
 
     image_ids: np.ndarray
