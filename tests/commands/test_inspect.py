@@ -196,7 +196,7 @@ def test_predict_shows_evidence_in_a_table_and_in_csv(workplace: Path, capsys: p
     call("files", "--model", "unibuc", "--evidence", "--csv", "out.csv", command=predict)
     with Path("out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[-2:] == ["p_4", "evidence"]
+    assert list(rows[0])[-3:] == ["set", "reason", "evidence"]
     assert rows[0]["evidence"] == f"declared: {WEBUI}; not checked: {SMALL}"
     assert rows[1]["evidence"].startswith(f"{NOTHING}; declared: the standard tables")
 

@@ -12,7 +12,7 @@ from scipy.special import logit
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.evaluation.detection import AT_VALIDATION_THRESHOLD, CROSS_FITTED
 from fakeprint.evaluation.detection_report import detections
-from fakeprint.evaluation.predictions import save_predictions
+from fakeprint.evaluation.predictions import CALIBRATED, PREDICTIONS, save_predictions
 from stages import evaluate
 from tests.samples import DEMO, index_rows, predictions
 
@@ -73,7 +73,8 @@ def workspace(tmp_path, monkeypatch):
     np.save("data/arrays/validation.npy", np.zeros((40, 16, 16, 3), dtype=np.uint8))
     save_index("validation", index_rows(np.arange(40) % 2, CLASSES), CLASSES)
     splits = {"validation": random_predictions(40, 0), "test": random_predictions(60, 1)}
-    save_predictions("lda", CLASSES, splits)
+    for folder in (PREDICTIONS, CALIBRATED):
+        save_predictions("lda", CLASSES, splits, folder)
     return with_real_classes
 
 

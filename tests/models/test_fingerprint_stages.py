@@ -17,7 +17,7 @@ from tests.samples import DEMO, index_rows
 
 CLASSES = ["a", "b", "c"]
 SIDE = 16
-SIZES = {"train": 150, "validation": 60, "test": 6}
+SIZES = {"train": 150, "validation": 60, "test": 6, "calibration": 0}
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"decide.consistency": True}, {*DEGRADE, "calibrate", *DECIDE}),
     ({"data.real_classes": []}, {*EVALUATE, "compare"}),
     ({"open_world.neighbours": 9, "data.unknown": {}}, set()),  # off
-    ({"cross_generator.networks": []}, set()),  # off
+    ({"cross_generator.networks": [], "explain.neighbours": 5}, set()),  # off
     ({"submit.model": "lda"}, {"submit"}),
     ({"tracking.enabled": False}, {"track"}),
     ({"tracking.experiment": "another"}, {"track"}),
