@@ -127,7 +127,7 @@ def reliability_grid(models: Mapping[str, Mapping[str, pd.DataFrame]], title: st
     """
     columns = min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
-    figure = Figure(figsize=(3.3 * columns + 0.4, 3.2 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(3.3 * columns + 2.0, 3.2 * rows + 0.9), layout="constrained")
     panels = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
     styles = {BEFORE: ("#8a8a8a", "-", "o"), AFTER: ("#1f5fa8", "-", "o"), ON_WORST: ("#d9641c", "--", "s")}
     drawn: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def reliability_grid(models: Mapping[str, Mapping[str, pd.DataFrame]], title: st
     figure.supxlabel("confidence (largest probability)", fontsize=10)
     figure.supylabel("accuracy", fontsize=10)
     figure.suptitle(title)
-    figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
