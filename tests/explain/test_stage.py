@@ -231,7 +231,7 @@ def test_a_shipped_model_without_train_images(
     assert command(monkeypatch, "unibuc", "one.png", "--output", "out", "--device", "cpu") == 0
     page = content_of(Path("out/page.html"))
     (item,) = page["data"]
-    assert page["head"]["probabilities"] == "Probabilities, as the model gives them"
+    assert page["head"]["probabilities"] == "Calibrated probabilities"
     assert "map" in item and "near" not in item and len(item["p"]) == 5
     assert "no train images" in dict(page["head"]["notes"])["Nearest train images"]
     assert command(monkeypatch, "unibuc") == 1
