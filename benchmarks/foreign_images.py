@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from fakeprint.commands.predict import SHIPPED
+from fakeprint.commands.models_used import SHIPPED
 from fakeprint.data.demo import scene
 
 SEED = 7

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakeprint import params, seeds
-from fakeprint.data.arrays import load_dataset, load_index, load_split
+from fakeprint import params
+from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.digests import EVALUATED, explained_name, md5
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.champion import CHAMPION, MODELS, champion_name
@@ -23,9 +23,8 @@ from fakeprint.explain.explanation import (
     write,
 )
 from fakeprint.explain.grounds import Train
-from fakeprint.explain.opened import OpenModel, open_model
-from fakeprint.explain.suspects import out_of_fold, suspects
-from fakeprint.features.files import load_features
+from fakeprint.explain.opened import open_model
+from fakeprint.explain.suspects import suspects, suspects_of_train
 from fakeprint.files import write_csv, write_json, written_folder
 from fakeprint.verdict.decision import load_decision
 
@@ -48,11 +47,13 @@ def main() -> None:
         lambda rows: np.stack([np.array(validation.images[row]) for row in rows]),
         *_decided(name, predictions.probabilities),
     )
+    fitted = model.classifier[1].fitted if model.classifier else None
+    of_train = suspects_of_train(name, fitted, settings, dataset.classes)
     limits = Settings(settings.title, settings.explain.images, settings.explain.neighbours, settings.run.workers)
     folder = Path("reports/explain") / name
     with written_folder(folder) as partial:
         write(model, explained, found, Train(train.of_one_size, train.image_ids, train.labels), limits, partial / PAGE)
-        write_csv(partial / SUSPECTS, pd.concat([found, _of_train(model, settings, dataset.classes)]))
+        write_csv(partial / SUSPECTS, pd.concat([found, of_train]))
     files = {(folder / file).as_posix(): md5(folder / file) for file in (PAGE, SUSPECTS)}
     write_json(EVALUATED / explained_name(name), {"files": files})
     print(f"{name}: {folder / PAGE}, {len(found)} suspected label(s) of validation")
@@ -64,21 +65,6 @@ def _decided(name: str, probabilities: np.ndarray) -> tuple[np.ndarray | None, s
         return None, None
     decision = load_decision(MODELS / CHAMPION)
     return decided(decision, probabilities), certificate_of(decision)
-
-
-def _of_train(model: OpenModel, settings: params.Params, classes: list[str]) -> pd.DataFrame:
-    """Suspected labels of train images, where the block asks for them and the model is a classifier."""
-    block = settings.classifiers.get(model.name)
-    if not settings.explain.folds or block is None or model.classifier is None:
-        return pd.DataFrame()
-    index, fitted = load_index("train"), model.classifier[1].fitted
-    labels, groups = index["class"].to_numpy(), index["group"].to_numpy()
-    seed = seeds.integer(settings.seed, f"explain/{model.name}")
-    features = load_features(list(block.features), "train")
-    probabilities = out_of_fold(
-        fitted, block, features, labels, groups, settings.explain.folds, seed, settings.run.workers
-    )
-    return suspects("train", index["image_id"].to_numpy(dtype=object), labels, probabilities, classes)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,21 @@
 """Write a page with the grounds of a model's answers, on the validation images or on image files."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fakeprint.commands.predict import DEVICES, _model_folder, _test_time_augmentation, _variants, image_files
+from fakeprint.commands.models_used import (
+    add_device,
+    add_models_folder,
+    model_folder,
+    require_device,
+    test_time_augmentation,
+    variants_of,
+)
+from fakeprint.commands.predict import image_files
 from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import InputError, printable
 from fakeprint.evaluation.champion import CHAMPION, champion_name
@@ -49,16 +56,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--neighbours", type=int, default=3, metavar="K", help="nearest train images for each, 0 to 10 (default: 3)"
     )
-    parser.add_argument(
-        "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
-    )
-    parser.add_argument(
-        "--models-folder",
-        type=Path,
-        default=Path("models"),
-        metavar="FOLDER",
-        help="folder with the trained models (default: models)",
-    )
+    add_device(parser)
+    add_models_folder(parser)
     parser.set_defaults(run=run)
 
 
@@ -69,14 +68,13 @@ def run(args: argparse.Namespace) -> None:
         InputError: the model, a path or the device is unknown, there are no images, or data/arrays was made for other
             classes or sizes than the model.
     """
-    if not re.fullmatch(DEVICES, args.device):
-        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    require_device(args.device)
     if args.most < 1:
         raise InputError(f"--most: {args.most} is too few; give 1 or more")
     if not 0 <= args.neighbours <= 10:
         raise InputError(f"--neighbours: {args.neighbours} is not from 0 to 10")
     files = list(image_files(args.images)) if args.images else None
-    folder, data = _model_folder(args.model, args.models_folder)
+    folder, data = model_folder(args.model, args.models_folder)
 
     from fakeprint.explain.explanation import PAGE, SUSPECTS, Settings, write
     from fakeprint.explain.grounds import Train
@@ -132,7 +130,7 @@ def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Ex
         probabilities = load_predictions(name, dataset.classes, "validation", CALIBRATED).probabilities
         probabilities_note = probabilities_are(name, folder.parent / "calibration")
     else:
-        model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+        model = load_model(folder, tta=test_time_augmentation(folder), device=args.device)
         probabilities, probabilities_note = (
             decision.calibration(model.probabilities(split.images)),
             _probabilities_note(decision),
@@ -162,11 +160,11 @@ def _files(
     from fakeprint.predict import load_model, predict_files, read_image
     from fakeprint.verdict.decision import load_decision
 
-    model, decision = load_model(folder, tta=_test_time_augmentation(folder), device=args.device), load_decision(folder)
+    model, decision = load_model(folder, tta=test_time_augmentation(folder), device=args.device), load_decision(folder)
     paths: list[Path] = []
     answers: list[Answer] = []
     unreadable = 0
-    for group in predict_files(model, files, _variants(decision)):
+    for group in predict_files(model, files, variants_of(decision)):
         paths += group.paths
         answers += decision.answers(group.probabilities, dataset.names, group.variants)
         unreadable += len(group.unreadable)

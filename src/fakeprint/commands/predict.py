@@ -5,7 +5,6 @@ import csv
 import itertools
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,22 +17,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fakeprint import params
+from fakeprint.commands.models_used import (
+    add_device,
+    add_models_folder,
+    model_folder,
+    require_device,
+    test_time_augmentation,
+    variants_of,
+)
 from fakeprint.data.arrays import Dataset
 from fakeprint.data.containers.folders import walk
 from fakeprint.data.containers.members import hidden
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.errors import InputError, first_few, printable
-from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.files import read_json, written
-from fakeprint.params import near
+from fakeprint.files import written
 
 if TYPE_CHECKING:
     from fakeprint.predict import LoadedModel
     from fakeprint.verdict.decision import Answer, Decision
 
-SHIPPED = Path(__file__).parents[1] / "shipped"  # models that come with the package, laid out as a champion's folder
-DEVICES = r"auto|cpu|mps|cuda(:\d+)?"
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
 # image, answer, class, name, score, set, reason, probabilities (class → number); with --evidence, evidence; with --map,
@@ -67,16 +69,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="FILE",
         help="write a CSV file instead of a table, with the answer, its reason and all probabilities",
     )
-    parser.add_argument(
-        "--device", default="auto", metavar="DEVICE", help="where networks run: auto (default), cpu, cuda, cuda:N, mps"
-    )
-    parser.add_argument(
-        "--models-folder",
-        type=Path,
-        default=Path("models"),
-        metavar="FOLDER",
-        help="folder with the trained models (default: models)",
-    )
+    add_device(parser)
+    add_models_folder(parser)
     parser.set_defaults(run=run)
 
 
@@ -94,24 +88,23 @@ def run(args: argparse.Namespace) -> None:
         InputError: a path does not exist, there are no images, the model is unknown, there is no champion or no such
             device, or the CSV file cannot be written. It is raised before the first image is read.
     """
-    if not re.fullmatch(DEVICES, args.device):
-        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    require_device(args.device)
     if args.trust is not None and not args.evidence:
         raise InputError("--trust is for --evidence; add that, or leave it out")
     if args.csv is not None:
         require_writable(args.csv)
     files = image_files(args.images)
-    folder, data = _model_folder(args.model, args.models_folder)
+    folder, data = model_folder(args.model, args.models_folder)
     evidence = _evidence(args)
 
     from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
     from fakeprint.verdict.decision import load_decision
 
     decision = load_decision(folder)
-    model = load_model(folder, tta=_test_time_augmentation(folder), device=args.device)
+    model = load_model(folder, tta=test_time_augmentation(folder), device=args.device)
     drawn, unreadable = _maps(args, model), 0
     with _writer(args, model.name, data, model.dataset, decision) as write:
-        for group in predict_files(model, files, _variants(decision)):
+        for group in predict_files(model, files, variants_of(decision)):
             answers = decision.answers(group.probabilities, model.dataset.names, group.variants)
             rows = zip(group.paths, answers, strict=True)
             write(
@@ -138,15 +131,6 @@ def _writer(
         return _table_printer("\n".join(title), dataset, args.evidence, decision.may_decline)
     head = {"model": model, "data": data, "certificate": certificate}
     return json_printer(head | _never_checked(args.evidence))
-
-
-def _variants(decision: "Decision") -> Callable[[np.ndarray], list[np.ndarray]] | None:
-    """What gives the variants of images that the decision needs, if it needs any."""
-    if not decision.consistency:
-        return None
-    from fakeprint.augment.variants import variants
-
-    return variants
 
 
 def _never_checked(has_evidence: bool) -> dict[str, list[str]]:
@@ -241,36 +225,6 @@ def _exists(path: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS
-
-
-def _model_folder(name: str | None, models: Path) -> tuple[Path, str | None]:
-    """The model's folder, and the title of its training data where champion.json has it."""
-    if name is None and not models.exists():
-        raise InputError(f"there is no folder {models} here: run `dvc repro` in the repository, or add --model unibuc")
-    if name is None or name == CHAMPION:
-        champion_name(models)
-        return models / CHAMPION, _data(models / CHAMPION)
-    trained = sorted(file.parent.name for file in models.glob("*/model.json"))
-    if name in trained:
-        return models / name, None
-    shipped = sorted(file.parent.name for file in SHIPPED.glob("*/champion.json"))
-    if name in shipped:
-        return SHIPPED / name, _data(SHIPPED / name)
-    raise InputError(
-        f"--model: '{name}' is neither in {models} nor a model that comes with Fakeprint"
-        f"{near(name, [*trained, CHAMPION, *shipped])}"
-    )
-
-
-def _data(folder: Path) -> str:
-    return str(read_json(folder / "champion.json")["data"])
-
-
-def _test_time_augmentation(folder: Path) -> params.Predict:
-    """The block `predict` of params.yaml, if that exists. A folder with champion.json has its own."""
-    file = Path("params.yaml")
-    has_its_own = (folder / "champion.json").exists()
-    return params.load(file).predict if file.exists() and not has_its_own else params.Predict()
 
 
 def _prediction(path: Path, answer: "Answer", dataset: Dataset) -> Prediction:

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fakeprint.commands.predict import DEVICES, SHIPPED
+from fakeprint.commands.models_used import SHIPPED, add_device, require_device
 from fakeprint.commands.use import parsed_override
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.params import near
@@ -42,7 +41,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="KEY=VALUE",
         help="how --data is read, where it differs from the card: data.layout=folders, for example; may be repeated",
     )
-    parser.add_argument("--device", default="auto", help="where networks run: auto (default), cpu, cuda, cuda:N, mps")
+    add_device(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.add_argument("--record", action="store_true", help="write the card anew instead of comparing with it")
     parser.set_defaults(run=run)
@@ -54,8 +53,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         InputError: there is no card, or an argument cannot be used.
     """
-    if not re.fullmatch(DEVICES, args.device):
-        raise InputError(f"--device: '{args.device}' is unknown; known: auto, cpu, cuda, cuda:N, mps")
+    require_device(args.device)
     changes = dict(_change(each) for each in args.changes)
     if changes and args.data is None:
         raise InputError("-S says how --data is read; add --data PATH, or leave it out")

@@ -1,7 +1,8 @@
-"""A model's folder, opened so that its members can be asked for the grounds of their answers."""
+"""A model's folder, opened so that its members give the grounds of their answers."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
@@ -9,6 +10,8 @@ from fakeprint.explain.feature_sets import ClassifierParts
 from fakeprint.explain.maps import NetworkParts
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
+
+Parts = TypeVar("Parts", NetworkParts, ClassifierParts)
 
 
 @dataclass(frozen=True)
@@ -40,24 +43,19 @@ class OpenModel:
     @property
     def network(self) -> tuple[str, NetworkParts] | None:
         """The network with the largest weight, whose map is shown."""
-        found = [(member.weight, -place, member) for place, member in enumerate(self.members)]
-        networks = [each for each in found if isinstance(each[2].parts, NetworkParts)]
-        if not networks:
-            return None
-        best = max(networks, key=lambda each: each[:2])[2]
-        assert isinstance(best.parts, NetworkParts)
-        return best.name, best.parts
+        return self._heaviest(NetworkParts)
 
     @property
     def classifier(self) -> tuple[str, ClassifierParts] | None:
         """The classifier with the largest weight, whose feature sets are compared."""
-        found = [(member.weight, -place, member) for place, member in enumerate(self.members)]
-        classifiers = [each for each in found if isinstance(each[2].parts, ClassifierParts)]
-        if not classifiers:
-            return None
-        best = max(classifiers, key=lambda each: each[:2])[2]
-        assert isinstance(best.parts, ClassifierParts)
-        return best.name, best.parts
+        return self._heaviest(ClassifierParts)
+
+    def _heaviest(self, kind: type[Parts]) -> tuple[str, Parts] | None:
+        """The name and the parts of the member of this kind with the largest weight, the first of equals."""
+        found = [
+            (member.weight, member.name, member.parts) for member in self.members if isinstance(member.parts, kind)
+        ]
+        return max(found, key=lambda each: each[0])[1:] if found else None
 
 
 def open_model(folder: Path, device: str = "auto") -> OpenModel:

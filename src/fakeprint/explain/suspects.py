@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from fakeprint import params
+from fakeprint import params, seeds
 from fakeprint.blocks import Rows
+from fakeprint.data.arrays import load_index
 from fakeprint.errors import InputError
 from fakeprint.explain.maps import INSTALL
+from fakeprint.features.files import load_features
 from fakeprint.folds import group_folds
 from fakeprint.models.classifiers import FittedClassifier, fit
 
@@ -53,6 +55,24 @@ def suspects(
         },
         columns=COLUMNS,
     )
+
+
+def suspects_of_train(
+    name: str, fitted: FittedClassifier | None, settings: params.Params, classes: Sequence[str]
+) -> pd.DataFrame:
+    """`suspects` of train images, by fits of the classifier `name` without them, in `explain.folds` folds.
+
+    Empty where the block requests no folds, or the model is no classifier (fitted: None).
+    """
+    block = settings.classifiers.get(name)
+    if not settings.explain.folds or block is None or fitted is None:
+        return pd.DataFrame()
+    index, features = load_index("train"), load_features(list(block.features), "train")
+    labels, groups = index["class"].to_numpy(), index["group"].to_numpy()
+    seed = seeds.integer(settings.seed, f"explain/{name}")
+    folds, workers = settings.explain.folds, settings.run.workers
+    probabilities = out_of_fold(fitted, block, features, labels, groups, folds, seed, workers)
+    return suspects("train", index["image_id"].to_numpy(dtype=object), labels, probabilities, classes)
 
 
 def out_of_fold(
