@@ -1,0 +1,92 @@
+"""API keys: who may do what. Only hashes are stored; a key is 256 random bits, so a plain SHA-256 is enough."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from fakeprint.errors import InputError
+from fakeprint.service.problems import ServiceError
+from fakeprint.service.schemas import Scope
+from fakeprint.service.tables import Key, now
+
+SCOPES: tuple[Scope, ...] = ("predict", "fit", "admin")
+PREFIX = "fp_"
+
+_bearer = HTTPBearer(auto_error=False, description="`Authorization: Bearer KEY`")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False)
+
+
+def create_key(engine: Engine, name: str, scopes: list[Scope]) -> str:
+    """Make a key and return it. It cannot be read again.
+
+    Raises:
+        InputError: a key of this name exists.
+    """
+    key = PREFIX + secrets.token_urlsafe(32)
+    with Session(engine) as session, session.begin():
+        if session.get(Key, name):
+            raise InputError(f"there is a key '{name}' already; revoke it first, or take another name")
+        session.add(Key(name=name, hash=_hash(key), scopes=",".join(scopes), created=now()))
+    return key
+
+
+def revoke_key(engine: Engine, name: str) -> None:
+    """Forget a key: requests with it are refused from now on.
+
+    Raises:
+        InputError: there is no key of this name.
+    """
+    with Session(engine) as session, session.begin():
+        key = session.get(Key, name)
+        if key is None:
+            raise InputError(f"there is no key '{name}'")
+        session.delete(key)
+
+
+def list_keys(engine: Engine) -> list[tuple[str, list[str]]]:
+    """Names and scopes of all keys."""
+    with Session(engine) as session:
+        return [(key.name, key.scopes.split(",")) for key in session.scalars(select(Key).order_by(Key.name))]
+
+
+def require(scope: Scope) -> Callable[..., str | None]:
+    """A dependency: the name of the caller's key, or None where no key is required.
+
+    `admin` may do everything. A request without a key, or with an unknown one, gets 401; one whose key lacks the scope
+    gets 403.
+    """
+
+    def caller(
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        header: Annotated[str | None, Depends(_header)],
+    ) -> str | None:
+        if not request.app.state.settings.keys_required:
+            return None
+        given = bearer.credentials if bearer else header
+        found = _find(request.app.state.engine, given) if given else None
+        if found is None:
+            reason = "unknown API key" if given else "an API key is required: `Authorization: Bearer KEY`"
+            raise ServiceError(401, reason, {"WWW-Authenticate": "Bearer"})
+        name, scopes = found
+        if not {scope, "admin"} & set(scopes):
+            raise ServiceError(403, f"the API key '{name}' lacks the scope '{scope}'")
+        return name
+
+    return caller
+
+
+def _find(engine: Engine, key: str) -> tuple[str, list[str]] | None:
+    with Session(engine) as session:
+        found = session.scalar(select(Key).where(Key.hash == _hash(key)))
+        return (found.name, found.scopes.split(",")) if found else None
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,76 @@
+"""Errors as application/problem+json (RFC 9457), whose `detail` is the one line that the pipeline would print."""
+
+import http
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from fakeprint.errors import InputError
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """An error's body."""
+
+    type: str = Field("about:blank", description="what kind of error it is; about:blank: as the status says")
+    title: str = Field(description="the status in words", examples=["Not Found"])
+    status: int = Field(description="the HTTP status", examples=[404])
+    detail: str = Field(description="what is wrong and how to fix it, on one line")
+    request_id: str | None = Field(None, description="as in the header X-Request-ID and in the log")
+
+
+class ServiceError(Exception):
+    """An error with a status of its own. detail: one line."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The response that says what is wrong."""
+    body = Problem(
+        type="about:blank",
+        title=http.HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=getattr(request.state, "request_id", None),
+    )
+    return JSONResponse(body.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """What OpenAPI says of the errors that an endpoint may answer with."""
+    return {
+        status: {
+            "description": http.HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error with a problem. What nobody expected is logged with its traceback and told in no detail."""
+
+    @app.exception_handler(ServiceError)
+    def _service(request: Request, error: ServiceError) -> JSONResponse:
+        return problem(request, error.status, error.detail, error.headers)
+
+    @app.exception_handler(InputError)
+    def _input(request: Request, error: InputError) -> JSONResponse:
+        return problem(request, 422, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        places = (f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors())
+        return problem(request, 422, "; ".join(places))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        return problem(request, error.status_code, str(error.detail), headers)

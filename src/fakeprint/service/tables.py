@@ -1,0 +1,115 @@
+"""What the service remembers, in SQLite by default and in Postgres by URL: keys, data sets, jobs, the serving model."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    create_engine,
+    event,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from fakeprint.service.settings import Settings
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Key(Base):
+    """An API key. Only its hash is stored. scopes: comma-separated, of predict, fit, admin."""
+
+    __tablename__ = "keys"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[str] = mapped_column(String(64))
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class StoredDataset(Base):
+    """A data set that was sent. Its files are in `folder`/datasets/`id`."""
+
+    __tablename__ = "datasets"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    images: Mapped[int] = mapped_column(Integer)
+    classes: Mapped[dict] = mapped_column(JSON)
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    profile: Mapped[dict | None] = mapped_column(JSON)
+
+
+class StoredJob(Base):
+    """A fit. A worker holds it by a lease that it renews; after `lease_until` another takes it over."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(String(64))
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    request_digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    preset: Mapped[str] = mapped_column(String(64))
+    parameters: Mapped[dict] = mapped_column(JSON)
+    title: Mapped[str | None] = mapped_column(String(200))
+    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    started: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    worker: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    progress: Mapped[dict] = mapped_column(JSON, default=dict)
+    result: Mapped[dict] = mapped_column(JSON, default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index("jobs_by_state", "state", "created"),
+        Index("jobs_by_key", "owner", "idempotency_key", unique=True),
+    )
+
+
+class ServingModel(Base):
+    """One row: the model that every replica is to serve. revision goes up with each change."""
+
+    __tablename__ = "serving"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    reference: Mapped[dict] = mapped_column(JSON)
+    revision: Mapped[int] = mapped_column(Integer)
+    changed: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def connect(settings: Settings) -> Engine:
+    """The engine of the database that the settings name, with its tables.
+
+    SQLite writes ahead (WAL), so that readers and a writer do not block each other, and waits for a lock up to 30 s.
+    """
+    url = settings.database_url
+    if not url.startswith("sqlite"):
+        engine = create_engine(url, pool_pre_ping=True)
+    else:
+        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = create_engine(url, connect_args={"timeout": 30})
+
+        @event.listens_for(engine, "connect")
+        def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA foreign_keys=ON")
+
+    Base.metadata.create_all(engine)
+    return engine
