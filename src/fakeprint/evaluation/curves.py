@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 from fakeprint.evaluation import metrics
 from fakeprint.evaluation.predictions import Predictions
@@ -23,6 +22,8 @@ def roc_table(models: Mapping[str, Predictions]) -> pd.DataFrame:
 
 
 def _macro_roc(predictions: Predictions) -> pd.DataFrame:
+    from sklearn.metrics import roc_curve  # takes a second to import
+
     curves = []
     for index in range(predictions.probabilities.shape[1]):
         positive = predictions.labels == index

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.metrics import roc_curve
 
 from fakeprint import seeds
 from fakeprint.evaluation.predictions import Predictions
@@ -120,6 +119,8 @@ def best_threshold(fake: np.ndarray, log_odds: np.ndarray) -> float:
 
     fake: bool (N,), with both values. log_odds: float (N,).
     """
+    from sklearn.metrics import roc_curve  # takes a second to import; most data have no real class
+
     fpr, tpr, at = roc_curve(fake, log_odds, drop_intermediate=False)
     above, below = at[1:-1], at[2:]  # at[0] is infinite: no image counts as fake
     middle = logit((expit(above) + expit(below)) / 2)
@@ -343,6 +344,8 @@ def curves(detector: Detector, name: str, most: int = MOST_CURVES) -> list[Curve
     """The curve of all images, called `name`, then one of each generator if there are two to `most` of them."""
     generators = detector.names if 1 < len(detector.names) <= most else []
     rows = [(name, np.flatnonzero(detector.fake), np.flatnonzero(~detector.fake))]
+    from sklearn.metrics import roc_curve
+
     drawn = []
     for label, own, against in [*rows, *((each, *detector.against(each)) for each in generators)]:
         these = np.concatenate([own, against])

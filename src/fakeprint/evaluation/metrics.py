@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
 
 from fakeprint.evaluation.intervals import Interval
 
@@ -107,6 +106,8 @@ def class_report(actual: np.ndarray, predicted: np.ndarray, names: list[str]) ->
 
     actual, predicted: int (N,), indices into `names`. N ≥ 1.
     """
+    from sklearn.metrics import precision_recall_fscore_support  # takes a second to import; some stages do without
+
     precision, recall, f1, support = precision_recall_fscore_support(
         actual, predicted, labels=list(range(len(names))), zero_division=np.nan
     )
@@ -126,6 +127,8 @@ def accuracy(actual: np.ndarray, predicted: np.ndarray) -> float:
 
 def confusion(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts int64 (C, C): row = actual class, column = predicted class."""
+    from sklearn.metrics import confusion_matrix
+
     return confusion_matrix(actual, predicted, labels=list(range(classes))).astype(np.int64)
 
 
@@ -192,6 +195,8 @@ def roc_auc(actual: np.ndarray, probabilities: np.ndarray) -> float | None:
 
     In [0, 1], 0.5 is chance. For two classes it is the usual binary area. None where fewer than two have images.
     """
+    from sklearn.metrics import roc_auc_score
+
     areas = [
         roc_auc_score(actual == index, probabilities[:, index])
         for index in range(probabilities.shape[1])
@@ -200,16 +205,18 @@ def roc_auc(actual: np.ndarray, probabilities: np.ndarray) -> float | None:
     return float(np.mean(areas)) if areas else None
 
 
-def figures(actual: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int) -> dict[str, Any]:
+def figures(
+    actual: np.ndarray, probabilities: np.ndarray, names: list[str], bins: int, areas: bool = True
+) -> dict[str, Any]:
     """All metrics of one model, as nested dicts of numbers, for `metrics/MODEL/evaluate.json`.
 
     What cannot be computed (ROC-AUC of one class, recall of a class without images) is left out.
 
     actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: number of bins of the calibration
-    error.
+    error. areas: whether to compute the ROC-AUC.
     """
     report = class_report(actual, probabilities.argmax(axis=1), names)
-    area = roc_auc(actual, probabilities)
+    area = roc_auc(actual, probabilities) if areas else None
     return {
         "accuracy": report.accuracy,
         "macro_f1": report.macro["f1"],

@@ -47,7 +47,7 @@ def scored(
     """
     predictions = predictions.labelled
     labels, probabilities = predictions.labels, predictions.probabilities
-    figures = metrics.figures(labels, probabilities, names, bins)
+    figures = metrics.figures(labels, probabilities, names, bins, areas)
     numbers, groups = np.unique(predictions.groups, return_inverse=True)
     totals = bootstrap.totals_of(labels, probabilities, groups, bins)
     report = metrics.class_report(labels, predictions.predicted, names)
