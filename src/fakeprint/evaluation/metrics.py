@@ -102,18 +102,21 @@ def mean_of_defined(values: np.ndarray) -> np.ndarray:
 
 
 def class_report(actual: np.ndarray, predicted: np.ndarray, names: list[str]) -> ClassReport:
-    """Precision, recall, F1 and support per class, by scikit-learn.
+    """Precision, recall, F1 and support per class, as scikit-learn defines them.
+
+    They are counted here because scikit-learn takes a second to import, which several stages then do without.
 
     actual, predicted: int (N,), indices into `names`. N ≥ 1.
     """
-    from sklearn.metrics import precision_recall_fscore_support  # takes a second to import; some stages do without
-
-    precision, recall, f1, support = precision_recall_fscore_support(
-        actual, predicted, labels=list(range(len(names))), zero_division=np.nan
-    )
-    precision = np.where(np.isnan(precision) & (support > 0), 0.0, precision)
-    figures = {"precision": precision, "recall": recall, "f1": f1}
-    table = pd.DataFrame({**figures, "support": support.astype(np.int64)}, index=pd.Index(names, dtype=object))
+    counts = confusion(actual, predicted, len(names))
+    right, support, answered = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
+    occurs = support + answered > 0
+    figures = {
+        "precision": _shares(right, np.maximum(answered, occurs)),  # 0, not undefined, where never predicted
+        "recall": _shares(right, support),
+        "f1": _shares(2 * right, support + answered),
+    }
+    table = pd.DataFrame({**figures, "support": support}, index=pd.Index(names, dtype=object))
     macro = {key: float(np.nanmean(values)) for key, values in figures.items()}
     present = support > 0
     weighted = {key: float(np.average(values[present], weights=support[present])) for key, values in figures.items()}
@@ -127,14 +130,17 @@ def accuracy(actual: np.ndarray, predicted: np.ndarray) -> float:
 
 def confusion(actual: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Counts int64 (C, C): row = actual class, column = predicted class."""
-    from sklearn.metrics import confusion_matrix
-
-    return confusion_matrix(actual, predicted, labels=list(range(classes))).astype(np.int64)
+    places = np.asarray(actual) * classes + np.asarray(predicted)
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes).astype(np.int64)
 
 
 def row_shares(counts: np.ndarray) -> np.ndarray:
     """Each row of a confusion matrix as shares in [0, 1]; a class without images has a row of NaN."""
-    totals = counts.sum(axis=1, keepdims=True)
+    return _shares(counts, counts.sum(axis=1, keepdims=True))
+
+
+def _shares(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """counts / totals, NaN where the total is 0."""
     return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
 
 
