@@ -140,7 +140,7 @@ def row_shares(counts: np.ndarray) -> np.ndarray:
 
 
 def _shares(counts: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """counts / totals, NaN where the total is 0."""
+    """Quotients `counts` / `totals`, NaN where the total is 0."""
     return np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
 
 
