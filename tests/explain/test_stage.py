@@ -127,6 +127,8 @@ def test_no_answer_is_shown_that_predict_would_not_give() -> None:
     assert decided(certified, probabilities).tolist() == ["label", "unsure"]
     assert decided(replace(certified, consistency=True), probabilities) is None
     assert decided(replace(certified, unknown=Unknown("energy", 1.0)), probabilities) is None
+    by_probability = replace(certified, unknown=Unknown("max_probability", -1.0))  # below 0.73
+    assert decided(by_probability, probabilities).tolist() == ["label", "unknown"]
     assert decided(Decision(Raw()), probabilities) is None
 
 

@@ -122,6 +122,20 @@ def test_few_images_of_known_classes_are_called_unknown_and_none_that_the_certif
     assert scores[kinds == "unsure"].max() < decision.threshold <= scores[kinds == "label"].min()
     content = figures(decision, check_all(decision, {VALIDATION: known}, 0.95, seed=7), ["real", "fake"])
     assert content["unknown"] == vars(decision.unknown)
+    assert content["images"][VALIDATION]["unknown"] == pytest.approx(np.mean(kinds == "unknown"), abs=1e-6)
+    assert content["images"][VALIDATION]["coverage"]["share"] == pytest.approx(np.mean(kinds == "label"), abs=1e-6)
+
+
+def test_images_called_unknown_are_not_answered_where_nothing_is_certified():
+    known = images(150, 1)
+    strict = params.Decide(max_error=0.0001, unknown="max_probability")
+    decision = decide(strict, Raw(), known, FITTED_ON, seed=7)
+    assert decision.certificate.threshold is None
+    checked = check_all(decision, {VALIDATION: known}, 0.95, seed=7)[VALIDATION]
+    kinds = [each.answer for each in decision.answers(known.predictions.probabilities, ["real", "fake"])]
+    assert kinds.count("unknown") > 0
+    assert checked.unknown == pytest.approx(kinds.count("unknown") / 150)
+    assert checked.selected.coverage.share == pytest.approx(kinds.count("label") / 150)
 
 
 def test_a_certificate_that_answers_nearly_all_leaves_few_to_be_unknown():

@@ -15,7 +15,8 @@ from fakeprint.explain.opened import OpenModel
 from fakeprint.explain.order import hardest_pair, in_order
 from fakeprint.explain.page import Item, write_page
 from fakeprint.files import read_json
-from fakeprint.verdict.decision import LABEL, UNSURE, Decision
+from fakeprint.verdict.decision import LABEL, UNKNOWN, UNSURE, Decision
+from fakeprint.verdict.largest_probability import OF_PROBABILITIES
 
 CALIBRATIONS = Path("models/calibration")  # as in `fakeprint.verdict.calibrated`
 PAGE = "page.html"
@@ -59,14 +60,17 @@ def probabilities_are(name: str, folder: Path = CALIBRATIONS) -> str:
 
 
 def decided(decision: Decision, probabilities: np.ndarray) -> np.ndarray | None:
-    """Which of the pipeline's calibrated probabilities float64 (N, C) are answered: "label" or "unsure", str (N,).
+    """How the pipeline's calibrated probabilities float64 (N, C) are answered: label, unsure or unknown, str (N,).
 
-    None where the decision declines nothing, or needs more than probabilities (variants of images, scores of unknown
-    generators): then no answer is shown rather than one that `predict` would not give.
+    None where the decision declines nothing, or needs more than probabilities (variants of images, another score of
+    unknown generators): then no answer is shown rather than one that `predict` would not give.
     """
-    if not decision.may_decline or decision.consistency or decision.unknown:
+    if not decision.may_decline or decision.consistency:
         return None
-    return np.where(decision.answered(probabilities), LABEL, UNSURE)
+    if decision.unknown and decision.unknown.score not in OF_PROBABILITIES:
+        return None
+    declined = np.where(decision.called_unknown(probabilities), UNKNOWN, UNSURE)
+    return np.where(decision.answered(probabilities), LABEL, declined)
 
 
 def certificate_of(decision: Decision) -> str | None:

@@ -25,7 +25,7 @@ FEATURE_SETS = (
 NEAREST = "By Euclidean distance between the {features} of {name}{lead}."
 NOT_NEAREST = "Not shown: neighbours are switched off, or there are no train images of this model's classes and size."
 MEMBERS = "Each member's own answer and its probability, before the ensemble combines them ({method})."
-ANSWER = "Label or unsure, by the champion's decision file: {certificate}."
+ANSWER = "Label, unsure or unknown, by the champion's decision file: {certificate}."
 SUSPECTS = (
     "Labels that confident learning (cleanlab) finds in conflict with the probabilities, which come from a model that "
     "did not learn from the image. Quality is the probability of the label. Many of these labels are right: a person "

@@ -45,7 +45,8 @@ class Checked:
     selected: coverage and error at the threshold. area: under the risk–coverage curve. sets: their figures. bounds: of
     the error rate of the answers, one image per group, one-sided at the certificate's confidence. outcome: whether at
     most `max_error` of the answers are wrong here too: it holds if the upper bound is not above it, it does not if
-    the lower bound is, and else these images cannot tell.
+    the lower bound is, and else these images cannot tell. unknown: share of images that are called unknown; None where
+    the decision calls none so.
     """
 
     selected: Selected
@@ -53,6 +54,7 @@ class Checked:
     sets: SetFigures
     bounds: tuple[float, float]
     outcome: Outcome
+    unknown: float | None = None
 
     def as_json(self, names: list[str]) -> dict[str, Any]:
         """Nested numbers, and the outcome. names: of the C classes."""
@@ -62,6 +64,7 @@ class Checked:
             "error_bounds": {"lower": round(low, 6), "upper": round(high, 6)},
             "aurc": round(self.area, 6),
             **self.selected.as_json(names),
+            **({} if self.unknown is None else {"unknown": round(self.unknown, 6)}),
             "sets": self.sets.as_json(names),
         }
 
@@ -142,6 +145,7 @@ def check(
         set_figures(sets, known.labels, known.groups, confidence),
         (low, high),
         outcome,
+        float(decision.called_unknown(known.probabilities).mean()) if decision.unknown else None,
     )
 
 

@@ -88,11 +88,20 @@ class Decision:
         return 0.0 if certified is None else certified
 
     def answered(self, probabilities: np.ndarray, consistent: np.ndarray | None = None) -> np.ndarray:
-        """Whether images get their label, bool (N,), `unknown` apart.
+        """Whether images get their label, bool (N,).
 
         probabilities: float (N, C), calibrated. consistent: bool (N,), whether their variants agree; None for all.
         """
-        return scores(probabilities, consistent) >= self.threshold
+        return (scores(probabilities, consistent) >= self.threshold) & ~self.called_unknown(probabilities)
+
+    def called_unknown(self, probabilities: np.ndarray) -> np.ndarray:
+        """Whether images are called unknown, bool (N,), by a score that their probabilities give; else none is.
+
+        probabilities: float (N, C), calibrated.
+        """
+        if self.unknown is None or self.unknown.score not in OF_PROBABILITIES:
+            return np.zeros(len(probabilities), dtype=bool)
+        return max_probability(of_probabilities(probabilities)) > self.unknown.threshold
 
     def answers(
         self,
