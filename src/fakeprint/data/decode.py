@@ -77,7 +77,7 @@ _threads_decoding = 0
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Ignore warnings inside the context.
 
     Python's filters are the process's, and two threads that save and restore them in turn can leave the wrong ones
@@ -116,7 +116,7 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
     """
     if not content:
         raise Unreadable("empty")
-    with _without_warnings():  # Pillow's remarks on odd metadata
+    with without_warnings():  # Pillow's remarks on odd metadata
         image = _opened(content)
         mode = image.mode
         try:
