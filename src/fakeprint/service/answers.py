@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from fakeprint.service.batching import Batcher, Full, Read
 from fakeprint.service.opened import Opened
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.schemas import Evidence, Prediction, PredictResponse, Unreadable
+from fakeprint.verdict.decision import Answer
 
 TOO_MANY = "so many images wait that no more are taken; try again soon"
 
@@ -76,13 +78,20 @@ async def answer(asked: Asked, opened: Opened, batcher: Batcher, inspection: Ins
 def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:
     """Per file the fields of `Prediction`, or of `Unreadable`, without the name."""
     answered = [read for read in reads if read.probabilities is not None]
-    rows = iter(())
+    rows: Iterator[dict[str, Any]] = iter(())
     if answered:
         probabilities = np.stack([read.probabilities for read in answered if read.probabilities is not None])
         variants = np.stack([read.variants for read in answered if read.variants is not None]) if opened.kinds else None
         answers = opened.decision.answers(probabilities, opened.model.dataset.names, variants)
-        rows = iter([{"index": each.label, **described(each, opened.model.dataset)} for each in answers])
+        rows = iter([_row(each, opened) for each in answers])
     return [next(rows) if read.probabilities is not None else {"detail": read.reason} for read in reads]
+
+
+def _row(decided: Answer, opened: Opened) -> dict[str, Any]:
+    """The fields, with the index of the class; sums of floats that end a little above 1 are 1."""
+    row = {"index": decided.label, **described(decided, opened.model.dataset)}
+    row["probabilities"] = {label: min(1.0, share) for label, share in row["probabilities"].items()}
+    return row | {"score": min(1.0, decided.score)}
 
 
 async def _add_map(row: dict[str, Any], read: Read, opened: Opened, batcher: Batcher) -> None:
