@@ -1,4 +1,4 @@
-# make repro · make test · make test-fast · make ui · make experiments · make lint · make bench (each installs what it needs)
+# make repro · make test · make test-fast · make ui · make serve · make experiments · make lint · make bench (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,7 +6,7 @@ export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
-.PHONY: repro test test-fast ui experiments lint bench env lock
+.PHONY: repro test test-fast ui serve experiments lint bench env lock
 
 repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
@@ -21,6 +21,9 @@ test-fast: env ## without the tests marked slow, which start dvc, stages, cluste
 
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
 	@fakeprint ui --port $(PORT)
+
+serve: env ## the API on 127.0.0.1:8000: predictions, and fits by a worker (settings: docs/service.md)
+	@fakeprint serve
 
 # columns that are kept: parameters that differ, and of the leaderboard the champion, accuracy and worst degraded accuracy
 OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|\.(low|high|macro_f1|log_loss|p_holm|cell)$$

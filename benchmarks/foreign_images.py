@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from fakeprint.commands.models_used import SHIPPED
 from fakeprint.data.demo import scene
+from fakeprint.named_models import SHIPPED
 
 SEED = 7
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakeprint.__main__ import main
-from fakeprint.commands.models_used import SHIPPED
+from fakeprint.named_models import SHIPPED
 from fakeprint.verification.card import read_card
 from fakeprint.verification.drawn import pictures
 from fakeprint.verification.files import compared

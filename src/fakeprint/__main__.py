@@ -16,6 +16,8 @@ COMMANDS = {
     "inspect": "show what image files declare about their origin",
     "models": "list networks, classifiers, feature sets and ensembles",
     "search": "search for good parameter values",
+    "serve": "serve the API: predictions over HTTP",
+    "keys": "make, list and revoke API keys",
     "leaderboard": "show the leaderboard and where the submission file is",
     "ui": "serve MLflow's page of all runs, the most accurate first",
     "schema": "write the JSON schema of params.yaml, for editors",

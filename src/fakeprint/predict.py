@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from fakeprint.models.classifiers import FittedClassifier
+    from fakeprint.verdict.decision import Answer as DecidedAnswer
 
 NO_AUGMENTATION = Predict()
 BATCH = 128  # images per forward pass
@@ -223,7 +224,7 @@ def predict_files(
     """
     size = group_size(model)
     images = _read_ahead(files, partial(_read_or_reason, model=model, variants=variants), size)
-    kinds = len(variants(np.empty((0, 1, 1, 3), np.uint8))) if variants else 0
+    kinds = variants_per_image(variants)
     try:
         while group := list(itertools.islice(images, size)):
             yield _predicted(model, group, kinds)
@@ -235,13 +236,33 @@ def _predicted(model: LoadedModel, group: list[tuple[Path, Versions | str]], kin
     """kinds: of variants."""
     readable = [(path, versions) for path, versions in group if not isinstance(versions, str)]
     unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
+    probabilities, of_variants = probabilities_of([versions for _, versions in readable], model, kinds)
+    return FilePredictions([path for path, _ in readable], probabilities, unreadable, of_variants)
+
+
+def probabilities_of(
+    images: Sequence[Versions], model: LoadedModel, kinds: int = 0
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The probabilities of N images from `versions_of`, float64 (N, C), and of their variants, float64 (N, V, C).
+
+    kinds: V, how many variants each image has; with 0 there is None instead of their probabilities.
+    """
     with quiet():
         probabilities, *varied = (
-            model.probabilities(stacked([versions[kind] for _, versions in readable], model))
-            for kind in range(1 + kinds)
+            model.probabilities(stacked([versions[kind] for versions in images], model)) for kind in range(1 + kinds)
         )
-    of_variants = np.stack(varied, axis=1) if varied else None
-    return FilePredictions([path for path, _ in readable], probabilities, unreadable, of_variants)
+    return probabilities, np.stack(varied, axis=1) if varied else None
+
+
+def versions_of(image: np.ndarray, model: LoadedModel, variants: Variants | None = None) -> Versions:
+    """An image from `read_image` and its variants, as the model takes them: whole images are varied first, cut then."""
+    varied = [each[0] for each in variants(image[None])] if variants else []
+    return [model.crops(each) for each in (image, *varied)]
+
+
+def variants_per_image(variants: Variants | None) -> int:
+    """How many variants an image has."""
+    return len(variants(np.empty((0, 1, 1, 3), np.uint8))) if variants else 0
 
 
 def group_size(model: LoadedModel) -> int:
@@ -261,7 +282,7 @@ def _read_ahead(
 ) -> Generator[tuple[Path, Versions | str], None, None]:
     """Each path with what `read` gives: the image, or the reason why there is none. `count` more are read meanwhile."""
     pending: deque[tuple[Path, Future[Versions | str]]] = deque()
-    with ThreadPoolExecutor(1) as pool:  # one: `decode` changes Python's warning filters, which all threads share
+    with ThreadPoolExecutor(1) as pool:
         try:
             for path, reason in files:
                 pending.append((path, pool.submit(read, path, reason)))
@@ -276,15 +297,13 @@ def _read_ahead(
 
 
 def _read_or_reason(path: Path, reason: str | None, model: LoadedModel, variants: Variants | None) -> Versions | str:
-    """The image, then its variants, as the model takes them: whole images are varied first, and cut then."""
+    """The image and its variants, or the reason why there is no image."""
     if reason is not None:
         return reason
     try:
-        image = read_image(path, model.dataset)
+        return versions_of(read_image(path, model.dataset), model, variants)
     except Unreadable as error:
         return error.reason
-    varied = [each[0] for each in variants(image[None])] if variants else []
-    return [model.crops(each) for each in (image, *varied)]
 
 
 def read_image(path: Path, dataset: Dataset) -> np.ndarray:
@@ -308,6 +327,20 @@ def image_of(content: bytes, dataset: Dataset) -> np.ndarray:
     if dataset.refuses(*rgb.shape[:2]):
         raise Unreadable(dataset.too_small)
     return as_stored(rgb, dataset)
+
+
+def described(answer: "DecidedAnswer", dataset: Dataset) -> dict[str, Any]:
+    """An answer as JSON holds it: answer, class, name, score, set, reason and probabilities (class → number)."""
+    classes = answer.classes
+    return {
+        "answer": answer.answer,
+        "class": dataset.classes[answer.label],
+        "name": dataset.names[answer.label],
+        "score": answer.score,
+        "set": None if classes is None else [dataset.classes[each] for each in classes],
+        "reason": answer.reason,
+        "probabilities": dict(zip(dataset.classes, answer.probabilities.tolist(), strict=True)),
+    }
 
 
 def columns(dataset: Dataset) -> list[str]:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import fakeprint.predict
-from fakeprint import params
-from fakeprint.commands import models_used, predict
+from fakeprint import named_models, params
+from fakeprint.commands import predict
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out
@@ -333,8 +333,8 @@ def test_messages(workplace, arguments, message):
 
 def test_test_time_augmentation_is_that_of_params_yaml_and_for_the_champion_its_own(workplace):
     demo = (Path(__file__).parents[2] / "presets/demo.yaml").read_text()
-    assert models_used.test_time_augmentation(Path("models/lda")).tta == "none"
+    assert named_models.test_time_augmentation(Path("models/lda")).tta == "none"
     Path("params.yaml").write_text(demo.replace("tta: none", "tta: flip"))
-    assert models_used.test_time_augmentation(Path("models/lda")).tta == "flip"
+    assert named_models.test_time_augmentation(Path("models/lda")).tta == "flip"
     Path("params.yaml").write_text("not: [our file")
-    assert models_used.test_time_augmentation(Path("models/champion")).tta == "none"
+    assert named_models.test_time_augmentation(Path("models/champion")).tta == "none"

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fakeprint.commands.models_used import (
-    add_device,
-    add_models_folder,
-    model_folder,
-    require_device,
-    test_time_augmentation,
-    variants_of,
-)
+from fakeprint.commands.models_used import add_device, add_models_folder, require_device
 from fakeprint.commands.predict import image_files
 from fakeprint.data.arrays import ARRAYS, Dataset, load_dataset, load_split
 from fakeprint.errors import InputError, printable
 from fakeprint.evaluation.champion import CHAMPION, champion_name
 from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
 from fakeprint.files import write_csv
+from fakeprint.named_models import model_folder, test_time_augmentation, variants_of
 
 if TYPE_CHECKING:
     from fakeprint.explain.explanation import Explained

@@ -17,24 +17,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fakeprint.commands.models_used import (
-    add_device,
-    add_models_folder,
-    model_folder,
-    require_device,
-    test_time_augmentation,
-    variants_of,
-)
+from fakeprint.commands.models_used import add_device, add_models_folder, require_device
 from fakeprint.data.arrays import Dataset
 from fakeprint.data.containers.folders import walk
 from fakeprint.data.containers.members import hidden
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.files import written
+from fakeprint.named_models import model_folder, test_time_augmentation, variants_of
 
 if TYPE_CHECKING:
     from fakeprint.predict import LoadedModel
-    from fakeprint.verdict.decision import Answer, Decision
+    from fakeprint.verdict.decision import Decision
 
 COLUMNS = 6  # with more classes than this the table shows the two most probable ones only
 
@@ -97,7 +91,11 @@ def run(args: argparse.Namespace) -> None:
     folder, data = model_folder(args.model, args.models_folder)
     evidence = _evidence(args)
 
-    from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
+    from fakeprint.predict import (  # scikit-learn: not needed to refuse a wrong path
+        described,
+        load_model,
+        predict_files,
+    )
     from fakeprint.verdict.decision import load_decision
 
     decision = load_decision(folder)
@@ -109,7 +107,9 @@ def run(args: argparse.Namespace) -> None:
             rows = zip(group.paths, answers, strict=True)
             write(
                 [
-                    _prediction(path, answer, model.dataset) | evidence(path) | drawn(path, answer.probabilities)
+                    {"image": str(path), **described(answer, model.dataset)}
+                    | evidence(path)
+                    | drawn(path, answer.probabilities)
                     for path, answer in rows
                 ]
             )
@@ -225,20 +225,6 @@ def _exists(path: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS
-
-
-def _prediction(path: Path, answer: "Answer", dataset: Dataset) -> Prediction:
-    classes = answer.classes
-    return {
-        "image": str(path),
-        "answer": answer.answer,
-        "class": dataset.classes[answer.label],
-        "name": dataset.names[answer.label],
-        "score": answer.score,
-        "set": None if classes is None else [dataset.classes[each] for each in classes],
-        "reason": answer.reason,
-        "probabilities": dict(zip(dataset.classes, answer.probabilities.tolist(), strict=True)),
-    }
 
 
 @contextmanager

@@ -10,7 +10,10 @@ The rules (docs/data.md gives the reasons):
 - EXIF orientation: applied.
 """
 
+import contextlib
+import threading
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -69,6 +72,32 @@ class Decoded:
     facts: Facts
 
 
+_decoding, _filters = threading.Lock(), contextlib.ExitStack()
+_threads_decoding = 0
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Ignore warnings inside the context.
+
+    Python's filters are the process's, and two threads that save and restore them in turn can leave the wrong ones
+    behind. So the first thread that enters saves them, and the last one that leaves restores them.
+    """
+    global _threads_decoding
+    with _decoding:
+        if not _threads_decoding:
+            _filters.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _threads_decoding += 1
+    try:
+        yield
+    finally:
+        with _decoding:
+            _threads_decoding -= 1
+            if not _threads_decoding:
+                _filters.close()
+
+
 def longest_file(max_pixels: int) -> int:
     """Bytes of the longest file worth reading: no image is longer than 8 bytes per pixel and a generous header."""
     return 8 * max_pixels + 2**24
@@ -87,8 +116,7 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
     """
     if not content:
         raise Unreadable("empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
+    with without_warnings():  # Pillow's remarks on odd metadata
         image = _opened(content)
         mode = image.mode
         try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -58,28 +58,34 @@ def list_keys(engine: Engine) -> list[tuple[str, list[str]]]:
 def require(scope: Scope) -> Callable[..., str | None]:
     """A dependency: the name of the caller's key, or None where no key is required.
 
-    `admin` may do everything. A request without a key, or with an unknown one, gets 401; one whose key lacks the scope
-    gets 403.
+    `admin` may do everything. A request whose key lacks the scope gets 403; without a key, or with an unknown one, it
+    has got 401 from `gate` before its body was read.
     """
 
     def caller(
         request: Request,
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],  # both for OpenAPI: `gate` reads them
         header: Annotated[str | None, Depends(_header)],
     ) -> str | None:
         if not request.app.state.settings.keys_required:
             return None
-        given = bearer.credentials if bearer else header
-        found = _find(request.app.state.engine, given) if given else None
-        if found is None:
-            reason = "unknown API key" if given else "an API key is required: `Authorization: Bearer KEY`"
-            raise ServiceError(401, reason, {"WWW-Authenticate": "Bearer"})
-        name, scopes = found
+        name, scopes = request.state.caller
         if not {scope, "admin"} & set(scopes):
             raise ServiceError(403, f"the API key '{name}' lacks the scope '{scope}'")
-        return name
+        return str(name)
 
     return caller
+
+
+def authenticated(engine: Engine, headers: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The name and the scopes of the key in a request's headers. Raises ServiceError (401) if there is none."""
+    kind, _, bearer = headers.get("authorization", "").partition(" ")
+    given = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key")
+    found = _find(engine, given) if given else None
+    if found is None:
+        reason = "unknown API key" if given else "an API key is required: `Authorization: Bearer KEY`"
+        raise ServiceError(401, reason, {"WWW-Authenticate": "Bearer"})
+    return found
 
 
 def _find(engine: Engine, key: str) -> tuple[str, list[str]] | None:

@@ -7,8 +7,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from fakeprint.errors import InputError
+from fakeprint.service.settings import MIB
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -43,6 +45,11 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
     return JSONResponse(body.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)
 
 
+def too_large(limit: int) -> str:
+    """The line of a 413. limit: of the body, in bytes."""
+    return f"the body is larger than {limit / MIB:g} MiB"
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """What OpenAPI says of the errors that an endpoint may answer with."""
     return {
@@ -73,4 +80,7 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
+        limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY)
+        if error.status_code == 413 and limit is not None:  # from Starlette, which does not say how large it may be
+            return problem(request, 413, too_large(limit), headers)
         return problem(request, error.status_code, str(error.detail), headers)

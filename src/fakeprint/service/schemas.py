@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[Share, Share]
@@ -23,7 +23,7 @@ class EncodedImage(Strict):
     """An image file in JSON."""
 
     name: str = Field("image", max_length=255, description="shown in the answer, never used as a path")
-    content: Base64Bytes = Field(description="the file's bytes, base64")
+    content: str = Field(description="the file's bytes, base64", json_schema_extra={"contentEncoding": "base64"})
 
 
 class PredictRequest(Strict):
@@ -37,7 +37,8 @@ class PredictRequest(Strict):
 class ModelVersion(BaseModel):
     """Which model answered."""
 
-    name: str = Field(examples=["trace_net"])
+    name: str = Field(description="the name by which `POST /set` chooses it", examples=["unibuc"])
+    model: str | None = Field(None, description="what `fakeprint predict` calls it", examples=["trace_net"])
     version: str = Field(description="version in the registry, or the first digits of the digest", examples=["3"])
     digest: str = Field(description="SHA-256 over the model's files")
     source: Literal["folder", "shipped", "registry"]
@@ -64,8 +65,12 @@ class Prediction(BaseModel):
     set: list[str] | None = Field(description="the classes of the conformal set; null where the model has none")
     reason: str = Field(description="the answer in words")
     probabilities: dict[str, Share] = Field(description="calibrated, one per class")
-    evidence: list[Evidence] | None = None
-    map: str | None = Field(None, description="with explain=true: a PNG in base64, where in the image the answer is")
+    evidence: list[Evidence] | None = Field(None, description="with evidence=true: what the file itself declares")
+    not_checked: list[str] | None = Field(None, description="with evidence=true: what could not be checked in the file")
+    map: str | None = Field(
+        None,
+        description="with explain=true: a PNG in base64, the image and over it in colour where the answer comes from",
+    )
     map_note: str | None = Field(None, description="why there is no map, where one was requested")
 
 
@@ -104,16 +109,21 @@ class Accuracy(BaseModel):
 class Model(BaseModel):
     """A model that can serve."""
 
-    name: str
+    name: str = Field(description="the name by which `POST /set` chooses it", examples=["unibuc"])
+    model: str | None = Field(None, description="what `fakeprint predict` calls it", examples=["trace_net"])
     version: str
-    digest: str
+    digest: str | None = Field(
+        description="SHA-256 over the model's files; null for one of the registry not served yet"
+    )
     source: Literal["folder", "shipped", "registry"]
     aliases: list[str] = []
     serves: bool = Field(description="whether it answers now")
-    kind: Literal["network", "classifier", "ensemble"]
-    classes: list[str]
-    names: list[str]
-    image_size: int
+    kind: Literal["network", "classifier", "ensemble"] | None = Field(
+        description="null, as the next three, for one of the registry that has not served here yet"
+    )
+    classes: list[str] | None
+    names: list[str] | None
+    image_size: int | None
     data: str | None = None
     hyperparameters: dict[str, Any] = {}
     backbone: str | None = Field(None, description="the network, or the networks or feature sets it is built on")

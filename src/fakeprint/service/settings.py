@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 2**20
@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     )
     models_folder: Path = Field(Path("models"), description="models that `dvc repro` made; the champion serves")
     model: str | None = Field(
-        None, description="the model that serves at the first start: champion, unibuc, a name in `models_folder`"
+        None,
+        description="the model that serves until `POST /set` chooses another: champion, unibuc, a name in "
+        "`models_folder`; by default the champion, and unibuc where there is none",
     )
     tracking_uri: SecretStr | None = Field(
         None,
@@ -39,11 +41,20 @@ class Settings(BaseSettings):
     request_seconds: PositiveFloat = Field(60.0, description="time that one request for predictions may take")
     queue_images: PositiveInt = Field(4096, description="images that may wait for an answer; more are refused with 503")
 
+    trust: Path | None = Field(
+        None, description="root certificates (PEM) that vouch for signers of C2PA manifests, for evidence=true"
+    )
+
     require_keys: bool | None = Field(None, description="whether API keys are required; unset: unless host is loopback")
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field((), description="origins that browsers may call from")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins that browsers may call from, comma-separated"
+    )
     rate: str = Field("600/minute", description="requests per key, or per address where no key is required")
 
     max_body_mib: PositiveFloat = Field(64.0, description="size of a request's body; that of an archive is below")
+    held_mib: PositiveFloat = Field(
+        512.0, description="size of the bodies of all requests for predictions in work; more are refused with 503"
+    )
     max_files: PositiveInt = Field(128, description="images per request")
     max_file_mib: PositiveFloat = Field(20.0, description="size of one image file")
     max_pixels: PositiveInt = Field(100_000_000, description="pixels of one image, width times height")
@@ -58,6 +69,11 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(30.0, description="after so long without a sign of life a job is taken over")
     max_attempts: PositiveInt = Field(3, description="how often a job is started, if its worker dies")
     job_hours: PositiveFloat = Field(24.0, description="time that a job may take")
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @cached_property
     def on_loopback(self) -> bool:

@@ -1,0 +1,149 @@
+"""Image files in, the body of an answer out: the batcher's probabilities, the model's decision, maps and evidence."""
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fakeprint.data.decode import Unreadable as NoImage
+from fakeprint.evidence.findings import NEVER_CHECKED, Report
+from fakeprint.evidence.inspection import Inspection
+from fakeprint.predict import described
+from fakeprint.service import maps
+from fakeprint.service.batching import Batcher, Full, Read
+from fakeprint.service.opened import Opened
+from fakeprint.service.problems import ServiceError
+from fakeprint.service.schemas import Evidence, Prediction, PredictResponse, Unreadable
+from fakeprint.verdict.decision import Answer
+
+TOO_MANY = "so many images wait that no more are taken; try again soon"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request. images: the name of each file, and its content, or as text the reason why that is not looked at."""
+
+    images: list[tuple[str, bytes | str]]
+    explain: bool = False
+    evidence: bool = False
+
+
+def inspection_of(trust: Path | None) -> Inspection:
+    """What inspects files. trust: root certificates. Raises InputError if these are unusable."""
+    from fakeprint.evidence.content_credentials import read_trust_list
+
+    return Inspection(None if trust is None else read_trust_list(trust))
+
+
+async def answer(asked: Asked, opened: Opened, batcher: Batcher, inspection: Inspection) -> PredictResponse:
+    """Answer a request.
+
+    Args:
+        asked: what is wanted.
+        opened: the model; it answers all images of the request.
+        batcher: shares the forward passes of requests.
+        inspection: for evidence.
+
+    Raises:
+        ServiceError: 503, too many images wait.
+    """
+    contents = [content for _, content in asked.images if isinstance(content, bytes)]
+    try:
+        group = batcher.predict(opened, contents, keep_images=asked.explain)
+    except Full:
+        raise ServiceError(503, TOO_MANY, {"Retry-After": "1"}) from None
+    try:
+        reads = await asyncio.wrap_future(group.done)
+        rows = await asyncio.to_thread(_rows, opened, reads)
+        if asked.explain:
+            for row, read in zip(rows, reads, strict=True):
+                await _add_map(row, read, opened, batcher)
+        if asked.evidence:
+            for row, content in zip(rows, contents, strict=True):
+                await _add_evidence(row, content, batcher, inspection)
+    except (CancelledError, Full):
+        if group.done.cancelled():
+            raise ServiceError(503, "the service is about to stop; try again soon", {"Retry-After": "5"}) from None
+        raise
+    finally:
+        batcher.cancel(group)
+    return await asyncio.to_thread(_response, asked, opened, rows)
+
+
+def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:
+    """Per file the fields of `Prediction`, or of `Unreadable`, without the name."""
+    answered = [read for read in reads if read.probabilities is not None]
+    rows: Iterator[dict[str, Any]] = iter(())
+    if answered:
+        probabilities = np.stack([read.probabilities for read in answered if read.probabilities is not None])
+        variants = np.stack([read.variants for read in answered if read.variants is not None]) if opened.kinds else None
+        answers = opened.decision.answers(probabilities, opened.model.dataset.names, variants)
+        rows = iter([_row(each, opened) for each in answers])
+    return [next(rows) if read.probabilities is not None else {"detail": read.reason} for read in reads]
+
+
+def _row(decided: Answer, opened: Opened) -> dict[str, Any]:
+    """The fields, with the index of the class; sums of floats that end a little above 1 are 1."""
+    row = {"index": decided.label, **described(decided, opened.model.dataset)}
+    row["probabilities"] = {label: min(1.0, share) for label, share in row["probabilities"].items()}
+    return row | {"score": min(1.0, decided.score)}
+
+
+async def _add_map(row: dict[str, Any], read: Read, opened: Opened, batcher: Batcher) -> None:
+    image = read.image
+    if image is None or "detail" in row:
+        return
+    heat, note = await asyncio.wrap_future(batcher.compute(lambda: opened.mapper.heat(image, row["index"])))
+    row["map_note"] = note
+    if heat is not None:
+        drawn = await asyncio.wrap_future(batcher.aside(maps.png, image, heat))
+        row["map"] = base64.b64encode(drawn).decode("ascii")
+    read.image = None
+
+
+async def _add_evidence(row: dict[str, Any], content: bytes, batcher: Batcher, inspection: Inspection) -> None:
+    if "detail" in row:
+        return
+
+    def inspected() -> Report:
+        try:
+            with batcher.large_alone(content):
+                return inspection.of_content(content)
+        except NoImage as error:
+            return Report(not_checked=[f"the file: {error.reason}"])
+
+    report = await asyncio.wrap_future(batcher.aside(inspected))
+    row["evidence"] = [
+        Evidence(
+            kind=each.kind,
+            claim=each.claim,
+            strength=each.strength,
+            detail="; ".join(f"{key}: {value}" for key, value in each.detail.items()),
+        )
+        for each in report.findings
+    ]
+    row["not_checked"] = list(report.not_checked)
+
+
+def _response(asked: Asked, opened: Opened, rows: list[dict[str, Any]]) -> PredictResponse:
+    images: list[Prediction | Unreadable] = []
+    of_contents = iter(rows)
+    for name, content in asked.images:
+        row = next(of_contents) if isinstance(content, bytes) else {"detail": content}
+        if "detail" in row:
+            images.append(Unreadable(image=name, detail=str(row["detail"])))
+            continue
+        label = row.pop("class")
+        images.append(Prediction(image=name, label=label, **{key: row[key] for key in row if key != "index"}))
+    return PredictResponse(
+        model=opened.version,
+        data=opened.data,
+        certificate=opened.certificate,
+        never_checked=list(NEVER_CHECKED) if asked.evidence else None,
+        images=images,
+    )

@@ -1,0 +1,189 @@
+"""What `GET /models` says of each model: read from its folder, its card and the leaderboard, or from the registry."""
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from fakeprint.errors import InputError
+from fakeprint.evaluation.champion import CHAMPION
+from fakeprint.files import read_json
+from fakeprint.models.description import read_description
+from fakeprint.named_models import SHIPPED, shipped_names, trained_names
+from fakeprint.service.opened import DIGITS, Opened, Source, digest_of
+from fakeprint.service.schemas import Accuracy, Model
+from fakeprint.service.settings import Settings
+from fakeprint.tracking.registry import Registered, listed
+from fakeprint.verdict.decision import load_decision
+
+WAIT = 3.0  # seconds for the registry; the other models are listed without it then
+FRESH = 5.0  # seconds that a list of the registry is used for
+CONFIDENCE = 0.95  # of the intervals in leaderboard.json and of a card's, which is computed here
+# What turns the last numbers into probabilities: of networks, and by the method of classifiers and ensembles.
+ACTIVATIONS = {
+    "network": "softmax",
+    "logistic": "softmax",
+    "lda": "softmax",
+    "boosting": "softmax",
+    "svm_linear": "sigmoid per class (Platt), normalised",
+    "svm_rbf": "sigmoid per class (Platt), normalised",
+    "knn": "shares of the neighbours",
+    "forest": "average of the trees' shares",
+    "average": "average of the members' probabilities",
+    "greedy": "average of the members' probabilities",
+    "stacking": "softmax",
+    "learned": "softmax",
+}
+
+
+class Registry:
+    """The registry's models, asked for by one thread at a time, however many requests want them."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._thread = ThreadPoolExecutor(1, "registry")
+        self._asked: Future[list[Registered]] | None = None
+        self._until = 0.0
+
+    async def listed(self) -> tuple[list[Registered], str | None]:
+        """The models, and a note where there are none because the registry does not answer."""
+        if self._asked is None or (self._asked.done() and time.monotonic() > self._until):
+            self._asked = self._thread.submit(listed, self._uri)
+            self._asked.add_done_callback(self._remember)
+        try:
+            waiting = asyncio.shield(asyncio.wrap_future(self._asked))
+            return await asyncio.wait_for(waiting, WAIT), None
+        except InputError as error:
+            return [], str(error)
+        except TimeoutError:
+            return [], f"the registry has not answered within {WAIT:g} s"
+
+    def _remember(self, asked: "Future[list[Registered]]") -> None:
+        self._until = time.monotonic() + FRESH
+
+
+def known(settings: Settings, opened: Opened | None, registered: list[Registered]) -> list[Model]:
+    """All models, the champion first. A damaged folder is left out: `POST /set` says what is wrong with it."""
+    names = [CHAMPION] if (settings.models_folder / CHAMPION / "champion.json").exists() else []
+    places: list[tuple[Source, str, Path]] = [
+        ("folder", name, settings.models_folder / name) for name in [*names, *trained_names(settings.models_folder)]
+    ]
+    places += [("shipped", name, SHIPPED / name) for name in shipped_names()]
+    found = []
+    for source, name, folder in places:
+        with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):
+            found.append(_of_folder(source, name, folder, settings, opened))
+    return [*found, *(_of_registry(each, opened) for each in registered)]
+
+
+def _of_folder(source: Source, name: str, folder: Path, settings: Settings, opened: Opened | None) -> Model:
+    champion = read_json(folder / "champion.json") if (folder / "champion.json").exists() else {}
+    description = read_description(folder / str(champion["model"]) if champion else folder)
+    digest, decision = digest_of(folder), load_decision(folder)
+    card = read_json(folder / "card.json") if (folder / "card.json").exists() else None
+    dataset, model = description["dataset"], str(description["name"])
+    reference = opened.reference if opened else None
+    fitted = decision.calibration.as_json()
+    return Model(
+        name=name,
+        model=model,
+        version=digest[:DIGITS],
+        digest=digest,
+        source=source,
+        serves=bool(reference and (reference.source, reference.name) == (source, name)),
+        kind=description["kind"],
+        classes=dataset["classes"],
+        names=dataset["names"],
+        image_size=dataset["image_size"],
+        data=champion.get("data"),
+        hyperparameters=_hyperparameters(description),
+        backbone=_backbone(description),
+        last_activation=_last_activation(description),
+        accuracy=_of_card(card) or (_of_leaderboard(model, settings) if source == "folder" else None),
+        calibration=None if fitted["method"] == "none" else fitted,
+        certificate=decision.certificate.line if decision.certificate else None,
+        card=card,
+    )
+
+
+def _of_registry(registered: Registered, opened: Opened | None) -> Model:
+    here = opened if opened and opened.reference.source == "registry" else None
+    serves = bool(here and (here.reference.name, here.reference.version) == (registered.name, registered.version))
+    dataset = here.model.dataset if here and serves else None
+    description = read_description(here.folder) if here and serves else None
+    return Model(
+        name=registered.name,
+        model=here.model.name if here and serves else None,
+        version=registered.version,
+        digest=here.digest if here and serves else None,
+        source="registry",
+        aliases=registered.aliases,
+        serves=serves,
+        kind=description["kind"] if description else None,
+        classes=dataset.classes if dataset else None,
+        names=dataset.names if dataset else None,
+        image_size=dataset.image_size if dataset else None,
+        hyperparameters=dict(registered.parameters),
+        accuracy=_of_run(registered.figures),
+    )
+
+
+def _hyperparameters(description: dict[str, Any]) -> dict[str, Any]:
+    keys = ("settings", "features", "design", "options", "method", "members", "weights", "temperatures")
+    return {key: description[key] for key in keys if description.get(key)}
+
+
+def _backbone(description: dict[str, Any]) -> str:
+    if description["kind"] == "network":
+        return str(description["name"])
+    parts = description.get("members", []) if description["kind"] == "ensemble" else description.get("features", {})
+    return ", ".join(parts)
+
+
+def _last_activation(description: dict[str, Any]) -> str | None:
+    method = description.get("method") or description.get("settings", {}).get("method")
+    return ACTIVATIONS.get("network" if description["kind"] == "network" else str(method))
+
+
+def _of_card(card: dict[str, Any] | None) -> Accuracy | None:
+    """From the card, with Wilson's interval."""
+    measured = (card or {}).get("measured")
+    if not measured or "accuracy" not in measured["figures"]:
+        return None
+    value = float(measured["figures"]["accuracy"]["value"])
+    return _with_interval(str(measured["split"]), value, int(measured["images"]))
+
+
+def _of_leaderboard(model: str, settings: Settings) -> Accuracy | None:
+    """From metrics/leaderboard.json beside the models folder, if that is of this model."""
+    file = settings.models_folder.resolve().parent / "metrics" / "leaderboard.json"
+    if not file.exists():
+        return None
+    board = read_json(file)
+    row = board["models"].get(model)
+    if row is None:
+        return None
+    return Accuracy(
+        split=board["compared_on"],
+        value=row["accuracy"],
+        low=row["low"],
+        high=row["high"],
+        confidence=CONFIDENCE,
+        images=board["images"],
+    )
+
+
+def _of_run(figures: dict[str, float]) -> Accuracy | None:
+    """From the figures that the stage `track` logs, with Wilson's interval."""
+    if not {"accuracy", "images"} <= figures.keys():
+        return None
+    return _with_interval("validation", figures["accuracy"], int(figures["images"]))
+
+
+def _with_interval(split: str, value: float, images: int) -> Accuracy:
+    from fakeprint.evaluation.intervals import wilson
+
+    low, high = wilson(round(value * images), images, CONFIDENCE)
+    return Accuracy(split=split, value=value, low=low, high=high, confidence=CONFIDENCE, images=images)

@@ -1,0 +1,44 @@
+"""The API's description: what FastAPI cannot see by itself."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from fakeprint.service.problems import Problem
+from fakeprint.service.schemas import PredictRequest
+
+REFERENCE = "#/components/schemas/{model}"
+UNSEEN: tuple[type[BaseModel], ...] = (Problem, PredictRequest)  # named by reference only
+
+
+def describe_bodies(app: FastAPI) -> None:
+    """Have `app.openapi()` define the bodies that endpoints name by reference, and no others."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        schema = described()
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        for model in UNSEEN:
+            definition = model.model_json_schema(ref_template=REFERENCE)
+            for name, nested in definition.pop("$defs", {}).items():
+                known.setdefault(name, nested)
+            known.setdefault(model.__name__, definition)
+        for path in schema["paths"].values():
+            for operation in path.values():
+                _leave_out_unused(operation["responses"])
+        for name in ("HTTPValidationError", "ValidationError"):
+            known.pop(name, None)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _leave_out_unused(answers: dict[str, Any]) -> None:
+    """FastAPI says of 422 that its own body comes; here it is a problem, where an endpoint has one at all."""
+    content = answers.get("422", {}).get("content", {})
+    if "HTTPValidationError" in str(content.get("application/json", "")):
+        content.pop("application/json")
+        content.setdefault("application/problem+json", {"schema": {"$ref": REFERENCE.format(model="Problem")}})

@@ -1,0 +1,167 @@
+"""Models of MLflow's registry, as files: found by name and version or alias, and copied. None of their code is run."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakeprint.errors import InputError
+from fakeprint.files import read_json, written_folder
+from fakeprint.params import Predict
+from fakeprint.tracking.connection import import_mlflow, masked
+
+MOST = 100  # registered models that are listed, the latest versions of each
+# A server that is away must be noticed soon: a request waits for it.
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+
+
+class Unreachable(InputError):
+    """The registry does not answer."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model. figures, parameters: of its run. description: its model.json, if it is known."""
+
+    name: str
+    version: str
+    aliases: list[str]
+    figures: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A version's files. model: its folder. calibration: its file, or None. predict: its test-time augmentation."""
+
+    model: Path
+    calibration: Path | None
+    predict: Predict
+
+
+def is_there(uri: str) -> bool:
+    """Whether there can be a registry: a file of this machine must exist, a server is believed to."""
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def listed(uri: str) -> list[Registered]:
+    """The registered models, the newest version of each and all versions that have an alias.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    if not is_there(uri):
+        return []
+    client = _client(uri)
+    try:
+        found = []
+        for model in client.search_registered_models(max_results=MOST):
+            aliases: dict[str, list[str]] = {}
+            for alias, version in (model.aliases or {}).items():
+                aliases.setdefault(str(version), []).append(str(alias))
+            newest = max((int(each.version) for each in model.latest_versions or []), default=None)
+            for version in sorted({*aliases, *([str(newest)] if newest else [])}, key=int):
+                found.append(_registered(client, model.name, version, sorted(aliases.get(version, []))))
+        return found
+    except Exception as error:
+        raise _refusal(uri, error) from None
+
+
+def resolve(uri: str, name: str, version: str | None, alias: str | None) -> str:
+    """The version that a version or an alias names.
+
+    Raises:
+        InputError: there is none, or (`Unreachable`) the registry does not answer.
+    """
+    if not is_there(uri):
+        raise InputError(f"there is no registry at {masked(uri)}: no model is registered yet")
+    client = _client(uri)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if version is not None:
+            return str(client.get_model_version(name, version).version)
+        return str(client.get_model_version_by_alias(name, alias or "champion").version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            wanted = f"version {version}" if version is not None else f"alias '{alias or 'champion'}'"
+            raise InputError(f"the registry has no model '{name}' with {wanted}") from None
+        raise _refusal(uri, error) from None
+    except Exception as error:
+        raise _refusal(uri, error) from None
+
+
+def download(uri: str, name: str, version: str, into: Path) -> Saved:
+    """Copy a version into a folder below `into`, unless it is there.
+
+    Raises:
+        InputError: the model is not one of Fakeprint's, or (`Unreachable`) the registry does not answer.
+    """
+    place = hashlib.sha256(json.dumps([uri, name, version]).encode()).hexdigest()[:32]
+    if not (into / place).exists():
+        _copy(uri, name, version, into / place)
+    try:
+        return _saved(into / place)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        raise InputError(f"version {version} of '{name}' was not logged by Fakeprint, and cannot serve") from None
+
+
+def _copy(uri: str, name: str, version: str, target: Path) -> None:
+    client = _client(uri)
+    import mlflow.artifacts
+
+    try:
+        source = client.get_model_version_download_uri(name, version)
+        with tempfile.TemporaryDirectory() as temporary:
+            found = mlflow.artifacts.download_artifacts(
+                artifact_uri=source, dst_path=temporary, tracking_uri=uri, registry_uri=uri
+            )
+            with written_folder(target) as partial:
+                shutil.copytree(found, partial, dirs_exist_ok=True)
+    except Exception as error:
+        raise _refusal(uri, error) from None
+
+
+def _saved(folder: Path) -> Saved:
+    """What `tracking.logged_model` has logged. Its names are used as names below `artifacts` alone, never as paths."""
+    from ruamel.yaml import YAML
+
+    content = YAML(typ="safe", pure=True).load((folder / "MLmodel").read_text(encoding="utf-8"))
+    flavor = content["flavors"]["python_function"]
+    parts = {key: folder / "artifacts" / Path(str(value["path"])).name for key, value in flavor["artifacts"].items()}
+    if not (parts["model"] / "model.json").is_file():
+        raise ValueError("no model.json")
+    read_json(parts["model"] / "model.json")
+    return Saved(parts["model"], parts.get("calibration"), Predict(**flavor["config"]["predict"]))
+
+
+def _registered(client: Any, name: str, version: str, aliases: list[str]) -> Registered:
+    """With its run's figures, where the run is still there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(client.get_model_version(name, version).run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return Registered(name, version, aliases)
+    return Registered(name, version, aliases, dict(run.data.metrics), dict(run.data.params))
+
+
+def _client(uri: str) -> Any:
+    for key, value in IMPATIENT.items():
+        os.environ.setdefault(key, value)
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _refusal(uri: str, error: Exception) -> Unreachable:
+    reason = re.sub(r"\s+", " ", masked(str(error)))[:200]
+    return Unreachable(f"the registry at {masked(uri)} does not answer: {reason}")
