@@ -9,12 +9,14 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Dialect,
     Engine,
     Float,
     Index,
     Integer,
     String,
     Text,
+    TypeDecorator,
     create_engine,
     event,
     text,
@@ -30,6 +32,17 @@ class Base(DeclarativeBase):
     """All tables."""
 
 
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC. SQLite forgets the zone of what it stores."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The time with its zone."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
 class Key(Base):
     """An API key. Only its hash is stored. scopes: comma-separated, of predict, fit, admin."""
 
@@ -37,7 +50,7 @@ class Key(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     scopes: Mapped[str] = mapped_column(String(64))
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
 
 
 class StoredDataset(Base):
@@ -51,7 +64,7 @@ class StoredDataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     images: Mapped[int] = mapped_column(Integer)
     classes: Mapped[dict] = mapped_column(JSON)
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
     profile: Mapped[dict | None] = mapped_column(JSON)
 
 
@@ -71,9 +84,9 @@ class StoredJob(Base):
     preset: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[dict] = mapped_column(JSON)
     title: Mapped[str | None] = mapped_column(String(200))
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    started: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    finished: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
+    started: Mapped[datetime | None] = mapped_column(Moment)
+    finished: Mapped[datetime | None] = mapped_column(Moment)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     worker: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Float)
@@ -94,7 +107,7 @@ class ServingModel(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     reference: Mapped[dict] = mapped_column(JSON)
     revision: Mapped[int] = mapped_column(Integer)
-    changed: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    changed: Mapped[datetime] = mapped_column(Moment)
 
 
 def now() -> datetime:
