@@ -10,6 +10,9 @@ from fastapi.testclient import TestClient
 
 from fakeprint.service.api import create_app
 from fakeprint.service.settings import Settings
+from tests.service.postgres import postgres_url
+
+__all__ = ["postgres_url"]  # a fixture
 
 
 @pytest.fixture
