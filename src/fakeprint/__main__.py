@@ -21,6 +21,7 @@ COMMANDS = {
     "leaderboard": "show the leaderboard and where the submission file is",
     "ui": "serve MLflow's page of all runs, the most accurate first",
     "schema": "write the JSON schema of params.yaml, for editors",
+    "worker": "fit models for the service's jobs",
     "use": "set params.yaml from a preset, or back to the demo",
 }
 OPTIONS = ("-h", "--help", "--version")

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -54,6 +55,19 @@ def written_folder(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         remove(partial)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder in `parent` that is removed in the end; what dead processes left there is removed, too."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(parent)
+    folder = parent / f".{secrets.token_hex(8)}.{_writer()}.partial"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        remove(folder)
 
 
 def remove_abandoned(folder: Path) -> None:

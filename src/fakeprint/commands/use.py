@@ -13,7 +13,7 @@ of its key or below the key of its block: above a key, it would belong to the it
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,25 +127,31 @@ def data_path(given: Path) -> str:
     return (absolute.resolve().relative_to(root.resolve()) if inside else absolute.resolve()).as_posix()
 
 
-def overlaid(preset: Path, data: str | None, changes: list[str]) -> str:
-    """The text of params.yaml: the demo's, then the preset's values, then the data path, then single keys."""
-    overlays = [] if preset.resolve() == DEMO.resolve() else [params.read(preset)]
+def overlaid(
+    preset: Path, data: str | None, changes: list[str], values: Sequence[dict[str, Any]] = (), demo: Path = DEMO
+) -> str:
+    """The text of params.yaml: the demo's, then the preset's values, then the data path, then single keys.
+
+    values: mappings of blocks that follow the preset's. demo: presets/demo.yaml.
+    """
+    overlays = [] if preset.resolve() == demo.resolve() else [params.read(preset)]
+    overlays += values
     if data:
         overlays.append({"data": {"path": data}})
-    demo = DEMO.read_text(encoding="utf-8")
+    text = demo.read_text(encoding="utf-8")
     if not overlays and not changes:
-        return demo
+        return text
     yaml = YAML()
     yaml.default_flow_style = False
-    content = yaml.load(demo)
+    content = yaml.load(text)
     for overlay in overlays:
         _merge(content, overlay)
     for change in changes:
         _change(content, change)
     _open_wide_mappings(content)
-    text = StringIO()
-    yaml.dump(content, text)
-    return text.getvalue()
+    dumped = StringIO()
+    yaml.dump(content, dumped)
+    return dumped.getvalue()
 
 
 def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, str, str]]:

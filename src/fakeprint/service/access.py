@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
@@ -67,11 +67,13 @@ def require(scope: Scope) -> Callable[..., str | None]:
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],  # both for OpenAPI: `gate` reads them
         header: Annotated[str | None, Depends(_header)],
     ) -> str | None:
-        if not request.app.state.settings.keys_required:
+        request.state.sees_all = not request.app.state.settings.keys_required
+        if request.state.sees_all:
             return None
         name, scopes = request.state.caller
         if not {scope, "admin"} & set(scopes):
             raise ServiceError(403, f"the API key '{name}' lacks the scope '{scope}'")
+        request.state.sees_all = "admin" in scopes
         return str(name)
 
     return caller
@@ -86,6 +88,18 @@ def authenticated(engine: Engine, headers: Mapping[str, str]) -> tuple[str, list
         reason = "unknown API key" if given else "an API key is required: `Authorization: Bearer KEY`"
         raise ServiceError(401, reason, {"WWW-Authenticate": "Bearer"})
     return found
+
+
+class Caller(NamedTuple):
+    """Who calls. owner: of what it sends, the name of its key. sees_all: whether it is shown what others sent."""
+
+    owner: str | None
+    sees_all: bool
+
+
+def fit_caller(request: Request, owner: Annotated[str | None, Depends(require("fit"))]) -> Caller:
+    """A dependency: the caller, whose key has the scope `fit`. It sees its own; `admin`, or no key at all, sees all."""
+    return Caller(owner, request.state.sees_all)
 
 
 def _find(engine: Engine, key: str) -> tuple[str, list[str]] | None:

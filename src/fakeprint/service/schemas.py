@@ -174,6 +174,12 @@ class Dataset(BaseModel):
     created: datetime
 
 
+class Datasets(BaseModel):
+    """Data sets, the latest first."""
+
+    datasets: list[Dataset]
+
+
 class FitRequest(Strict):
     """A model to fit. Parameters are those of params.yaml that `GET /fit/options` lists."""
 

@@ -1,28 +1,46 @@
 """What the service remembers, in SQLite by default and in Postgres by URL: keys, data sets, jobs, the serving model."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from filelock import FileLock
 from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Dialect,
     Engine,
     Float,
-    ForeignKey,
     Index,
     Integer,
     String,
     Text,
+    TypeDecorator,
     create_engine,
     event,
+    text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from fakeprint.service.settings import Settings
+
+LOCK = 0x66616B6570  # of Postgres, that all writers of the service take: any number that is only ours
 
 
 class Base(DeclarativeBase):
     """All tables."""
+
+
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC. SQLite forgets the zone of what it stores."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The time with its zone."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 class Key(Base):
@@ -32,7 +50,7 @@ class Key(Base):
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     hash: Mapped[str] = mapped_column(String(64), unique=True)
     scopes: Mapped[str] = mapped_column(String(64))
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
 
 
 class StoredDataset(Base):
@@ -46,12 +64,15 @@ class StoredDataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     images: Mapped[int] = mapped_column(Integer)
     classes: Mapped[dict] = mapped_column(JSON)
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
     profile: Mapped[dict | None] = mapped_column(JSON)
 
 
 class StoredJob(Base):
-    """A fit. A worker holds it by a lease that it renews; after `lease_until` another takes it over."""
+    """A fit. A worker holds it by a lease that it renews; after `lease_until` another takes it over.
+
+    dataset: the id of its data set, which may be deleted once the job has ended.
+    """
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -59,13 +80,13 @@ class StoredJob(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     request_digest: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
-    dataset: Mapped[str] = mapped_column(ForeignKey("datasets.id"))
+    dataset: Mapped[str] = mapped_column(String(32), index=True)
     preset: Mapped[str] = mapped_column(String(64))
     parameters: Mapped[dict] = mapped_column(JSON)
     title: Mapped[str | None] = mapped_column(String(200))
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    started: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    finished: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(Moment)
+    started: Mapped[datetime | None] = mapped_column(Moment)
+    finished: Mapped[datetime | None] = mapped_column(Moment)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     worker: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[float | None] = mapped_column(Float)
@@ -86,7 +107,7 @@ class ServingModel(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     reference: Mapped[dict] = mapped_column(JSON)
     revision: Mapped[int] = mapped_column(Integer)
-    changed: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    changed: Mapped[datetime] = mapped_column(Moment)
 
 
 def now() -> datetime:
@@ -95,21 +116,40 @@ def now() -> datetime:
 
 
 def connect(settings: Settings) -> Engine:
-    """The engine of the database that the settings name, with its tables.
+    """The engine of the database that the settings name, with its tables. Any number of processes may call it at once.
 
     SQLite writes ahead (WAL), so that readers and a writer do not block each other, and waits for a lock up to 30 s.
     """
     url = settings.database_url
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not url.startswith("sqlite"):
         engine = create_engine(url, pool_pre_ping=True)
-    else:
-        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = create_engine(url, connect_args={"timeout": 30})
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            Base.metadata.create_all(connection)
+        return engine
 
-        @event.listens_for(engine, "connect")
-        def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA foreign_keys=ON")
+    engine = create_engine(url, connect_args={"timeout": 30})
 
-    Base.metadata.create_all(engine)
+    @event.listens_for(engine, "connect")
+    def _pragmas(connection, record) -> None:  # type: ignore[no-untyped-def]
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    with FileLock(settings.folder / "tables.lock"):  # two that create the tables of a new file disturb each other
+        Base.metadata.create_all(engine)
     return engine
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session that nobody else writes beside: what it reads first is still so when it writes.
+
+    Readers do not wait for it. For what depends on several rows: claims, quotas, keys that must be new.
+    """
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        if engine.dialect.name == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))
+        else:
+            session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        yield session

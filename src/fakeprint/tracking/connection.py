@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -35,9 +36,17 @@ def import_mlflow() -> None:
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
 
 
+def folder() -> Path:
+    """Where a database of this machine is, with its lock and its artifacts: the repository's root.
+
+    FAKEPRINT_TRACKING_FOLDER names another one, which several repositories share.
+    """
+    return Path(os.environ.get("FAKEPRINT_TRACKING_FOLDER") or main_root())
+
+
 def tracking_uri() -> str:
-    """The server that MLFLOW_TRACKING_URI names, else the database in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{main_root() / 'mlflow.db'}"
+    """The server that MLFLOW_TRACKING_URI names, else the database in `folder`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder() / 'mlflow.db'}"
 
 
 def is_local(uri: str) -> bool:
@@ -51,10 +60,10 @@ def masked(text: str) -> str:
 
 
 def lock() -> FileLock:
-    """A lock for all processes of the repository that use MLflow."""
-    folder = main_root() / ".fakeprint"
-    folder.mkdir(exist_ok=True)
-    return FileLock(folder / "mlflow.lock", timeout=LOCKED)
+    """A lock for all processes that use the same database."""
+    place = folder() / ".fakeprint"
+    place.mkdir(exist_ok=True)
+    return FileLock(place / "mlflow.lock", timeout=LOCKED)
 
 
 def connect(experiment: str) -> tuple[Any, str]:
@@ -63,7 +72,7 @@ def connect(experiment: str) -> tuple[Any, str]:
     from mlflow.exceptions import MlflowException
 
     uri = tracking_uri()
-    artifacts = (main_root() / "mlartifacts").as_uri() if is_local(uri) else None
+    artifacts = (folder() / "mlartifacts").as_uri() if is_local(uri) else None
     # Several processes that open a fresh database at once destroy it: one creates its tables, under a lock.
     with lock() if is_local(uri) else contextlib.nullcontext():
         client = MlflowClient(uri)

@@ -1,0 +1,39 @@
+"""The tables, opened by several processes at once, and written by one at a time."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fakeprint.service.settings import Settings
+from fakeprint.service.tables import Key, connect, now, writing
+
+
+def count_keys(folder: Path) -> int:
+    engine = connect(Settings(folder=folder))
+    with Session(engine) as session:
+        return session.scalar(select(func.count()).select_from(Key)) or 0
+
+
+def test_processes_may_create_the_tables_at_once(tmp_path: Path) -> None:
+    with get_context("spawn").Pool(3) as pool:
+        assert pool.map(count_keys, [tmp_path / str(number // 3) for number in range(9)], chunksize=1) == [0] * 9
+
+
+def test_what_was_read_inside_writing_is_still_so(tmp_path: Path) -> None:
+    engine = connect(Settings(folder=tmp_path))
+    together = threading.Barrier(8)
+
+    def add(number: int) -> None:
+        together.wait()
+        with writing(engine) as session:
+            known = session.scalar(select(func.count()).select_from(Key))
+            session.add(Key(name=f"key {known}", hash=str(number), scopes="fit", created=now()))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
+    with Session(engine) as session:
+        assert sorted(session.scalars(select(Key.name))) == [f"key {number}" for number in range(8)]
