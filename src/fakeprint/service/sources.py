@@ -15,8 +15,8 @@ from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.files import read_json, write_json
 from fakeprint.params import Data
-from fakeprint.service.settings import MIB, Settings
 from fakeprint.service.forms import Form, SentFile
+from fakeprint.service.settings import MIB, Settings
 
 FILES, TEXTS = {"archive", "files", "table"}, {"name", "labels", "layout", "image_column", "label_column"}
 DESCRIPTION = "source.json"  # beside the source: its name, and the keys of the block `data` that it needs

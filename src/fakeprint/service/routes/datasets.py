@@ -9,11 +9,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from fakeprint.service import datasets, sources
 from fakeprint.service.access import Caller, fit_caller
+from fakeprint.service.forms import Form, received
 from fakeprint.service.problems import responses
 from fakeprint.service.schemas import Dataset, Datasets
 from fakeprint.service.settings import Settings
 from fakeprint.service.tables import StoredDataset
-from fakeprint.service.forms import Form, received
 
 router = APIRouter(tags=["fit"])
 
