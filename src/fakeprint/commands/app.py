@@ -67,6 +67,7 @@ def streamlit_command(api: str, host: str, port: int, max_upload_mib: int) -> Co
         "server.headless": "true",  # no question for an e-mail address, no browser opened
         "server.fileWatcherType": "none",
         "server.maxUploadSize": max_upload_mib,
+        "theme.primaryColor": "#2f74c0",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",

@@ -129,18 +129,11 @@ def _show(profile: Mapping[str, Any]) -> None:
         others = len(profile["sizes"]) - len(sizes)
         title = "Images per size in pixels" + (f", without {others:,} rarer sizes" if others else "")
         st.html(words.count_bars(title, ("Size", "Images"), sizes))
-        st.markdown("**Colour**, from 0 to 255")
-        for column, channel, mean, deviation in zip(
-            st.columns(3),
-            ("red", "green", "blue"),
-            profile["channel_means"],
-            profile["channel_deviations"],
-            strict=True,
-        ):
-            column.metric(channel, f"{mean:.1f}", f"± {deviation:.1f}", delta_color="off", delta_arrow="off")
-        st.caption("Mean, and standard deviation over all pixels.")
+        channels = zip(("red", "green", "blue"), profile["channel_means"], profile["channel_deviations"], strict=True)
+        rows = [words.Bar(name, mean / 255, f"{mean:.1f} ± {deviation:.1f}") for name, mean, deviation in channels]
+        st.html(words.bars("Colour, 0–255: mean ± standard deviation", ("Channel", "Mean ± deviation"), rows))
     for name, png in profile["pictures"].items():
-        st.image(base64.b64decode(png), caption=name.replace("_", " "), alt=name.replace("_", " "), width="stretch")
+        st.image(base64.b64decode(png), caption=name.replace("_", " "), alt=name.replace("_", " "))
 
 
 def _warnings(profile: Mapping[str, Any]) -> None:
@@ -148,12 +141,15 @@ def _warnings(profile: Mapping[str, Any]) -> None:
         st.warning(f"A shortcut: {plain(each)}", icon=":material/warning:")
     if not profile["shortcuts"]:
         st.success("No fact of the files, such as format or size, gives the class away.", icon=":material/check:")
-    for name, count in profile["duplicates"].items():
-        if count:
-            st.markdown(f"- {plain(name.replace('_', ' '))}: {count:,}")
+    duplicates = {name.replace("_", " "): count for name, count in profile["duplicates"].items() if count}
+    if duplicates:
+        found = ", ".join(f"{name}: {count:,}" for name, count in duplicates.items())
+        st.warning(f"Duplicates: {plain(found)}", icon=":material/content_copy:")
+    else:
+        st.success("No image is there twice.", icon=":material/check:")
     if unusable := profile["unusable"]:
         lines = "\n".join(f"- {plain(reason)}: {count:,}" for reason, count in unusable.items())
         st.warning(f"Files that cannot be used:\n{lines}", icon=":material/broken_image:")
     if outliers := profile["outliers"]:
-        with st.expander(f"{len(outliers):,} images whose colours are far from the others'"):
+        with st.expander(f"Images whose colours are far from the others': {len(outliers):,}"):
             st.code("\n".join(outliers), language=None)

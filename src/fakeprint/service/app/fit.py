@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import altair as alt
 import streamlit as st
 
 from fakeprint.service.app import connection, models, words
@@ -182,22 +183,39 @@ def progress_in_words(job: Mapping[str, Any]) -> str:
 def _curve(rows: list[dict[str, float]]) -> None:
     if not rows:
         return
-    columns = list(dict.fromkeys(name for row in rows for name in row if name not in ("epoch", "lr")))
-    kinds = {"accuracy": "Accuracy per epoch", "loss": "Loss per epoch"}
-    shown = {title: [name for name in columns if name.endswith(kind)] for kind, title in kinds.items()}
-    for place, (title, names) in zip(st.columns(2), shown.items(), strict=True):
-        if names:
-            place.markdown(f"**{title}**")
-            readable = [
-                {"epoch": row.get("epoch", number + 1), **_readable(row, names)} for number, row in enumerate(rows)
-            ]
-            place.line_chart(readable, x="epoch", y=list(_readable(rows[0], names)), height=220)
+    for place, (kind, title) in zip(st.columns(2), {"accuracy": "Accuracy", "loss": "Loss"}.items(), strict=True):
+        points = curve_points(rows, kind)
+        if points:
+            place.markdown(f"**{title} per epoch**")
+            place.altair_chart(_chart(points, title))
     with st.expander("The curves as a table"):
         st.dataframe(rows, hide_index=True, alt="Figures of each epoch")
 
 
-def _readable(row: Mapping[str, float], names: list[str]) -> dict[str, float | None]:
-    return {name.replace("_", " "): row.get(name) for name in names}
+def curve_points(rows: list[dict[str, float]], kind: str) -> list[dict[str, Any]]:
+    """The points of all curves whose name ends with `kind`: epoch, value, and the curve's name in words."""
+    return [
+        {"epoch": row.get("epoch", number), "value": value, "curve": name.removesuffix(f"_{kind}").replace("_", " ")}
+        for number, row in enumerate(rows, start=1)
+        for name, value in row.items()
+        if name.endswith(kind)
+    ]
+
+
+def _chart(points: list[dict[str, Any]], title: str) -> alt.Chart:
+    """Curves that differ in colour and in dashes."""
+    legend = alt.Legend(title=None, orient="bottom")
+    return (
+        alt.Chart(alt.Data(values=points), height=220, description=f"{title} per epoch, as in the table below")
+        .mark_line(point=len(points) < 40)
+        .encode(
+            x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, zero=False)),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+            color=alt.Color("curve:N", legend=legend),
+            strokeDash=alt.StrokeDash("curve:N", legend=legend),
+            tooltip=["curve:N", "epoch:Q", alt.Tooltip("value:Q", format=".3f")],
+        )
+    )
 
 
 def _result(job: Mapping[str, Any]) -> None:

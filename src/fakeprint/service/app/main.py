@@ -7,15 +7,15 @@ import streamlit as st
 from fakeprint import __version__
 from fakeprint.service.app import data, fit, models, verdict
 
-STYLE = Path(__file__).with_name("style.css")
+STYLE, ICON = (Path(__file__).with_name(name) for name in ("style.css", "icon.svg"))
 
 
 def main() -> None:
     """Show the page that the address names. An address with `?job=ID` leads to the job, whatever its page is."""
-    st.set_page_config(page_title="Fakeprint", page_icon=":material/fingerprint:", layout="wide")
+    st.set_page_config(page_title="Fakeprint", page_icon=str(ICON), layout="wide")
     st.html(STYLE)
     pages = {
-        "verdict": st.Page(verdict.render, title="Verdict", icon=":material/search:", url_path="verdict", default=True),
+        "verdict": st.Page(verdict.render, title="Verdict", icon=":material/search:", default=True),
         "data": st.Page(data.render, title="Data", icon=":material/photo_library:", url_path="data"),
         "models": st.Page(models.render, title="Models", icon=":material/neurology:", url_path="models"),
         "fit": st.Page(fit.render, title="Fit", icon=":material/play_circle:", url_path="fit"),
@@ -24,9 +24,7 @@ def main() -> None:
     if page != pages["fit"] and (job := st.query_params.get("job")):
         st.switch_page(pages["fit"], query_params={"job": job})
     page.run()
-    st.caption(
-        f"Fakeprint {__version__}. Images are sent to the API, answered and not kept; data sets stay until deleted."
-    )
+    st.caption(f"Fakeprint {__version__}. Images to check are not kept. Data sets stay until they are deleted.")
 
 
 main()

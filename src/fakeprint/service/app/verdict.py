@@ -73,6 +73,7 @@ def _answers(uploads: Sequence[Upload], model: Mapping[str, Any]) -> None:
     st.dataframe(
         table(answers, names),
         hide_index=True,
+        placeholder="",
         column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
         alt="Answers, one row per image",
     )
@@ -132,10 +133,10 @@ def parts(uploads: Iterable[Upload]) -> Iterator[list[Upload]]:
 
 def _show_one(upload: Upload, response: Mapping[str, Any], names: Mapping[str, str], calibrated: bool) -> None:
     image = response["images"][0]
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        _picture(upload, image)
+    left, right = st.columns([3, 2], gap="medium")  # on a phone, left comes first
     with right:
+        _picture(upload, image)
+    with left:
         st.html(words.card(image))
         if image["status"] != "answered":
             return
@@ -172,10 +173,13 @@ def _picture(upload: Upload, image: Mapping[str, Any]) -> None:
         if image.get("map_note"):
             st.caption(f"No map: {plain(image['map_note'])}")
         return
-    strength = st.slider("Strength of the map, %", 0, 100, 50, 10, key=f"strength-{upload.file_id}")
-    shown = overlaid(picture, base64.b64decode(image["map"]), strength / 100)
-    st.image(shown, width="stretch", alt=f"The image {upload.name} under the map of what the answer rests on")
-    st.caption("Red: the places that spoke most for the most probable class. Blue: those that said little.")
+    if st.toggle("Show what the answer rests on", value=True, key=f"map-{upload.file_id}"):
+        st.image(
+            base64.b64decode(image["map"]), width="stretch", alt=f"Map over {upload.name}: what the answer rests on"
+        )
+        st.caption("Orange: the places that speak for the most probable class. They are hints, not proof.")
+    else:
+        st.image(picture, width="stretch", alt=f"The image {upload.name}")
 
 
 def preview(content: bytes) -> Image.Image | None:
@@ -187,12 +191,6 @@ def preview(content: bytes) -> Image.Image | None:
             return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-
-
-def overlaid(picture: Image.Image, png: bytes, strength: float) -> Image.Image:
-    """The map blended over the image. strength: 0 shows the image alone, 1 the map alone."""
-    with Image.open(io.BytesIO(png)) as heat:
-        return Image.blend(picture, heat.convert("RGB").resize(picture.size, Image.Resampling.BICUBIC), strength)
 
 
 def table(answers: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:

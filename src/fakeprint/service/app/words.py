@@ -38,6 +38,7 @@ BADGES = {
     "unreadable": ("fp-unreadable", "×", "Not readable"),
 }
 SHOWN_CLASSES = 12
+COLUMNS = '<colgroup><col style="width:38%"><col><col style="width:6.4rem"></colgroup>'
 
 
 class Bar(NamedTuple):
@@ -65,12 +66,13 @@ def kind(image: Mapping[str, Any]) -> str:
 def headline(image: Mapping[str, Any]) -> tuple[str, str]:
     """The verdict, and a sentence that says what it means."""
     if image["status"] != "answered":
-        return "Not readable", str(image["detail"])
+        return "This file gets no answer", str(image["detail"])
     name, score = image["name"], percent(image["score"])
     if image["answer"] == "unsure":
-        return "Unsure", f"The most probable class is {name} ({score}), but that is not enough for an answer."
+        return "Not sure enough to answer", f"The most probable class is {name}, with {score}."
     if image["answer"] == "unknown":
-        return "Unknown", f"It resembles none of the classes that this model learned. The closest is {name} ({score})."
+        sentence = f"It resembles none of the classes that this model learned. The closest is {name}, with {score}."
+        return "None of the known classes", sentence
     return str(name), f"{score} probable. {_frequency(image['score'])}"
 
 
@@ -105,9 +107,8 @@ def bars(caption: str, heads: tuple[str, str], rows: Iterable[Bar], first_is_bol
         f'<thead class="fp-hidden"><tr><th scope="col">{html.escape(heads[0])}</th><td></td>'
         f'<th scope="col">{html.escape(heads[1])}</th></tr></thead>'
     )
-    return (
-        f'<table class="fp-bars"><caption>{html.escape(caption)}</caption>{head}<tbody>{"".join(lines)}</tbody></table>'
-    )
+    top = f"<caption>{html.escape(caption)}</caption>{COLUMNS}{head}"
+    return f'<table class="fp-bars">{top}<tbody>{"".join(lines)}</tbody></table>'
 
 
 def probability_bars(probabilities: Mapping[str, float], names: Mapping[str, str], caption: str) -> str:
