@@ -240,7 +240,8 @@ def _answer(world: World, name: str, explain: bool, evidence: bool) -> schemas.P
 @contextmanager
 def running(world: World) -> Iterator[World]:
     """The application on a free port of this machine; `world.url` is its address."""
-    with socket.socket() as listener:
+    # with its protocol named, asyncio sends small answers at once
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create(world), log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
