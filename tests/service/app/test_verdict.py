@@ -89,6 +89,14 @@ def test_a_request_stays_small() -> None:
     assert [len(part) for part in large] == [1, 1, 1, 1]
 
 
+def test_after_a_change_of_the_model_the_page_shows_the_new_one(world: World, page: Opener) -> None:
+    app = page("verdict")
+    world.models = [model("second", serves=True, names=["x", "y", "z"])]
+    app.file_uploader(key="images").set_value(upload("photo.png")).run()
+    assert not app.exception
+    assert "**second**" in markdown(app) and ">y</th>" in html(app)
+
+
 def test_a_file_that_is_no_image_has_no_preview() -> None:
     assert verdict.preview(b"no image") is None
     assert verdict.preview(fake_api.png()).size == (64, 64)

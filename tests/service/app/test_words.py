@@ -30,6 +30,11 @@ def test_each_kind_of_answer_has_its_own_words_sign_and_style() -> None:
     assert "damaged" in cards[3]
 
 
+def test_a_class_that_is_a_number_is_called_a_class() -> None:
+    assert words.headline(answered("label") | {"name": "3"})[0] == "Class 3"
+    assert "class 3" in words.headline(answered("unsure") | {"name": "3"})[1]
+
+
 def test_a_very_sure_answer_is_not_called_certain() -> None:
     assert "nearly all" in words.headline(answered("label", 0.9999))[1]
 
@@ -54,7 +59,7 @@ def test_many_classes_end_in_their_sum() -> None:
 def test_sets_in_words() -> None:
     assert words.set_in_words(None, {}) is None
     assert words.set_in_words([], {}) == "No class fits well."
-    assert words.set_in_words(["0", "1"], {"0": "camera"}) == "camera, 1"
+    assert words.set_in_words(["0", "1"], {"0": "camera"}) == "camera, class 1"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ def models() -> dict[str, Any]:
     return client().get("/models")
 
 
+@st.cache_data(ttl=10, show_spinner=False)
+def recent_models(url: str) -> dict[str, Any]:
+    """What `models` returned within the last ten seconds. url: of the API."""
+    return models()
+
+
 def serving(found: dict[str, Any]) -> dict[str, Any] | None:
     """The model that answers, of what `models` returned."""
     return next((model for model in found["models"] if model["serves"]), None)

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fakeprint.service.app.connection import client, errors_shown, models, plain, serving, show
+from fakeprint.service.app.connection import client, errors_shown, models, plain, recent_models, serving, show
 from fakeprint.service.client import ApiError
 
 SOURCES = {
@@ -27,7 +27,7 @@ def render() -> None:
         st.info("There is no model yet. Fit one on the page Fit, or run `dvc repro` beside the API.")
         return
     st.dataframe(
-        [_row(model) for model in found["models"]], hide_index=True, alt="Models, one row each, with their accuracy"
+        [_row(model) for model in found["models"]], hide_index=True, placeholder="", alt="Models, one row each, with their accuracy"
     )
     current = serving(found)
     start = found["models"].index(current) if current else 0
@@ -57,14 +57,14 @@ def accuracy_in_words(accuracy: Mapping[str, Any] | None) -> str:
 def _row(model: Mapping[str, Any]) -> dict[str, Any]:
     accuracy = model["accuracy"]
     return {
-        "answers now": "● yes" if model["serves"] else "",
         "model": model["name"],
-        "version": model["version"],
         "accuracy (interval)": accuracy_in_words(accuracy),
+        "answers now": "● yes" if model["serves"] else "",
         "measured on": f"{accuracy['images']:,} images of {accuracy['split']}" if accuracy else "",
         "learned from": model["data"] or "",
-        "classes": len(model["classes"]),
+        "classes": len(model["classes"]) if model["classes"] else None,
         "kind": model["kind"],
+        "version": model["version"],
         "aliases": ", ".join(model["aliases"]),
         "from": SOURCES[model["source"]],
     }
@@ -92,13 +92,15 @@ def _details(model: Mapping[str, Any], revision: int) -> None:
         )
     if model["certificate"]:
         st.markdown(f"**Certified:** {plain(model['certificate'])}")
+    if model["classes"] is None:
+        st.caption("Its classes and figures are shown once it has answered here.")
     facts = {
-        "Classes": ", ".join(model["names"]),
+        "Classes": ", ".join(model["names"] or []),
         "Learned from": model["data"],
         "Kind": model["kind"],
         "Backbone": model["backbone"],
         "Last activation": model["last_activation"],
-        "Image size": f"{model['image_size']} × {model['image_size']} pixels",
+        "Image size": f"{model['image_size']} × {model['image_size']} pixels" if model["image_size"] else None,
         "From": SOURCES[model["source"]],
         "Digest": model["digest"],
     }
@@ -126,6 +128,7 @@ def serve(page: str, model: Mapping[str, Any], revision: int | None) -> None:
     except ApiError as error:
         st.session_state[f"said-{page}"] = error
     else:
+        recent_models.clear()
         st.session_state[f"said-{page}"] = f"{answer['model']['name']} answers from now on."
 
 

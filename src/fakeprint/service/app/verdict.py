@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from fakeprint.service.app import words
-from fakeprint.service.app.connection import client, errors_shown, models, plain, serving
+from fakeprint.service.app.connection import client, errors_shown, plain, recent_models, serving
 
 TYPES = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "tif", "tiff", "gif"]
 # Of one request: below the API's own defaults, and a progress bar that moves.
@@ -35,7 +35,7 @@ def render() -> None:
     """Show the page."""
     st.title("Which generator made this image?")
     with errors_shown():
-        found = models()
+        found = recent_models(client().url)
     model = serving(found)
     if model is None:
         st.warning("No model serves yet. Choose one on the page Models.", icon=":material/neurology:")
@@ -74,7 +74,7 @@ def _answers(uploads: Sequence[Upload], model: Mapping[str, Any]) -> None:
         table(answers, names),
         hide_index=True,
         placeholder="",
-        column_config={"probability": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
+        column_config={"probability": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)},
         alt="Answers, one row per image",
     )
     st.download_button(
@@ -93,6 +93,7 @@ def _explained(upload: Upload, model: Mapping[str, Any]) -> dict[str, Any]:
     if key not in kept:
         with st.spinner("The model looks at the image"):
             response = client().predict([(upload.name, upload.getvalue())], explain=True, evidence=True)
+        _look_again_if_changed(response, model)
         while len(kept) >= 8:  # maps are large
             kept.pop(next(iter(kept)))
         kept[key] = response
@@ -109,12 +110,20 @@ def _batch(uploads: Sequence[Upload], model: Mapping[str, Any]) -> list[dict[str
         progress, done = st.progress(0.0, "The model looks at the images"), 0
         for part in parts(missing):
             response = client().predict([(file.name, file.getvalue()) for file in part], evidence=True)
+            _look_again_if_changed(response, model)
             for file, answer in zip(part, response["images"], strict=True):
                 kept[file.file_id, model["digest"]] = answer
             done += len(part)
             progress.progress(done / len(missing), f"{done} of {len(missing)} images")
         progress.empty()
     return list(kept.values())
+
+
+def _look_again_if_changed(response: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Draw the page anew where another model answers than the one whose classes and certificate it shows."""
+    if response["model"]["digest"] != model["digest"]:
+        recent_models.clear()
+        st.rerun()
 
 
 def parts(uploads: Iterable[Upload]) -> Iterator[list[Upload]]:
@@ -145,10 +154,10 @@ def _show_one(upload: Upload, response: Mapping[str, Any], names: Mapping[str, s
         in_words = words.set_in_words(image["set"], names)
         if in_words is not None:
             st.markdown(f"**Classes not excluded:** {plain(in_words)}")
-        _evidence(image["evidence"], response["never_checked"])
+        _evidence(image["evidence"], [*(response["never_checked"] or []), *(image.get("not_checked") or [])])
 
 
-def _evidence(found: Sequence[Mapping[str, str]] | None, never_checked: Sequence[str] | None) -> None:
+def _evidence(found: Sequence[Mapping[str, str]] | None, not_checked: Sequence[str]) -> None:
     if found is None:
         return
     if not found:
@@ -158,9 +167,9 @@ def _evidence(found: Sequence[Mapping[str, str]] | None, never_checked: Sequence
         for each in found:
             strength = words.STRENGTHS.get(each["strength"], each["strength"])
             st.markdown(f"- {plain(each['claim'])} — {plain(strength)}. {plain(each['detail'])}")
-    if never_checked:
+    if not_checked:
         with st.expander("What cannot be checked here"):
-            st.markdown("\n".join(f"- {plain(each)}" for each in never_checked))
+            st.markdown("\n".join(f"- {plain(each)}" for each in not_checked))
 
 
 def _picture(upload: Upload, image: Mapping[str, Any]) -> None:
@@ -202,9 +211,9 @@ def table(answers: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> lis
         rows.append(
             {
                 "image": image["image"],
-                "answer": f"{sign} {image['name'] if image.get('answer') == 'label' else badge}",
-                "most probable": image["name"] if answered else None,
-                "probability": image["score"] if answered else None,
+                "answer": f"{sign} {words.class_name(image['name']) if image.get('answer') == 'label' else badge}",
+                "most probable": words.class_name(image["name"]) if answered else None,
+                "probability": 100 * image["score"] if answered else None,
                 "not excluded": words.set_in_words(image["set"], names) if answered else None,
                 "declared": "; ".join(each["claim"] for each in image["evidence"] or []) if answered else None,
                 "note": image["reason"] if answered else image["detail"],

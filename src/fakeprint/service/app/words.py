@@ -49,6 +49,11 @@ class Bar(NamedTuple):
     figure: str
 
 
+def class_name(name: str) -> str:
+    """What a class is called in a sentence: a number alone would be mistaken for a count."""
+    return f"class {name}" if name.isdigit() else name
+
+
 def percent(share: float) -> str:
     """A probability in percent. Only 0 and 1 are shown as such: 0.9999 is not 100 %."""
     if 0 < share < 0.001:
@@ -67,13 +72,14 @@ def headline(image: Mapping[str, Any]) -> tuple[str, str]:
     """The verdict, and a sentence that says what it means."""
     if image["status"] != "answered":
         return "This file gets no answer", str(image["detail"])
-    name, score = image["name"], percent(image["score"])
+    name, score = class_name(image["name"]), percent(image["score"])
     if image["answer"] == "unsure":
-        return "Not sure enough to answer", f"The most probable class is {name}, with {score}."
+        return "Not sure enough to answer", f"Most probable is {name}, with {score}."
     if image["answer"] == "unknown":
         sentence = f"It resembles none of the classes that this model learned. The closest is {name}, with {score}."
         return "None of the known classes", sentence
-    return str(name), f"{score} probable. {_frequency(image['score'])}"
+    big = name.capitalize() if image["name"].isdigit() else name
+    return big, f"{score} probable. {_frequency(image['score'])}"
 
 
 def _frequency(score: float) -> str:
@@ -114,7 +120,7 @@ def bars(caption: str, heads: tuple[str, str], rows: Iterable[Bar], first_is_bol
 def probability_bars(probabilities: Mapping[str, float], names: Mapping[str, str], caption: str) -> str:
     """The probabilities as bars, the largest first. Beyond `SHOWN_CLASSES` the others are added up."""
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    rows = [Bar(names.get(label, label), share, percent(share)) for label, share in ranked[:SHOWN_CLASSES]]
+    rows = [Bar(class_name(names.get(label, label)), share, percent(share)) for label, share in ranked[:SHOWN_CLASSES]]
     if others := ranked[SHOWN_CLASSES:]:
         together = min(1.0, sum(share for _, share in others))
         rows.append(Bar(f"{len(others)} other classes", together, percent(together)))
@@ -133,7 +139,7 @@ def set_in_words(classes: Sequence[str] | None, names: Mapping[str, str]) -> str
         return None
     if not classes:
         return "No class fits well."
-    return ", ".join(names.get(label, label) for label in classes)
+    return ", ".join(class_name(names.get(label, label)) for label in classes)
 
 
 def summary(images: Sequence[Mapping[str, Any]]) -> str:
