@@ -27,7 +27,7 @@ def render() -> None:
         st.info("There is no model yet. Fit one on the page Fit, or run `dvc repro` beside the API.")
         return
     st.dataframe(
-        [_row(model) for model in found["models"]], hide_index=True, placeholder="", alt="Models, one row each, with their accuracy"
+        [_row(model) for model in found["models"]], hide_index=True, placeholder="", alt="Models, one row each"
     )
     current = serving(found)
     start = found["models"].index(current) if current else 0
@@ -89,6 +89,11 @@ def _details(model: Mapping[str, Any], revision: int) -> None:
         st.markdown(
             f"**Accuracy:** {accuracy_in_words(accuracy)}, on {accuracy['images']:,} images of the split "
             f"{plain(accuracy['split'])}. The interval holds the accuracy on such images with {confidence} confidence."
+        )
+    if worst := model.get("worst_degraded"):
+        st.markdown(
+            f"**Worst degraded:** {100 * worst['value']:.1f} %, on images degraded by {plain(worst['degradation'])}. "
+            "Images from messengers and web pages are often degraded like this."
         )
     if model["certificate"]:
         st.markdown(f"**Certified:** {plain(model['certificate'])}")
