@@ -1,4 +1,5 @@
-# make repro · make test · make test-fast · make ui · make serve · make experiments · make lint · make bench (each installs what it needs)
+# make repro · make test · make test-fast · make ui · make serve · make app · make experiments · make lint · make bench
+# (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -6,7 +7,7 @@ export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
-.PHONY: repro test test-fast ui serve experiments lint bench env lock
+.PHONY: repro test test-fast ui serve app experiments lint bench env lock
 
 repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
@@ -24,6 +25,9 @@ ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
 
 serve: env ## the API on 127.0.0.1:8000: predictions, and fits by a worker (settings: docs/service.md)
 	@fakeprint serve
+
+app: env ## the web app and the API that it talks to; Ctrl-C ends both
+	@fakeprint app --serve
 
 # columns that are kept: parameters that differ, and of the leaderboard the champion, accuracy and worst degraded accuracy
 OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|\.(low|high|macro_f1|log_loss|p_holm|cell)$$

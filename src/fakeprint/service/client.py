@@ -33,6 +33,10 @@ class Client:
         """GET. Raises ApiError."""
         return self._call("GET", path, params={key: value for key, value in query.items() if value is not None})
 
+    def text(self, path: str, **query: Any) -> str:
+        """GET of text/plain. Raises ApiError."""
+        return self._answer("GET", path, params=query).text
+
     def post(self, path: str, content: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """POST of JSON. Raises ApiError."""
         return self._call("POST", path, json=content, headers=dict(headers or {}))
@@ -74,10 +78,14 @@ class Client:
             raise ApiError(None, f"the API at {self.url} cannot be reached: {error}") from None
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = self._answer(method, path, **options)
+        return response.json() if response.content else {}
+
+    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._one_line():
             response = self._http.request(method, path, **options)
         if response.is_success:
-            return response.json() if response.content else {}
+            return response
         try:
             detail = str(response.json()["detail"])
         except (ValueError, KeyError, TypeError):

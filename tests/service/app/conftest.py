@@ -1,0 +1,47 @@
+"""One API with made-up answers for all tests of the app, and the app's pages run by Streamlit's AppTest."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.service.app import fake_api
+
+Opener = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[fake_api.World]:
+    with fake_api.running(fake_api.World()) as world:
+        yield world
+
+
+@pytest.fixture
+def world(server: fake_api.World, monkeypatch: pytest.MonkeyPatch) -> fake_api.World:
+    """What the API holds, as at the start. The app asks this API."""
+    server.__init__(url=server.url)  # type: ignore[misc]
+    monkeypatch.setenv("FAKEPRINT_API", server.url)
+    monkeypatch.delenv("FAKEPRINT_KEY", raising=False)
+    st.cache_data.clear()
+    return server
+
+
+def _page(name: str) -> None:
+    from importlib import import_module
+
+    import_module(f"fakeprint.service.app.{name}").render()
+
+
+@pytest.fixture
+def page() -> Opener:
+    """Run a page by its name, with query parameters. No page may end in an exception."""
+
+    def opened(name: str, **query: str) -> AppTest:
+        app = AppTest.from_function(_page, kwargs={"name": name}, default_timeout=60)
+        app.query_params.update(query)
+        app.run()
+        assert not app.exception
+        return app
+
+    return opened
