@@ -72,29 +72,20 @@ class Answering:
             return _Answer(None, None, image.refusal)
         async with self._turns:
             try:
-                content = await self._fetched(image)
+                file = await image.file.get_file()
+                if (file.file_size or 0) > self._settings.max_file_bytes:  # the message did not say so
+                    return _Answer(None, None, texts.too_large(file.file_size or 0, self._settings.max_file_mib))
+                content = bytes(await file.download_as_bytearray())
             except TelegramError as error:
                 _log.warning("a file could not be fetched:", exc_info=error)
                 return _Answer(None, None, texts.NOT_FETCHED)
-            if content is None:
-                return _Answer(
-                    None, None, texts.too_large(self._settings.max_file_bytes + 1, self._settings.max_file_mib)
-                )
+            images, explain = [(image.name, content)], self._settings.explain
             try:
-                body = await asyncio.to_thread(
-                    self._client.predict, [(image.name, content)], explain=self._settings.explain
-                )
+                body = await asyncio.to_thread(self._client.predict, images, explain=explain)
             except ApiError as error:
                 return _Answer(None, None, self._trouble(error))
         found = body["images"][0]
         return _Answer(found, body["model"]["digest"], texts.verdict(found))
-
-    async def _fetched(self, image: Received) -> bytes | None:
-        """The file's bytes; None where it is larger than the message said and than the limit."""
-        file = await image.file.get_file()
-        if (file.file_size or 0) > self._settings.max_file_bytes:
-            return None
-        return bytes(await file.download_as_bytearray())
 
     async def _description(self, digest: str) -> dict[str, Any] | None:
         """What GET /models says of the model that answered; None where it says nothing."""

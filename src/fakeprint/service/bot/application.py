@@ -4,7 +4,7 @@ import contextlib
 import logging
 from typing import Any
 
-from telegram import BotCommand, Chat, Message, Update
+from telegram import BotCommand, Message, Update
 from telegram.constants import ChatAction
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import Application, CommandHandler, ContextTypes, MessageHandler, filters
@@ -48,13 +48,13 @@ class Handlers:
     async def help(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         """/start, /help, and text that is no command."""
         message = _message(update)
-        if await self._admits(message.chat, message):
+        if await self._admits(message):
             await send(message, Reply(texts.help_text(self._settings.rate, self._settings.max_file_mib)))
 
     async def models(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         """/models."""
         message = _message(update)
-        if await self._admits(message.chat, message):
+        if await self._admits(message):
             await send(message, await self._answering.models())
 
     async def images(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
@@ -63,11 +63,7 @@ class Handlers:
         if images is None or not any(is_meant(image.message, context.bot.username) for image in images):
             return
         message = images[0].message
-        if not await self._admits(message.chat, message):
-            return
-        wanted = sum(image.refusal is None for image in images)
-        if wanted and not self._rates.admits(message.chat_id, wanted):
-            await self._refuse(message, texts.too_many(self._settings.rate))
+        if not await self._admits(message, len(images)):
             return
         with contextlib.suppress(TelegramError):
             await message.chat.send_action(ChatAction.TYPING)
@@ -77,8 +73,8 @@ class Handlers:
     async def other(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
         """A video, a sticker, a voice message: nothing to look at."""
         message = _message(update)
-        if await self._admits(message.chat, message):
-            await self._refuse(message, texts.NOT_AN_IMAGE)
+        if await self._admits(message):
+            await send(message, Reply(texts.NOT_AN_IMAGE))
 
     async def failed(self, update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
         """An error that nobody has caught: log it, and tell the person who waits."""
@@ -88,17 +84,20 @@ class Handlers:
             with contextlib.suppress(TelegramError):
                 await send(update.message, Reply(texts.BROKEN))
 
-    async def _admits(self, chat: Chat, message: Message) -> bool:
-        """Whether the chat is answered. One that is not is told so."""
-        if not self._settings.chats or chat.id in self._settings.chats:
-            return True
-        await self._refuse(message, texts.PRIVATE)
-        return False
+    async def _admits(self, message: Message, images: int = 1) -> bool:
+        """Whether the chat is answered, and within its limit, where a message without an image counts as one.
 
-    async def _refuse(self, message: Message, text: str) -> None:
-        """Refuse in one line, and only once in a while: a chat that floods the bot gets no flood in return."""
+        A refusal is one line, and only once in a while: a chat that floods the bot gets no flood in return.
+        """
+        if self._settings.chats and message.chat_id not in self._settings.chats:
+            refusal = texts.PRIVATE
+        elif not self._rates.admits(message.chat_id, images):
+            refusal = texts.too_many(self._settings.rate)
+        else:
+            return True
         if self._rates.says_so(message.chat_id):
-            await send(message, Reply(text))
+            await send(message, Reply(refusal))
+        return False
 
 
 def build(settings: BotSettings) -> "Application[Any, Any, Any, Any, Any, Any]":

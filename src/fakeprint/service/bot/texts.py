@@ -25,8 +25,8 @@ def help_text(rate: str, max_file_mib: float) -> str:
     """/start and /help."""
     return (
         "Send me an image, and I say which generator made it, as far as the model can tell.\n\n"
-        '• Best send images "as file" (paperclip → File): photos are re-encoded by Telegram, which removes part of what '
-        "the model looks at.\n"
+        '• Best send images "as file" (paperclip → File): photos are re-encoded by Telegram, which removes part of '
+        "what the model looks at.\n"
         "• An album gets one message with an answer per image.\n"
         "• In groups, mention me in the caption.\n"
         f"• Limits: {rate.replace('/', ' images per ')} and chat, {max_file_mib:g} MiB per file.\n\n"
@@ -49,7 +49,7 @@ def verdict(image: dict[str, Any]) -> str:
 
 
 def one_answer(image: dict[str, Any], names: Sequence[str] | None = None) -> str:
-    """The answer to an image that was sent alone: verdict, reason, probabilities. names: of the classes, where known."""
+    """The answer to an image that was sent alone: verdict, reason, probabilities. names: of the classes, if known."""
     if image["status"] == "unreadable":
         return verdict(image)
     lines = [verdict(image), _sentence(image["reason"]), "", *_probabilities(image["probabilities"], names)]
@@ -79,8 +79,8 @@ def re_encoded(model: dict[str, Any] | None) -> str:
         ]
     elif accuracy:
         known = [
-            f"The model's accuracy of {percent(accuracy['value'])} was measured on images as they were; what re-encoding "
-            "costs is not known here."
+            f"The model's accuracy of {percent(accuracy['value'])} was measured on images as they were; what "
+            "re-encoding costs is not known here."
         ]
     return " ".join([RE_ENCODED, *known, AS_FILE])
 
