@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -61,9 +62,15 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
     try:
         return await call()
     except RetryAfter as error:
-        wait = error.retry_after
-        seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+        seconds = _seconds(error)
         if seconds > LONGEST_WAIT:
             raise
         await asyncio.sleep(seconds)
         return await call()
+
+
+def _seconds(error: RetryAfter) -> float:
+    """How long Telegram asks to wait: a number or a timedelta, as the version of python-telegram-bot has it."""
+    with warnings.catch_warnings(action="ignore"):
+        wait = error.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
