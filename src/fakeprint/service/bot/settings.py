@@ -19,7 +19,12 @@ class BotSettings(BaseSettings):
     """Settings of the bot. docs/service.md shows them as a table."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,  # compose.yaml passes what is not set as an empty text
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     token: SecretStr = Field(description="the bot's token, from @BotFather; by environment only")
