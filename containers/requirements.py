@@ -1,7 +1,9 @@
-"""Write what each image installs, from pyproject.toml and requirements.lock: `python containers/requirements.py FOLDER`.
+"""Write what each image installs, from pyproject.toml and requirements.lock.
 
-The lock pins torch as the default index has it for Linux, with CUDA (about 5 GB). Images take PyTorch's CPU files of the
-same versions instead, from PyTorch's own index; everything else is checked against the hashes in the lock.
+    python containers/requirements.py FOLDER
+
+The lock pins torch as the default index has it for Linux, with CUDA (about 5 GB). Images take PyTorch's CPU files of
+the same versions instead, from PyTorch's own index; everything else is checked against the hashes in the lock.
 
     tools.txt       what installs and builds, with hashes
     torch.txt       torch and torchvision, the versions alone: the CPU files' hashes are not in the lock
