@@ -6,8 +6,9 @@ Run by hand, as root, on Linux, in the repository's root; it needs debootstrap, 
 read from the Dockerfile itself. Debian's own Python in a root made by debootstrap stands for the base image; everything
 else is as an engine would do it, one chroot per stage. Then the image's command runs with the user and the environment
 of the Dockerfile, without capabilities, in a network of its own without a way out, with the root mounted read-only and
-nothing writable but /data and /tmp. For `api` it makes a key, waits until the health check is content, and asks /predict
-about an image. It prints the time of each step and the size of the root, and ends with 1 where something fails.
+nothing writable but /data and /tmp. For `api` it makes a key, waits until the health check is content, and asks
+/predict about an image. It prints the time of each step and the size of the root, and exits with 1 where something
+is not as it must be.
 
 WORK is a folder for the roots (about 6 GB for `api`). --bind and --env show the steps a folder of this machine and a
 variable, as an index of packages in the house needs; --build-arg is as for docker build.
@@ -63,6 +64,7 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
     )  # as a new volume, which begins with the image's files
     for command in (
         ["mount", "--make-rprivate", "/"],
+        ["mount", "-t", "proc", "proc", "/proc"],  # that of the new namespace
         ["ip", "link", "set", "lo", "up"],
         ["mount", "--bind", root, root],
         ["mount", "-t", "proc", "proc", root / "proc"],
@@ -121,13 +123,12 @@ def _not_root(process: subprocess.Popen, config: Config) -> bool:
 
 
 def _api_key(closed: list[str]) -> dict[str, str]:
-    """Make a key, as an operator does. It is the last word that is printed."""
-    command = [*closed, "fakeprint", "keys", "create", "proof", "--scope", "predict"]
+    """Make a key, as an operator does."""
+    command = [*closed, "fakeprint", "keys", "add", "proof", "--scopes", "predict"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: no key could be made: {done.stderr.strip()}")
-    key = next(word for word in reversed(done.stdout.split()) if word.startswith("fp_"))
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Bearer {done.stdout.split()[-1]}"}
 
 
 def _answers(port: int, headers: dict[str, str]) -> list[bool]:
