@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": "make, list and revoke API keys",
     "leaderboard": "show the leaderboard and where the submission file is",
     "app": "start the web app, which talks to the API",
+    "bot": "answer images that are sent to a Telegram bot",
     "ui": "serve MLflow's page of all runs, the most accurate first",
     "schema": "write the JSON schema of params.yaml, for editors",
     "worker": "fit models for the service's jobs",

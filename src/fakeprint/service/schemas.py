@@ -106,6 +106,16 @@ class Accuracy(BaseModel):
     images: int
 
 
+class Degraded(BaseModel):
+    """Accuracy on degraded validation images, of the degradation with the lowest one (`metrics/robustness.json`)."""
+
+    degradation: str = Field(description="name of the cell", examples=["jpeg_50"])
+    value: Share
+    low: Share | None = None
+    high: Share | None = None
+    images: int | None = None
+
+
 class Model(BaseModel):
     """A model that can serve."""
 
@@ -129,6 +139,7 @@ class Model(BaseModel):
     backbone: str | None = Field(None, description="the network, or the networks or feature sets it is built on")
     last_activation: str | None = Field(None, description="what turns its last numbers into probabilities")
     accuracy: Accuracy | None = None
+    worst_degraded: Degraded | None = Field(None, description="where measured: what re-encoding and the like cost")
     calibration: dict[str, Any] | None = None
     certificate: str | None = None
     card: dict[str, Any] | None = Field(None, description="its card.json")
