@@ -1,6 +1,8 @@
 """Small models of every kind, and the API running on them in this process."""
 
 import contextlib
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -8,8 +10,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -96,6 +100,26 @@ def running(folder: Path, models: Path, is_ready: bool = True, **settings: Any) 
         if is_ready:
             until_ready(client)
         yield client
+
+
+@contextlib.contextmanager
+def listening(folder: Path, models: Path, **settings: Any) -> Iterator[str]:
+    """The API on a port of this machine, in a thread: its address."""
+    chosen = {"folder": folder, "models_folder": models, "rate": "100000/minute", **settings}
+    server = uvicorn.Server(uvicorn.Config(create_app(Settings(**chosen)), log_config=None, access_log=False))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            until = time.monotonic() + 60
+            while httpx.get(f"{url}/ready").status_code != 200:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def until_ready(client: TestClient) -> None:

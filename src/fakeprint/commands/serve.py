@@ -97,6 +97,7 @@ def bound(host: str, port: int) -> socket.socket:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(found[4])
+            listener.listen(2048)  # from now on clients may connect, and wait
         except OSError:
             listener.close()
             raise

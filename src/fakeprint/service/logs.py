@@ -28,10 +28,12 @@ class JsonLines(logging.Formatter):
 def configuration(level: str = "INFO") -> dict[str, Any]:
     """For `logging.config.dictConfig`: uvicorn's own lines and the service's. uvicorn's access log is left out."""
     loggers = {name: {"handlers": ["lines"], "level": level, "propagate": False} for name in ("fakeprint", "uvicorn")}
+    # What is wrong with a body, its sender is told; python-multipart would log each odd byte.
+    silent = {"python_multipart": {"handlers": [], "level": "CRITICAL", "propagate": False}}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": "fakeprint.service.logs.JsonLines"}},
         "handlers": {"lines": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "loggers": {**loggers, "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": False}},
+        "loggers": {**loggers, **silent, "uvicorn.access": {"handlers": [], "level": "WARNING", "propagate": False}},
     }

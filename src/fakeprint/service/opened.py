@@ -16,8 +16,8 @@ from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION
 from fakeprint.files import read_json, sha256
 from fakeprint.models.description import read_description
-from fakeprint.named_models import SHIPPED, model_folder, test_time_augmentation, variants_of
-from fakeprint.params import Predict
+from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
+from fakeprint.params import Predict, near
 from fakeprint.predict import LoadedModel, group_size, load_model, probabilities_of, variants_per_image, versions_of
 from fakeprint.service.maps import Mapper
 from fakeprint.service.schemas import ModelVersion
@@ -93,12 +93,12 @@ def find(name: str, source: Source, settings: Settings) -> Reference:
     Raises:
         InputError: there is none of this name.
     """
-    models = SHIPPED if source == "shipped" else settings.models_folder
-    folder, _ = model_folder(name, models, "name")
-    is_shipped = folder.parent == SHIPPED
-    if source == "shipped" and not is_shipped:
-        raise InputError(f"name: '{name}' does not come with Fakeprint")
-    return Reference("shipped" if is_shipped else "folder", name)
+    if source == "shipped":
+        if name not in shipped_names():
+            raise InputError(f"name: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
+        return Reference("shipped", name)
+    folder, _ = model_folder(name, settings.models_folder, "name")
+    return Reference("shipped" if folder.parent == SHIPPED else "folder", name)
 
 
 def preferred(settings: Settings) -> Reference:

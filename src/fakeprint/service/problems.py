@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
-from fakeprint.errors import InputError
+from fakeprint.errors import InputError, printable
 from fakeprint.service.settings import MIB
 
 MEDIA_TYPE = "application/problem+json"
@@ -39,7 +39,7 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
         type="about:blank",
         title=http.HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=printable(detail),  # it may repeat what was sent
         request_id=getattr(request.state, "request_id", None),
     )
     return JSONResponse(body.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)

@@ -1,10 +1,12 @@
 """Models of MLflow's registry, as files: found by name and version or alias, and copied. None of their code is run."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +47,19 @@ class Saved:
 
 
 def is_there(uri: str) -> bool:
-    """Whether there can be a registry: a file of this machine must exist, a server is believed to."""
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).exists()
+    """Whether there can be a registry. A server is believed to be there; a file of this machine must be complete.
+
+    A database that another process is making must not be opened: MLflow would make its tables a second time. It has an
+    experiment as soon as it has all tables.
+    """
+    if not uri.startswith("sqlite:///"):
+        return True
+    file = Path(uri.removeprefix("sqlite:///"))
+    try:
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM experiments LIMIT 1").fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def listed(uri: str) -> list[Registered]:
@@ -102,13 +115,18 @@ def download(uri: str, name: str, version: str, into: Path) -> Saved:
     Raises:
         InputError: the model is not one of Fakeprint's, or (`Unreachable`) the registry does not answer.
     """
-    place = hashlib.sha256(json.dumps([uri, name, version]).encode()).hexdigest()[:32]
-    if not (into / place).exists():
-        _copy(uri, name, version, into / place)
+    target = into / place_of(uri, name, version)
+    if not target.exists():
+        _copy(uri, name, version, target)
     try:
-        return _saved(into / place)
+        return _saved(target)
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         raise InputError(f"version {version} of '{name}' was not logged by Fakeprint, and cannot serve") from None
+
+
+def place_of(uri: str, name: str, version: str) -> str:
+    """The name of a version's copy: names of models may hold anything, and are no paths."""
+    return hashlib.sha256(json.dumps([uri, name, version]).encode()).hexdigest()[:32]
 
 
 def _copy(uri: str, name: str, version: str, target: Path) -> None:

@@ -1,0 +1,260 @@
+"""Which model serves: at first, after POST /set, after a restart, in every replica, and while requests run."""
+
+import json
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from fakeprint.files import read_json
+from fakeprint.named_models import SHIPPED
+from fakeprint.service import serving
+from tests.service.running import app_of, client, encoded, files, models_folder, pictures, running
+
+assert client and models_folder  # fixtures
+
+IMAGE = encoded(pictures(1)[0][0])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "POLL", 0.02)
+    monkeypatch.setattr(serving, "RETRY", 0.05)
+
+
+def serves(client: TestClient) -> str:
+    return str(client.post("/predict", files=files(("a.png", IMAGE))).json()["model"]["name"])
+
+
+def until(true: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("setting", "has_models", "name"),
+    [(None, True, "champion"), (None, False, "unibuc"), ("lda", True, "lda"), ("unibuc", True, "unibuc")],
+)
+def test_at_the_first_start(
+    tmp_path: Path, models_folder: Path, setting: str | None, has_models: bool, name: str
+) -> None:
+    with running(tmp_path, models_folder if has_models else tmp_path / "none", model=setting) as client:
+        assert client.get("/ready").json()["model"]["name"] == name
+        assert client.get("/models").json()["revision"] == 0
+
+
+def test_a_model_of_no_such_name_is_named_where_readiness_is_asked(tmp_path: Path, models_folder: Path) -> None:
+    with running(tmp_path, models_folder, is_ready=False, model="ldda") as client:
+        until(lambda: "ldda" in client.get("/ready").json()["detail"])
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()["ready"]) == (503, False)
+        assert answer.json()["detail"].startswith("name: 'ldda' is neither in ")
+        refused = client.post("/predict", files=files(("a.png", IMAGE)))
+        assert (refused.status_code, refused.json()["detail"]) == (503, answer.json()["detail"])
+
+
+def test_set_changes_what_serves_and_outlives_a_restart(tmp_path: Path, models_folder: Path) -> None:
+    with running(tmp_path, models_folder) as client:
+        assert serves(client) == "champion"
+        changed = client.post("/set", json={"name": "lda", "expected_revision": 0})
+        assert (changed.status_code, changed.json()["revision"]) == (200, 1)
+        assert changed.json()["model"]["digest"] == client.get("/ready").json()["model"]["digest"]
+        assert serves(client) == "lda"
+        assert client.post("/set", json={"name": "unibuc"}).json()["model"]["source"] == "shipped"
+        listed = client.get("/models").json()
+        assert listed["revision"] == 2
+        assert [each["name"] for each in listed["models"] if each["serves"]] == ["unibuc"]
+    with running(tmp_path, models_folder, model="lda") as client:
+        assert serves(client) == "unibuc"
+
+
+def test_two_callers_cannot_overwrite_each_other(tmp_path: Path, models_folder: Path) -> None:
+    with running(tmp_path, models_folder) as client:
+        assert client.post("/set", json={"name": "lda", "expected_revision": 0}).status_code == 200
+        for name, revision in (("native", 0), ("native", 7)):
+            refused = client.post("/set", json={"name": name, "expected_revision": revision})
+            assert refused.status_code == 409
+            line = f"the serving model is at revision 1, not {revision}: look at it again with GET /models"
+            assert refused.json()["detail"] == line
+        with ThreadPoolExecutor(4) as pool:
+            calls = [
+                pool.submit(client.post, "/set", json={"name": name, "expected_revision": 1})
+                for name in ("native", "three_cnn", "average", "champion")
+            ]
+        assert sorted(call.result().status_code for call in calls) == [200, 409, 409, 409]
+        assert client.get("/models").json()["revision"] == 2
+
+
+def test_every_replica_follows(tmp_path: Path, models_folder: Path) -> None:
+    with running(tmp_path, models_folder) as first, running(tmp_path, models_folder) as second:
+        first.post("/set", json={"name": "lda"})
+        until(lambda: serves(second) == "lda")
+        second.post("/set", json={"name": "native", "expected_revision": 1})
+        until(lambda: serves(first) == "native")
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({"name": "ldda"}, "name: 'ldda' is neither in "),
+        ({"name": "../lda"}, "name: '../lda' is neither in "),
+        ({"name": "lda", "source": "shipped"}, "name: 'lda' does not come with Fakeprint"),
+        ({"name": "lda", "version": "1"}, "version and alias are for source: registry; leave them out"),
+        ({"name": "a", "source": "registry", "version": "1", "alias": "b"}, "give a version or an alias, not both"),
+        ({"name": "a", "source": "registry"}, "there is no registry at "),
+    ],
+)
+def test_messages(client: TestClient, body: dict[str, Any], line: str) -> None:
+    response = client.post("/set", json=body)
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith(line)
+    assert client.get("/models").json()["revision"] == 0
+
+
+def test_a_damaged_model_does_not_take_over(tmp_path: Path, models_folder: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(models_folder, models)
+    (models / "three_cnn" / "weights.safetensors").write_bytes(b"nothing")
+    with running(tmp_path / "service", models) as client:
+        refused = client.post("/set", json={"name": "three_cnn"})
+        assert refused.status_code == 422
+        assert "three_cnn" in refused.json()["detail"]
+        assert serves(client) == "champion"
+        assert client.get("/models").json()["revision"] == 0
+
+
+def test_a_model_that_is_gone_is_named_and_another_serves_until_it_is_back(
+    tmp_path: Path, models_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(models_folder, models)
+    with running(tmp_path / "service", models) as client:
+        client.post("/set", json={"name": "lda"})
+    (models / "lda").rename(tmp_path / "away")
+    with caplog.at_level(logging.ERROR, "fakeprint.service"), running(tmp_path / "service", models) as client:
+        ready = client.get("/ready").json()
+        assert (ready["ready"], ready["model"]["name"]) == (True, "champion")
+        assert ready["detail"].startswith("the model that was set (lda, revision 1) cannot be loaded: name: 'lda' is")
+        assert ready["detail"].endswith("; champion serves instead")
+        time.sleep(0.3)  # it is tried again, and again
+        assert [record.getMessage() for record in caplog.records] == [ready["detail"]]
+        (tmp_path / "away").rename(models / "lda")
+        until(lambda: serves(client) == "lda")
+        assert client.get("/ready").json()["detail"] is None
+
+
+def test_requests_that_have_begun_keep_their_model(tmp_path: Path, models_folder: Path) -> None:
+    """Under load, models change back and forth: each answer is wholly of the model that it names."""
+    images = [encoded(image) for image in pictures(6, seed=5)[0]]
+    sent = files(*((f"{number}.png", image) for number, image in enumerate(images)))
+    stop, answers = threading.Event(), []
+
+    def ask(client: TestClient) -> None:
+        while not stop.is_set():
+            answers.append(client.post("/predict", files=sent))
+
+    with running(tmp_path, models_folder, model="lda") as client:
+        alone = {}
+        for name in ("three_cnn", "native", "lda"):
+            client.post("/set", json={"name": name})
+            alone[name] = client.post("/predict", files=sent).json()["images"]
+        with ThreadPoolExecutor(4) as pool:
+            asking = [pool.submit(ask, client) for _ in range(4)]
+            for name in ["three_cnn", "native", "lda"] * 3:
+                assert client.post("/set", json={"name": name}).status_code == 200
+            stop.set()
+            for each in asking:
+                each.result()
+    assert {answer.status_code for answer in answers} == {200}
+    served = [answer.json() for answer in answers]
+    assert len({answer["model"]["name"] for answer in served}) > 1
+    for answer in served:
+        for found, wanted in zip(answer["images"], alone[answer["model"]["name"]], strict=True):
+            assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-6)
+
+
+def test_models_are_described(client: TestClient, models_folder: Path) -> None:
+    listed = {each["name"]: each for each in client.get("/models").json()["models"]}
+    assert list(listed) == ["champion", "average", "lda", "native", "three_cnn", "unibuc"]
+    champion, network, shipped = listed["champion"], listed["three_cnn"], listed["unibuc"]
+    assert (champion["kind"], champion["model"], champion["backbone"]) == ("ensemble", "average", "lda, three_cnn")
+    assert champion["calibration"]["method"] == "temperature"
+    assert champion["certificate"].startswith("score of at least 0.6")
+    assert (champion["data"], champion["serves"]) == ("test pictures", True)
+    assert (network["last_activation"], network["image_size"]) == ("softmax", 40)
+    assert network["hyperparameters"]["design"]["width"] == 0.25
+    card = read_json(SHIPPED / "unibuc" / "card.json")
+    assert shipped["card"] == card
+    assert shipped["accuracy"]["value"] == card["measured"]["figures"]["accuracy"]["value"]
+    assert 0.93 < shipped["accuracy"]["low"] < shipped["accuracy"]["value"] < shipped["accuracy"]["high"] < 0.96
+    ready = client.get("/ready").json()["model"]
+    assert ready["digest"] == champion["digest"]
+    assert champion["version"] == ready["version"] == champion["digest"][:12]
+
+
+def test_accuracy_is_that_of_the_leaderboard(tmp_path: Path, models_folder: Path) -> None:
+    shutil.copytree(models_folder / "lda", tmp_path / "models" / "lda")
+    (tmp_path / "metrics").mkdir()
+    row = {"accuracy": 0.9, "low": 0.85, "high": 0.94}
+    board = {"champion": "lda", "images": 250, "compared_on": "validation", "models": {"lda": row}}
+    (tmp_path / "metrics" / "leaderboard.json").write_text(json.dumps(board))
+    with running(tmp_path / "service", tmp_path / "models") as client:
+        lda, shipped = client.get("/models").json()["models"]
+    expected = {"split": "validation", "value": 0.9, "low": 0.85, "high": 0.94, "confidence": 0.95, "images": 250}
+    assert lda["accuracy"] == expected
+    assert shipped["name"] == "unibuc"
+
+
+def test_a_digest_changes_with_any_file(tmp_path: Path, models_folder: Path) -> None:
+    from fakeprint.service.opened import digest_of
+
+    models = tmp_path / "models"
+    shutil.copytree(models_folder, models)
+    before = {name: digest_of(models / name) for name in ("lda", "average", "champion")}
+    description = models / "lda" / "model.json"
+    description.write_text(description.read_text() + " ")
+    after = {name: digest_of(models / name) for name in before}
+    assert {name for name in before if before[name] != after[name]} == {"lda", "average"}  # the champion has its copy
+    (models / "calibration").mkdir()
+    (models / "calibration" / "lda.json").write_text("{}")
+    assert digest_of(models / "lda") != after["lda"]
+
+
+def test_the_database_may_be_away_for_a_while(
+    tmp_path: Path, models_folder: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    with running(tmp_path, models_folder, model="lda") as client:
+        state = app_of(client).state
+
+        def away() -> None:
+            raise OperationalError("select", {}, Exception("secret address"))
+
+        with caplog.at_level(logging.ERROR, "fakeprint.service"):
+            monkeypatch.setattr(state.serving, "_row", away)
+            until(lambda: bool(caplog.records))
+            assert serves(client) == "lda"
+            time.sleep(0.2)
+        assert [record.getMessage() for record in caplog.records] == ["the database does not answer: OperationalError"]
+
+
+def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(client: TestClient) -> None:
+    import warnings
+
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        images = [encoded(np.asarray(image)) for image in pictures(16, size=64)[0]]
+        sent = [pool.submit(client.post, "/predict", files=files(("a", each))) for each in images]
+        assert {each.result().status_code for each in sent} == {200}
+    assert warnings.filters == before
