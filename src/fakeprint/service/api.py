@@ -13,7 +13,7 @@ from fakeprint.service.tables import connect
 
 # A module of `routes` has a `router`. It may have a `lifespan(app)` too, an asynchronous context that is entered before
 # the first request and left after the last one.
-ROUTES = ("operations", "datasets")
+ROUTES = ("operations", "datasets", "fit", "jobs")
 
 
 def create_app(settings: Settings) -> FastAPI:
