@@ -13,7 +13,7 @@ from fakeprint.service.tables import connect
 
 # A module of `routes` has a `router`. It may have a `lifespan(app)` too, an asynchronous context that is entered before
 # the first request and left after the last one.
-ROUTES = ("operations", "datasets", "fit", "jobs")
+ROUTES = ("operations", "datasets", "fit", "jobs", "eda")
 
 
 def create_app(settings: Settings) -> FastAPI:
