@@ -18,7 +18,7 @@ from fakeprint.service.tables import connect
 
 # A module of `routes` has a `router`. It may have a `lifespan(app)` too, an asynchronous context that is entered before
 # the first request and left after the last one.
-ROUTES = ("predict", "models", "datasets", "operations")
+ROUTES = ("predict", "models", "datasets", "fit", "jobs", "eda", "operations")
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     max_ratio: PositiveFloat = Field(100.0, description="unpacked size of an archive relative to its own")
     datasets_mib: PositiveFloat = Field(20_480.0, description="disk space of all data sets together")
 
+    eda_seconds: PositiveFloat = Field(600.0, description="time that the profile of a data set may take")
+
     workers: Annotated[int, Field(ge=0)] = Field(1, description="workers that `fakeprint serve` starts; 0: none")
     max_queued: PositiveInt = Field(32, description="jobs that may wait; more are refused with 429")
     lease_seconds: PositiveFloat = Field(30.0, description="after so long without a sign of life a job is taken over")

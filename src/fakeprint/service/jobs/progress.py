@@ -74,7 +74,10 @@ class Progress:
             self._seen.append(name)
         self._started[name] = time.monotonic()
         done = len(self._seen) - runs
+        curve = self.report.get("curve", []) if not name.startswith(TRAIN) else []  # shown until another one begins
         self.report = {"stages": max(self._stages, done), "stages_done": done, "stage": name if runs else None}
+        if curve:
+            self.report["curve"] = curve
         self._epoch_times = []
         self._estimate()
 

@@ -19,6 +19,7 @@ from fakeprint.service.schemas import FitRequest
 from fakeprint.service.settings import Settings
 from fakeprint.service.tables import StoredJob
 
+PYTHON = Path(sys.executable)  # runs the pipeline: this one, whatever `python` is on the PATH
 # What no job gets to see: the service's secrets, and settings of whoever started the worker.
 PRIVATE = ("FAKEPRINT_", "DVC_", "GIT_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 
@@ -28,7 +29,7 @@ def environment(settings: Settings) -> dict[str, str]:
     own = {key: value for key, value in os.environ.items() if not key.startswith(PRIVATE)}
     folder = settings.folder.resolve()
     return own | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', os.defpath)}",
+        "PATH": f"{PYTHON.parent}{os.pathsep}{own.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(folder / "dvc-site"),
@@ -57,7 +58,7 @@ def make(settings: Settings, job: StoredJob) -> Path:
 
 
 def _init_dvc(folder: Path, settings: Settings, dataset_id: str) -> None:
-    command = [sys.executable, "-m", "dvc", "init", "--no-scm", "--force", "--quiet"]
+    command = [PYTHON, "-m", "dvc", "init", "--no-scm", "--force", "--quiet"]
     plots = folder / ".dvc" / "plots"
     aside = plots.rename(folder / "plots")  # `--force` empties .dvc
     done = subprocess.run(command, cwd=folder, env=environment(settings), capture_output=True, text=True)

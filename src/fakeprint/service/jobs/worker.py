@@ -11,7 +11,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -199,7 +198,7 @@ def _pipeline(folder: Path, log: Path, environment: dict[str, str]) -> Iterator[
     """Start `dvc repro` in a group of its own, which is gone in the end."""
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [sys.executable, runner.__file__, "repro"],
+            [work_folder.PYTHON, runner.__file__, "dvc", "repro"],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,  # closes when this process ends
