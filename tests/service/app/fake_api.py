@@ -13,7 +13,7 @@ from typing import Annotated
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, File, Form, UploadFile
+from fastapi import FastAPI, File, Form, Header, UploadFile
 from fastapi.responses import PlainTextResponse
 from PIL import Image
 
@@ -89,6 +89,7 @@ class World:
     jobs: dict[str, schemas.Job] = field(default_factory=dict)
     parameters: dict[str, dict] = field(default_factory=dict)
     requests: list[tuple[str, object]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     refusal: tuple[int, str] | None = None
     url: str = ""
 
@@ -147,9 +148,8 @@ def create(world: World) -> FastAPI:
         )
 
     @app.get("/datasets")
-    def datasets() -> dict[str, list[schemas.Dataset]]:
-        refuse()
-        return {"datasets": world.datasets}
+    def datasets() -> schemas.Datasets:
+        return schemas.Datasets(datasets=world.datasets)
 
     @app.post("/datasets", status_code=201)
     def send(archive: Annotated[UploadFile, File()], name: Annotated[str, Form()]) -> schemas.Dataset:
@@ -179,11 +179,12 @@ def create(world: World) -> FastAPI:
         )
 
     @app.get("/fit/options")
-    def options() -> schemas.FitOptions:
+    def options(preset: str = "demo") -> schemas.FitOptions:
         return schemas.FitOptions(presets={"demo": "a few minutes"}, parameters=world.parameters)
 
     @app.post("/fit", status_code=202)
-    def fit(request: schemas.FitRequest) -> schemas.Job:
+    def fit(request: schemas.FitRequest, idempotency_key: Annotated[str, Header()]) -> schemas.Job:
+        world.keys.append(idempotency_key)
         refuse()
         world.requests.append(("fit", request.model_dump()))
         made = job("j9", "queued", title=request.title, parameters=request.parameters)
@@ -210,8 +211,8 @@ def create(world: World) -> FastAPI:
         return world.jobs[identity]
 
     @app.get("/jobs/{identity}/log", response_class=PlainTextResponse)
-    def log(identity: str) -> str:
-        return "\n".join(f"line {number}" for number in range(60))
+    def log(identity: str, tail: int) -> str:
+        return "\n".join(f"line {number}" for number in range(60)[-tail:]) + "\n"
 
     return app
 

@@ -32,11 +32,12 @@ def test_a_fit_is_started_with_what_differs_from_the_preset(world: World, page: 
     world.dataset()
     world.parameters = PARAMETERS
     app = page("fit")
-    app.number_input(key="parameter-train.epochs").set_value(3)
-    app.checkbox(key="parameter-train.ema").check()
-    app.multiselect(key="parameter-run.networks").set_value(["trace_net"])
-    app.text_input(key="parameter-prepare.size").set_value("[3]")
-    app.text_input[0].set_value("mine")
+    app.multiselect[0].set_value(list(PARAMETERS)).run()
+    app.number_input(key="demo-train.epochs").set_value(3)
+    app.checkbox(key="demo-train.ema").check()
+    app.multiselect(key="demo-run.networks").set_value(["trace_net"])
+    app.text_input(key="demo-prepare.size").set_value("[3]")
+    next(each for each in app.text_input if each.label == "Title").set_value("mine")
     app.run()
     next(each for each in app.button if each.label == "Start").click().run()
     assert not app.exception
@@ -52,11 +53,18 @@ def test_a_fit_is_started_with_what_differs_from_the_preset(world: World, page: 
     assert "waits for a worker" in markdown(app)
 
 
+def test_without_a_title_the_job_is_called_as_its_data(world: World, page: Opener) -> None:
+    world.dataset(name="my images")
+    next(each for each in page("fit").button if each.label == "Start").click().run()
+    assert world.requests[0][1]["title"] == "my images" and not world.requests[0][1]["parameters"]  # type: ignore[index]
+
+
 def test_what_is_no_json_is_told_by_name_and_not_sent(world: World, page: Opener) -> None:
     world.dataset()
     world.parameters = PARAMETERS
     app = page("fit")
-    app.text_input(key="parameter-prepare.size").set_value("1, x").run()
+    app.multiselect[0].set_value(["prepare.size"]).run()
+    app.text_input(key="demo-prepare.size").set_value("1, x").run()
     assert r"prepare\.size\: '1, x' is no JSON" in app.error[0].value
     assert next(each for each in app.button if each.label == "Start").disabled
 
@@ -69,6 +77,10 @@ def test_a_refused_fit_is_told_in_one_line(world: World, page: Opener) -> None:
     world.refusal = (429, "32 jobs wait already; try again later")
     start.click().run()
     assert "32 jobs wait already; try again later" in app.error[0].value
+    world.refusal = None
+    app.run()
+    next(each for each in app.button if each.label == "Start").click().run()
+    assert "job" in app.query_params and len(world.keys) == 2 and len(set(world.keys)) == 1  # one job, sent twice
 
 
 def test_without_data_the_way_to_it_is_told(world: World, page: Opener) -> None:

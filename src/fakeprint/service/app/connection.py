@@ -10,6 +10,7 @@ import streamlit as st
 
 from fakeprint.service.client import ApiError, Client
 
+SECONDS = 900.0  # a profile of a large data set takes minutes; a server that is not there is noticed within seconds
 DEFAULT_API = "http://127.0.0.1:8000"
 
 
@@ -20,7 +21,7 @@ def client() -> Client:
 
 @st.cache_resource(show_spinner=False)
 def _client(url: str, key: str | None) -> Client:
-    return Client(url, key)
+    return Client(url, key, SECONDS)
 
 
 def models() -> dict[str, Any]:

@@ -14,12 +14,10 @@ ARCHIVES = ["zip", "tar", "gz", "tgz"]
 LAYOUTS = """
 One `.zip` or `.tar(.gz)` in any of these layouts:
 
-```
-train.csv + train/ID.png     columns image_id,label
-train/CLASS/…                folders with splits (train, val, test)
-GENERATOR/train/ai/…         folders of generators
-CLASS/…                      one folder per class
-```
+- `train.csv` with the columns `image_id,label`, and `train/ID.png`
+- `train/CLASS/…`: folders with splits (`train`, `val`, `test`)
+- `GENERATOR/train/ai/…`: folders of generators
+- `CLASS/…`: one folder per class
 """
 SHOWN_SIZES = 10
 

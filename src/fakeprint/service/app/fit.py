@@ -1,5 +1,8 @@
 """The page Fit: start a fit, watch it, cancel it, use its result. The address holds the job: `?job=ID`."""
 
+import hashlib
+import json
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -40,32 +43,41 @@ def _form_page() -> None:
     with errors_shown():
         found = datasets()
         if found:
-            _form(found, client().get("/fit/options"))
+            _form(found)
         else:
             st.info("A fit needs images. Send a data set on the page Data first.", icon=":material/photo_library:")
         _jobs()
 
 
-def _form(found: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
+def _form(found: list[dict[str, Any]]) -> None:
     dataset = choice(found, "Data set to fit")
-    presets = options["presets"]
+    presets = client().get("/fit/options")["presets"]
     preset = st.selectbox("Preset", list(presets), help="A complete set of parameters, as in the folder presets/.")
     st.caption(plain(presets[preset]))
-    title = st.text_input("Title", max_chars=200, placeholder="optional; helps to find the job again")
-    with st.expander("Parameters that differ from the preset's", icon=":material/tune:"):
-        parameters, wrong = parameter_fields(options["parameters"])
+    options = client().get("/fit/options", preset=preset)["parameters"]
+    title = st.text_input("Title", max_chars=200, placeholder=dataset["name"], help="Shown in lists and reports.")
+    names = st.multiselect("Parameters to change", list(options), placeholder="none: as in the preset")
+    parameters, wrong = parameter_fields({name: options[name] for name in names}, preset)
     for line in wrong:
         st.error(plain(line), icon=":material/error:")
     if not st.button("Start", type="primary", icon=":material/play_arrow:", disabled=bool(wrong)):
         return
-    request = {"dataset": dataset["id"], "preset": preset, "parameters": parameters, "title": title.strip() or None}
+    title = title.strip() or dataset["name"][:200]
+    request = {"dataset": dataset["id"], "preset": preset, "parameters": parameters, "title": title}
     try:
-        job = client().post("/fit", request)
+        job = client().post("/fit", request, {"Idempotency-Key": _once(request)})
     except ApiError as error:
         show(error)
         return
+    del st.session_state["form"]
     st.query_params["job"] = job["id"]
     st.rerun()
+
+
+def _once(request: Mapping[str, Any]) -> str:
+    """The same for the same request from the same form: sent twice, where an answer was lost, it starts one job."""
+    form = st.session_state.setdefault("form", uuid.uuid4().hex)
+    return hashlib.sha256(json.dumps([form, request], sort_keys=True).encode()).hexdigest()
 
 
 def _jobs() -> None:
@@ -257,11 +269,9 @@ def _settings(job: Mapping[str, Any]) -> None:
 def _log(identity: str) -> None:
     if st.toggle("Show the log", key="log"):
         try:
-            text = client().text(f"/jobs/{identity}/log")
+            text = client().text(f"/jobs/{identity}/log", tail=LOG_LINES)
         except ApiError as error:
             show(error)
             return
-        lines = text.splitlines()
-        if len(lines) > LOG_LINES:
-            st.caption(f"The last {LOG_LINES} of {len(lines):,} lines")
-        st.code("\n".join(lines[-LOG_LINES:]) or "Nothing yet.", language=None, wrap_lines=True)
+        st.caption(f"Its last {LOG_LINES} lines")
+        st.code(text.rstrip() or "Nothing yet.", language=None, wrap_lines=True)

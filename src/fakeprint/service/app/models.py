@@ -117,7 +117,7 @@ def _details(model: Mapping[str, Any], revision: int) -> None:
     ):
         if content:
             with st.expander(name):
-                st.json(content, expanded=1)
+                st.json(content, expanded=2)
 
 
 def reference(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from typing import Any
 import streamlit as st
 
 
-def parameter_fields(schemas: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+def parameter_fields(schemas: Mapping[str, Mapping[str, Any]], preset: str) -> tuple[dict[str, Any], list[str]]:
     """A field per parameter.
 
     Args:
-        schemas: name → JSON schema, with the default.
+        schemas: name → JSON schema, with the preset's value as its default.
+        preset: its name; each preset's fields start with its own values.
 
     Returns:
         The parameters that were changed, and a line per field whose text cannot be read.
@@ -19,7 +20,7 @@ def parameter_fields(schemas: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str
     changed, wrong = {}, []
     for name, schema in schemas.items():
         try:
-            value = _field(name, schema)
+            value = _field(name, schema, f"{preset}-{name}")
         except ValueError as error:
             wrong.append(f"{name}: {error}")
             continue
@@ -28,10 +29,9 @@ def parameter_fields(schemas: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str
     return changed, wrong
 
 
-def _field(name: str, schema: Mapping[str, Any]) -> Any:
+def _field(name: str, schema: Mapping[str, Any], key: str) -> Any:
     default, about = schema.get("default"), schema.get("description")
     kinds = [schema, *schema.get("anyOf", [])]
-    key = f"parameter-{name}"
     choices = next((each["enum"] for each in kinds if "enum" in each), None)
     if choices:
         index = choices.index(default) if default in choices else None
