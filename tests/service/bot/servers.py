@@ -198,7 +198,8 @@ def _value(key: str, value: str) -> Any:
 # --- the API -------------------------------------------------------------------------------------------------------
 
 MODEL = schemas.Model(
-    name="trace_net",
+    name="champion",
+    model="trace_net",
     version="3",
     digest="d" * 64,
     source="folder",
@@ -210,7 +211,7 @@ MODEL = schemas.Model(
     data="a small data set",
     accuracy=schemas.Accuracy(split="validation", value=0.945, low=0.931, high=0.956, confidence=0.95, images=1250),
 )
-WORST = schemas.Degraded(degradation="jpeg_50", value=0.862, low=0.842, high=0.881, images=1250)
+WORST = schemas.Degraded(degradation="jpeg_50", value=0.862, low=0.842, high=0.881)
 REASON = "0.971 is at least 0.92, from which at most 2 % of answers are wrong (95 % confidence)"
 
 
