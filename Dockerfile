@@ -20,7 +20,8 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 FROM build AS service-packages
 ARG TORCH_OPTIONS="--default-index https://download.pytorch.org/whl/cpu"
 ARG TORCH="-r requirements/torch.txt"
-RUN uv pip install --python /opt/fakeprint/bin/python --no-deps ${TORCH_OPTIONS} ${TORCH}
+RUN uv pip install --python /opt/fakeprint/bin/python --no-deps ${TORCH_OPTIONS} ${TORCH} \
+    && rm -rf /opt/fakeprint/lib/python3*/site-packages/torch/include /opt/fakeprint/lib/python3*/site-packages/torch/test
 RUN uv pip install --python /opt/fakeprint/bin/python --compile-bytecode \
     --constraints requirements/locked.txt -r requirements/service.txt
 COPY --from=wheel /wheel /wheel

@@ -77,7 +77,10 @@ def test_every_source_of_a_copy_is_there() -> None:
         else:
             assert all(source == "." or Path(source) in files for source in copy.sources), copy
     assert Path("src/fakeprint/shipped/unibuc/trace_net/weights.safetensors") in files
-    assert Path("LICENSE") in files
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["fakeprint"]["pipeline"]  # what setup.py puts into the wheel beside the package
+    for name in (*packed, "setup.py", *project["project"]["license-files"], project["project"]["readme"]):
+        assert any(file.is_relative_to(name) for file in files), name
 
 
 def test_the_context_holds_no_secret_and_no_data(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, shipped_names, trained_names
 from fakeprint.service.opened import DIGITS, Opened, Source, digest_of
-from fakeprint.service.schemas import Accuracy, Model
+from fakeprint.service.schemas import Accuracy, Degraded, Model
 from fakeprint.service.settings import Settings
 from fakeprint.tracking.registry import Registered, listed
 from fakeprint.verdict.decision import load_decision
@@ -102,6 +102,7 @@ def _of_folder(source: Source, name: str, folder: Path, settings: Settings, open
         backbone=_backbone(description),
         last_activation=_last_activation(description),
         accuracy=_of_card(card) or (_of_leaderboard(model, settings) if source == "folder" else None),
+        worst_degraded=_worst_degraded(model, settings) if source == "folder" else None,
         calibration=None if fitted["method"] == "none" else fitted,
         certificate=decision.certificate.line if decision.certificate else None,
         card=card,
@@ -157,11 +158,8 @@ def _of_card(card: dict[str, Any] | None) -> Accuracy | None:
 
 
 def _of_leaderboard(model: str, settings: Settings) -> Accuracy | None:
-    """From metrics/leaderboard.json beside the models folder, if that is of this model."""
-    file = settings.models_folder.resolve().parent / "metrics" / "leaderboard.json"
-    if not file.exists():
-        return None
-    board = read_json(file)
+    """From the leaderboard, if that is of this model."""
+    board = _leaderboard(settings)
     row = board["models"].get(model)
     if row is None:
         return None
@@ -173,6 +171,20 @@ def _of_leaderboard(model: str, settings: Settings) -> Accuracy | None:
         confidence=CONFIDENCE,
         images=board["images"],
     )
+
+
+def _worst_degraded(model: str, settings: Settings) -> Degraded | None:
+    """From the leaderboard, if degraded images were part of it."""
+    worst = _leaderboard(settings)["models"].get(model, {}).get("worst")
+    if worst is None:
+        return None
+    return Degraded(degradation=worst["cell"], value=worst["accuracy"], low=worst.get("low"), high=worst.get("high"))
+
+
+def _leaderboard(settings: Settings) -> dict[str, Any]:
+    """metrics/leaderboard.json beside the models folder; without models if there is none."""
+    file = settings.models_folder.resolve().parent / "metrics" / "leaderboard.json"
+    return read_json(file) if file.exists() else {"models": {}}
 
 
 def _of_run(figures: dict[str, float]) -> Accuracy | None:

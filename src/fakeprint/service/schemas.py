@@ -107,13 +107,12 @@ class Accuracy(BaseModel):
 
 
 class Degraded(BaseModel):
-    """Accuracy on degraded validation images, of the degradation with the lowest one (`metrics/robustness.json`)."""
+    """Accuracy on degraded validation images, of the degradation with the lowest one, by the leaderboard."""
 
     degradation: str = Field(description="name of the cell", examples=["jpeg_50"])
     value: Share
     low: Share | None = None
     high: Share | None = None
-    images: int | None = None
 
 
 class Model(BaseModel):

@@ -1,15 +1,12 @@
 """One bot for all tests of a module, between two servers on this machine. Each test has a chat of its own."""
 
-import asyncio
 import itertools
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from fakeprint.service.bot.application import build
 from fakeprint.service.bot.settings import BotSettings
-from tests.service.bot.servers import TOKEN, Api, BotApi, served
+from tests.service.bot.servers import TOKEN, Api, BotApi, polling, served
 
 _chats = itertools.count(1001)
 
@@ -30,26 +27,12 @@ def serving() -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def bot(telegram: BotApi, serving: Api) -> Iterator[None]:
-    """The real application, polling in a thread."""
+    """The real application."""
     settings = BotSettings(
         token=TOKEN, telegram=telegram.url, api=serving.url, api_key="fp_secret", rate="12/minute", album_seconds=0.3
     )
-    stop, loop = asyncio.Event(), asyncio.new_event_loop()
-
-    async def run() -> None:
-        async with build(settings) as application:
-            await application.start()
-            await application.updater.start_polling(allowed_updates=["message"])
-            await stop.wait()
-            await application.updater.stop()
-            await application.stop()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=[run()])
-    thread.start()
-    yield
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.close()
+    with polling(settings):
+        yield
 
 
 @pytest.fixture

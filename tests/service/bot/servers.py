@@ -24,6 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fakeprint.service import problems, schemas
+from fakeprint.service.bot.application import build
+from fakeprint.service.bot.settings import BotSettings
 
 TOKEN = "4200:AAF-fake_Token"
 PATIENCE = 20.0  # seconds until a test that waits in vain fails
@@ -38,9 +40,34 @@ def served(app: Any) -> Iterator[str]:
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def polling(settings: BotSettings) -> Iterator[None]:
+    """The real application, which polls in a thread."""
+    stop, loop = asyncio.Event(), asyncio.new_event_loop()
+
+    async def run() -> None:
+        async with build(settings) as application:
+            await application.start()
+            await application.updater.start_polling(allowed_updates=["message"])
+            await stop.wait()
+            await application.updater.stop()
+            await application.stop()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=[run()])
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 def picture(kind: str = "PNG", size: int = 32, seed: int = 0) -> bytes:
@@ -198,7 +225,8 @@ def _value(key: str, value: str) -> Any:
 # --- the API -------------------------------------------------------------------------------------------------------
 
 MODEL = schemas.Model(
-    name="trace_net",
+    name="champion",
+    model="trace_net",
     version="3",
     digest="d" * 64,
     source="folder",
@@ -210,7 +238,7 @@ MODEL = schemas.Model(
     data="a small data set",
     accuracy=schemas.Accuracy(split="validation", value=0.945, low=0.931, high=0.956, confidence=0.95, images=1250),
 )
-WORST = schemas.Degraded(degradation="jpeg_50", value=0.862, low=0.842, high=0.881, images=1250)
+WORST = schemas.Degraded(degradation="jpeg_50", value=0.862, low=0.842, high=0.881)
 REASON = "0.971 is at least 0.92, from which at most 2 % of answers are wrong (95 % confidence)"
 
 

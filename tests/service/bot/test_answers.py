@@ -208,11 +208,18 @@ def test_models(telegram: BotApi, api: Api, chat: int) -> None:
     api.model = api.model.model_copy(update={"worst_degraded": WORST})
     telegram.deliver(telegram.message(chat, **command("/models")))
     assert telegram.sent(chat)[0].text.split("\n") == [
-        "▶ trace_net 3, answers now",
+        "▶ champion (trace_net) 3, answers now",
         "trained on a small data set, 3 classes",
         "accuracy 94.5 % (93.1 % to 95.6 %) on 1,250 images of validation",
         "degraded (jpeg_50): 86.2 % (84.2 % to 88.1 %)",
     ]
+
+
+def test_models_that_little_is_known_of(telegram: BotApi, api: Api, chat: int) -> None:
+    unknown = {"classes": None, "names": None, "data": None, "accuracy": None, "serves": False, "digest": None}
+    api.model = api.model.model_copy(update=unknown)
+    telegram.deliver(telegram.message(chat, **command("/models")))
+    assert telegram.sent(chat)[0].text == "• champion (trace_net) 3"
 
 
 def test_a_group_is_answered_where_the_caption_mentions_the_bot(telegram: BotApi, api: Api, chat: int) -> None:

@@ -17,7 +17,7 @@ from telegram.error import InvalidToken
 
 from fakeprint.errors import InputError
 from fakeprint.service.bot import logs
-from fakeprint.service.bot.settings import load
+from fakeprint.service.bot.settings import BotSettings, load
 from tests.service.bot.servers import PATIENCE, TOKEN, Api, BotApi, command, picture, served
 
 SECRET = TOKEN.partition(":")[2]
@@ -200,3 +200,9 @@ def test_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "telegram" / "__init__.py").write_text("raise ModuleNotFoundError(name='telegram')")
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"}
     assert refused(tmp_path, environment) == "error: bot: telegram is not installed; pip install 'fakeprint[bot]'"
+
+
+def test_the_docs_name_every_setting() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "service.md").read_text(encoding="utf-8")
+    listed = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `FAKEPRINT_BOT_")]
+    assert listed == [f"FAKEPRINT_BOT_{name.upper()}" for name in BotSettings.model_fields]

@@ -134,10 +134,12 @@ def fits(text: str, most: int) -> bool:
 
 
 def _model(model: dict[str, Any]) -> str:
-    head = f"{'▶' if model['serves'] else '•'} {printable(model['name'])} {printable(model['version'])}"
+    kind = f" ({model['model']})" if model.get("model") not in (None, model["name"]) else ""
+    head = f"{'▶' if model['serves'] else '•'} {printable(model['name'] + kind)} {printable(model['version'])}"
     lines = [f"{head}, answers now" if model["serves"] else head]
-    if model.get("data"):
-        lines.append(f"trained on {printable(model['data'])}, {len(model['classes'])} classes")
+    facts = [f"trained on {printable(model['data'])}"] if model.get("data") else []
+    facts += [f"{len(model['classes'])} classes"] if model.get("classes") else []
+    lines += [", ".join(facts)] if facts else []
     accuracy, worst = model.get("accuracy"), model.get("worst_degraded")
     if accuracy:
         lines.append(
