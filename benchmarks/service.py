@@ -40,7 +40,7 @@ from fakeprint.predict import BATCH, load_model
 SIDE, IMAGES = 100, 64  # of the pictures, and how many differ
 CLIENTS, PER_REQUEST = (1, 8, 32), (1, 16)
 MODEL = "unibuc"
-SETTINGS = {"FAKEPRINT_RATE": "1000000/second", "FAKEPRINT_MODEL": MODEL}
+SETTINGS = {"FAKEPRINT_RATE": "1000000/second", "FAKEPRINT_MODEL": MODEL, "FAKEPRINT_REQUEST_SECONDS": "600"}
 PLAIN = """
 import sys
 import uvicorn
