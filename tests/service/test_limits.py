@@ -206,6 +206,16 @@ def test_browsers_may_call_from_named_origins_only(tmp_path: Path, models_folder
         assert "access-control-allow-origin" not in client.get("/health", headers={"Origin": "https://c"}).headers
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver.evil.example", "http://[", ""])
+def test_a_page_of_another_site_makes_nobody_s_browser_call(client: TestClient, origin: str) -> None:
+    sent = files(("a.png", IMAGE))
+    refused = client.post("/predict", files=sent, headers={"Origin": origin})
+    line = "pages of other sites may not call: name them in FAKEPRINT_CORS_ORIGINS"
+    assert (refused.status_code, refused.json()["detail"]) == (403, line)
+    assert client.post("/predict", files=sent, headers={"Origin": "http://testserver"}).status_code == 200
+    assert client.get("/models", headers={"Origin": origin}).status_code == 200  # but its answer cannot be read
+
+
 def test_request_ids(client: TestClient) -> None:
     assert client.get("/health", headers={"X-Request-ID": "job-7:a.b"}).headers["x-request-id"] == "job-7:a.b"
     made = {

@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import math
 import time
+from collections.abc import Sequence
 
 from fastapi import Request
 from limits import parse
@@ -27,9 +28,9 @@ LINGER = 2.0  # seconds in which the body of a refused request is received, and 
 class Gate:
     """Refuses requests before their body is read or written anywhere.
 
-    In this order: a body that says it is too large (413), an unknown or missing key (401), too many requests of one key
-    or address (429). A body that proves too large while it is read is refused then. `request.state.caller` is the
-    caller's name and scopes, or None where no key is required.
+    In this order: a body that says it is too large (413), another site's page where no key is required (403), an
+    unknown or missing key (401), too many requests of one key or address (429). A body that proves too large while it
+    is read is refused then. `request.state.caller` is the caller's name and scopes, or None where no key is required.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -63,6 +64,8 @@ class Gate:
 
     async def _admit(self, scope: Scope) -> None:
         caller, refusal = None, None
+        if not self._settings.keys_required:
+            _require_own_origin(scope, self._settings.cors_origins)
         if self._settings.keys_required:
             try:
                 caller = await asyncio.to_thread(authenticated, scope["app"].state.engine, Headers(scope=scope))
@@ -103,6 +106,16 @@ def _compare_length(scope: Scope, limit: int) -> None:
     stated = Headers(scope=scope).get("content-length", "0")
     if stated.isdecimal() and int(stated) > limit:
         raise ServiceError(413, too_large(limit))
+
+
+def _require_own_origin(scope: Scope, allowed: Sequence[str]) -> None:
+    """Refuse what a page of another site makes a browser send: it cannot read the answer, but the server would work."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    if origin is None or origin in allowed or "*" in allowed or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return
+    if origin.partition("://")[2] != headers.get("host"):
+        raise ServiceError(403, "pages of other sites may not call: name them in FAKEPRINT_CORS_ORIGINS")
 
 
 def _is_preflight(scope: Scope) -> bool:
