@@ -146,6 +146,7 @@ def test_a_model_that_is_gone_is_named_and_another_serves_until_it_is_back(
         assert (ready["ready"], ready["model"]["name"]) == (True, "champion")
         assert ready["detail"].startswith("the model that was set (lda, revision 1) cannot be loaded: name: 'lda' is")
         assert ready["detail"].endswith("; champion serves instead")
+        assert client.get("/models").json()["revision"] == 1  # what POST /set compares with
         time.sleep(0.3)  # it is tried again, and again
         assert [record.getMessage() for record in caplog.records] == [ready["detail"]]
         (tmp_path / "away").rename(models / "lda")

@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from fakeprint.service.problems import Problem
+from fakeprint.service.gate import OPEN
+from fakeprint.service.problems import Problem, responses
 from fakeprint.service.schemas import PredictRequest
 
 REFERENCE = "#/components/schemas/{model}"
@@ -26,14 +27,23 @@ def describe_bodies(app: FastAPI) -> None:
             for name, nested in definition.pop("$defs", {}).items():
                 known.setdefault(name, nested)
             known.setdefault(model.__name__, definition)
-        for path in schema["paths"].values():
-            for operation in path.values():
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
                 _leave_out_unused(operation["responses"])
+                _add_those_of_the_gate(path, operation)
         for name in ("HTTPValidationError", "ValidationError"):
             known.pop(name, None)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _add_those_of_the_gate(path: str, operation: dict[str, Any]) -> None:
+    """What `gate` and `observing` answer instead of an endpoint, whichever it is."""
+    if path not in OPEN:
+        statuses = (401, 403, 429, 500, *((413,) if "requestBody" in operation else ()))
+        for status, response in responses(*statuses).items():
+            operation["responses"].setdefault(str(status), response)
 
 
 def _leave_out_unused(answers: dict[str, Any]) -> None:

@@ -48,6 +48,10 @@ class Serving:
             raise ServiceError(503, self.problem or "the model is being loaded; try again soon", {"Retry-After": "2"})
         return self.opened
 
+    async def latest_revision(self) -> int:
+        """The row's revision, which another replica may have changed, or which cannot be loaded here."""
+        return (await asyncio.to_thread(self._row))[1]
+
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Follow the row inside the context."""

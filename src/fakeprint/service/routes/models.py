@@ -16,7 +16,7 @@ from fakeprint.tracking.registry import Unreachable, resolve
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", responses=responses(401, 403, 429, 500, 503))
+@router.get("/models")
 async def models(request: Request, caller: Annotated[str | None, Depends(require("predict"))]) -> Models:
     """All models that can serve: those of the models folder, those that come with Fakeprint, those of the registry.
 
@@ -28,10 +28,10 @@ async def models(request: Request, caller: Annotated[str | None, Depends(require
     registered, note = await state.registry.listed()
     opened = state.serving.opened
     found = await asyncio.to_thread(known, state.settings, opened, registered)
-    return Models(models=found, revision=max(0, state.serving.revision), note=note)
+    return Models(models=found, revision=await state.serving.latest_revision(), note=note)
 
 
-@router.post("/set", responses=responses(400, 401, 403, 409, 413, 422, 429, 500, 503))
+@router.post("/set", responses=responses(400, 409, 422, 503))
 async def set_model(
     body: SetRequest, request: Request, caller: Annotated[str | None, Depends(require("admin"))]
 ) -> Serving:

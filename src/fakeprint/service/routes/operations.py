@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from fakeprint import __version__
 from fakeprint.service.access import require
 from fakeprint.service.metrics import MEDIA_TYPE
-from fakeprint.service.problems import responses
 from fakeprint.service.schemas import Health, Ready
 
 router = APIRouter(tags=["operations"])
@@ -35,7 +34,7 @@ async def ready(request: Request, response: Response) -> Ready:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}, **responses(401, 403, 429)},
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
 )
 async def metrics(request: Request, caller: Annotated[str | None, Depends(require("predict"))]) -> Response:
     """Figures for Prometheus."""

@@ -76,7 +76,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     "/predict",
     response_model=PredictResponse,
     openapi_extra=BODY,
-    responses=responses(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
+    responses=responses(400, 415, 422, 503, 504),
 )
 async def predict(
     request: Request,
