@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,40 @@ def test_a_wheel_lists_the_models_in_any_folder(installed: Path, tmp_path: Path)
     done = run(tmp_path, installed / "fakeprint", "models")
     assert (done.returncode, done.stderr) == (0, "")
     assert "three_cnn" in done.stdout
+
+
+FIT = """
+import sys
+from pathlib import Path
+from fastapi.testclient import TestClient
+from fakeprint.service.api import create_app
+from fakeprint.service.jobs import pipeline, store, work_folder
+from fakeprint.service.settings import Settings
+
+settings = Settings(folder=Path("service"), workers=0)
+app = create_app(settings)
+with TestClient(app) as client:
+    sent = client.post("/fit", files={"archive": ("a.zip", Path("a.zip").read_bytes())})
+    assert sent.status_code == 202, sent.text
+    job = store.claim(app.state.engine, settings, "worker")
+print(work_folder.make(settings, job))
+"""
+
+
+def test_a_wheel_has_the_pipeline_that_jobs_run(installed: Path, clone: Clone, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, image in enumerate(images):
+            with archive.open(f"{'ab'[number % 2]}/{number}.png", "w") as file:
+                Image.fromarray(image).save(file, "PNG")
+    done = run(tmp_path, installed / "python", "-c", FIT)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.strip()
+    for name in ("dvc.yaml", ".dvcignore", ".dvc/plots/lines_by_model.json", "presets/demo.yaml", "stages/train.py"):
+        assert (folder / name).read_bytes() == clone.bytes(name)
+    done = run(folder, "/usr/bin/env", f"PATH={installed}:/usr/bin:/bin", "python", "-m", "dvc", "repro", "prepare")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "data/arrays/train.npy").exists()
 
 
 def test_what_a_wheel_cannot_do_is_one_line(installed: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Errors as application/problem+json (RFC 9457), whose `detail` is the one line that the pipeline would print."""
 
 import http
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -50,7 +51,7 @@ def too_large(limit: int) -> str:
     return f"the body is larger than {limit / MIB:g} MiB"
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of the errors that an endpoint may answer with."""
     return {
         status: {

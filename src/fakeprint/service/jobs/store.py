@@ -85,11 +85,11 @@ def claim(engine: Engine, settings: Settings, worker: str) -> StoredJob | None:
     """
     with writing(engine) as session:
         lost = (StoredJob.state.in_(HELD)) & (StoredJob.lease_until < time.time())
-        for job in session.scalars(select(StoredJob).where(lost)).all():
-            if job.state == "cancelling":
-                _end(job, "cancelled")
-            elif job.attempts >= settings.max_attempts:
-                _end(job, "failed", error=f"its worker ended {job.attempts} times without a result; see the log")
+        for left in session.scalars(select(StoredJob).where(lost)).all():
+            if left.state == "cancelling":
+                _end(left, "cancelled")
+            elif left.attempts >= settings.max_attempts:
+                _end(left, "failed", error=f"its worker ended {left.attempts} times without a result; see the log")
         session.flush()
         ready = or_(StoredJob.state == "queued", lost)
         job = session.scalar(select(StoredJob).where(ready).order_by(StoredJob.created, StoredJob.id).limit(1))

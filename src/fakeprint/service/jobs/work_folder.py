@@ -58,7 +58,7 @@ def make(settings: Settings, job: StoredJob) -> Path:
 
 
 def _init_dvc(folder: Path, settings: Settings, dataset_id: str) -> None:
-    command = [PYTHON, "-m", "dvc", "init", "--no-scm", "--force", "--quiet"]
+    command: list[str | Path] = [PYTHON, "-m", "dvc", "init", "--no-scm", "--force", "--quiet"]
     plots = folder / ".dvc" / "plots"
     aside = plots.rename(folder / "plots")  # `--force` empties .dvc
     done = subprocess.run(command, cwd=folder, env=environment(settings), capture_output=True, text=True)

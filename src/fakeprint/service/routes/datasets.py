@@ -55,7 +55,7 @@ async def kept(request: Request, form: Form, owner: str | None) -> tuple[StoredD
     "/datasets",
     status_code=201,
     openapi_extra={"requestBody": form_body(FIELDS)},
-    responses={200: {"model": Dataset, "description": "It is known already"}} | responses(401, 403, 413, 415, 422),
+    responses=responses(401, 403, 413, 415, 422) | {200: {"model": Dataset, "description": "It is known already"}},
 )
 async def send(request: Request, response: Response, caller: Fitting) -> Dataset:
     """Send images with labels, or an archive. The same content sent twice is one data set."""

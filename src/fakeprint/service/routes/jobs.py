@@ -53,7 +53,7 @@ def get_one(job: Found) -> Job:
 
 @router.delete(
     "/jobs/{job_id}",
-    responses={202: {"model": Job, "description": "Its worker ends it within seconds"}} | responses(401, 403, 404),
+    responses=responses(401, 403, 404) | {202: {"model": Job, "description": "Its worker ends it within seconds"}},
 )
 def cancel(request: Request, response: Response, job_id: str, caller: Fitting) -> Job:
     """Cancel a job: 200 once it has ended, 202 while its worker ends it."""
@@ -65,7 +65,7 @@ def cancel(request: Request, response: Response, job_id: str, caller: Fitting) -
 @router.get(
     "/jobs/{job_id}/log",
     response_class=PlainTextResponse,
-    responses={200: {"description": "Up to 1 MiB; X-Next-Offset says where to go on"}} | responses(401, 403, 404, 422),
+    responses=responses(401, 403, 404, 422) | {200: {"description": "Up to 1 MiB; X-Next-Offset says where to go on"}},
 )
 def get_log(
     request: Request,
