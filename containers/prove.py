@@ -7,27 +7,23 @@ read from the Dockerfile itself. Debian's own Python in a root made by debootstr
 else is as an engine would do it, one chroot per stage. Then the image's command runs with the user and the environment
 of the Dockerfile, without capabilities, in a network of its own without a way out, with the root mounted read-only and
 nothing writable but /data and /tmp. For `api` it makes a key, waits until the health check is content, and asks
-/predict about an image. It prints the time of each step and the size of the root, and exits with 1 where something
-is not as it must be.
+/predict about an image; with --fit it also has a tiny network fitted. It prints the time of each step and the size of
+the root, and exits with 1 where something is not as it must be.
 
 WORK is a folder for the roots (about 6 GB for `api`). --bind and --env show the steps a folder of this machine and a
 variable, as an index of packages in the house needs; --build-arg is as for docker build.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 
-from containers import dockerfile
+from containers import asking, dockerfile
 from containers.building import Builder, make_base, pairs
 from containers.dockerfile import Config
 
@@ -59,9 +55,8 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
     """Mount the root read-only, start the image's command, and try it. Returns whether everything was as it must be."""
     data, environment = args.work / f"{args.target}-data", {**config.environment, **_environment(args.set)}
     shutil.rmtree(data, ignore_errors=True)
-    subprocess.run(
-        ["cp", "-a", root / "data", data], check=True
-    )  # as a new volume, which begins with the image's files
+    # A new volume begins with the image's files.
+    subprocess.run(["cp", "-a", root / "data", data], check=True)
     for command in (
         ["mount", "--make-rprivate", "/"],
         ["mount", "-t", "proc", "proc", "/proc"],  # that of the new namespace
@@ -79,7 +74,7 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
     denied = subprocess.run([*closed, "touch", "/opt/fakeprint/written"], capture_output=True, text=True)
     checks = [_check("the root is read-only", "Read-only file system" in denied.stderr, denied.stderr.strip())]
     began = time.monotonic()
-    headers = _api_key(closed) if args.target == "api" else {}
+    key = _api_key(closed) if args.target == "api" else ""
     process = subprocess.Popen([*closed, *config.entrypoint, *config.command])
     try:
         if config.health:
@@ -89,7 +84,9 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
             checks.append(_check("it still runs", process.poll() is None, f"after {args.seconds:g} s"))
         checks.append(_not_root(process, config))
         if args.target == "api":
-            checks += _answers(config.ports[0], headers)
+            url = f"http://127.0.0.1:{config.ports[0]}"
+            checks += [_check(*each) for each in asking.answers(url, key)]
+            checks += [_check(*each) for each in asking.fits(url, key)] if args.fit else []
     finally:
         process.terminate()
         status = process.wait(60)
@@ -122,54 +119,13 @@ def _not_root(process: subprocess.Popen, config: Config) -> bool:
     return _check("it is not root and has no capabilities", fits, f"user {uids[:1]}, capabilities {capabilities}")
 
 
-def _api_key(closed: list[str]) -> dict[str, str]:
+def _api_key(closed: list[str]) -> str:
     """Make a key, as an operator does."""
-    command = [*closed, "fakeprint", "keys", "add", "proof", "--scopes", "predict"]
+    command = [*closed, "fakeprint", "keys", "add", "proof", "--scopes", "predict,fit"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: no key could be made: {done.stderr.strip()}")
-    return {"Authorization": f"Bearer {done.stdout.split()[-1]}"}
-
-
-def _answers(port: int, headers: dict[str, str]) -> list[bool]:
-    """Ask /health, and /predict about a drawn image, with a key and without."""
-    status, health = _request(f"http://127.0.0.1:{port}/health", {})
-    body = b"".join(
-        [
-            b'--edge\r\nContent-Disposition: form-data; name="files"; filename="drawn.png"\r\n',
-            b"Content-Type: image/png\r\n\r\n",
-            _drawn(100),
-            b"\r\n--edge--\r\n",
-        ]
-    )
-    form = {"Content-Type": "multipart/form-data; boundary=edge"}
-    refused, _ = _request(f"http://127.0.0.1:{port}/predict", form, body)
-    answered, prediction = _request(f"http://127.0.0.1:{port}/predict", form | headers, body)
-    images = prediction.get("images", [{}])
-    return [
-        _check("/health answers", status == 200, str(health)),
-        _check("/predict wants a key", refused == 401, f"status {refused}"),
-        _check("/predict answers", answered == 200 and "label" in images[0], json.dumps(images)[:300]),
-    ]
-
-
-def _request(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, dict]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as response:
-            return response.status, json.load(response)
-    except HTTPError as error:
-        return error.code, {}
-    except URLError as error:
-        return 0, {"error": str(error)}
-
-
-def _drawn(size: int) -> bytes:
-    """A PNG of a colour gradient."""
-    rows = b"".join(b"\0" + bytes(v for x in range(size) for v in (2 * x, 2 * y, 128)) for y in range(size))
-    header = size.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    parts = (len(d).to_bytes(4, "big") + n + d + zlib.crc32(n + d).to_bytes(4, "big") for n, d in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return done.stdout.split()[-1]
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -210,6 +166,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--env", action="append", default=[], metavar="NAME[=VALUE]", help="given to the steps")
     parser.add_argument("--set", action="append", default=[], metavar="NAME[=VALUE]", help="given to the command")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long a command without a port must run")
+    parser.add_argument("--fit", action="store_true", help="of api: also fit a tiny network, by the API's own worker")
     parser.add_argument("--only-start", action="store_true", help="the root is there from an earlier run")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -119,7 +119,7 @@ class Model(BaseModel):
     """A model that can serve."""
 
     name: str = Field(description="the name by which `POST /set` chooses it", examples=["unibuc"])
-    model: str | None = Field(None, description="what `fakeprint predict` calls it", examples=["trace_net"])
+    model: str | None = Field(default=None, description="what `fakeprint predict` calls it", examples=["trace_net"])
     version: str
     digest: str | None = Field(
         description="SHA-256 over the model's files; null for one of the registry not served yet"
@@ -135,13 +135,17 @@ class Model(BaseModel):
     image_size: int | None
     data: str | None = None
     hyperparameters: dict[str, Any] = {}
-    backbone: str | None = Field(None, description="the network, or the networks or feature sets it is built on")
-    last_activation: str | None = Field(None, description="what turns its last numbers into probabilities")
+    backbone: str | None = Field(
+        default=None, description="the network, or the networks or feature sets it is built on"
+    )
+    last_activation: str | None = Field(default=None, description="what turns its last numbers into probabilities")
     accuracy: Accuracy | None = None
-    worst_degraded: Degraded | None = Field(None, description="where measured: what re-encoding and the like cost")
+    worst_degraded: Degraded | None = Field(
+        default=None, description="where measured: what re-encoding and the like cost"
+    )
     calibration: dict[str, Any] | None = None
     certificate: str | None = None
-    card: dict[str, Any] | None = Field(None, description="its card.json")
+    card: dict[str, Any] | None = Field(default=None, description="its card.json")
 
 
 class Models(BaseModel):
