@@ -259,3 +259,22 @@ def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(client: Tes
         sent = [pool.submit(client.post, "/predict", files=files(("a", each))) for each in images]
         assert {each.result().status_code for each in sent} == {200}
     assert warnings.filters == before
+
+
+def test_the_model_of_a_job_serves_under_the_job_s_name(tmp_path: Path, models_folder: Path) -> None:
+    job = "0123456789abcdef" * 2
+    with running(tmp_path, models_folder) as client:
+        refused = client.post("/set", json={"name": f"job:{job}"})
+        assert (refused.status_code, refused.json()["detail"].partition(";")[0]) == (
+            422,
+            f"the job '{job}' has no model",
+        )
+        made = client.app.state.settings.folder / "jobs" / job / "models"  # type: ignore[attr-defined]
+        shutil.copytree(SHIPPED / "unibuc", made / "champion")
+        listed = {model["name"]: model for model in client.get("/models").json()["models"]}
+        assert listed[f"job:{job}"]["accuracy"] == listed["unibuc"]["accuracy"]
+        changed = client.post("/set", json={"name": f"job:{job}"})
+        assert (changed.status_code, serves(client)) == (200, f"job:{job}")
+        assert [model["name"] for model in client.get("/models").json()["models"] if model["serves"]] == [f"job:{job}"]
+    with running(tmp_path, models_folder) as client:
+        assert serves(client) == f"job:{job}"

@@ -12,6 +12,7 @@ from fakeprint.evaluation.champion import CHAMPION
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, shipped_names, trained_names
+from fakeprint.service.jobs.results import latest_models, model_folder_of_job
 from fakeprint.service.opened import DIGITS, Opened, Source, digest_of
 from fakeprint.service.schemas import Accuracy, Degraded, Model
 from fakeprint.service.settings import Settings
@@ -64,21 +65,26 @@ class Registry:
         self._until = time.monotonic() + FRESH
 
 
-def known(settings: Settings, opened: Opened | None, registered: list[Registered]) -> list[Model]:
-    """All models, the champion first. A damaged folder is left out: `POST /set` says what is wrong with it."""
+def known(settings: Settings, opened: Opened | None, registered: list[Registered], jobs: bool = True) -> list[Model]:
+    """All models, the champion first. A damaged folder is left out: `POST /set` says what is wrong with it.
+
+    jobs: whether models of jobs are listed, the latest ones.
+    """
     names = [CHAMPION] if (settings.models_folder / CHAMPION / "champion.json").exists() else []
     places: list[tuple[Source, str, Path]] = [
         ("folder", name, settings.models_folder / name) for name in [*names, *trained_names(settings.models_folder)]
     ]
     places += [("shipped", name, SHIPPED / name) for name in shipped_names()]
+    made = latest_models(settings) if jobs else []
+    places += [("folder", name, model_folder_of_job(settings, name)) for name in made]
     found = []
     for source, name, folder in places:
         with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):
-            found.append(_of_folder(source, name, folder, settings, opened))
+            found.append(_of_folder(source, name, folder, opened))
     return [*found, *(_of_registry(each, opened) for each in registered)]
 
 
-def _of_folder(source: Source, name: str, folder: Path, settings: Settings, opened: Opened | None) -> Model:
+def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -> Model:
     champion = read_json(folder / "champion.json") if (folder / "champion.json").exists() else {}
     description = read_description(folder / str(champion["model"]) if champion else folder)
     digest, decision = digest_of(folder), load_decision(folder)
@@ -101,8 +107,8 @@ def _of_folder(source: Source, name: str, folder: Path, settings: Settings, open
         hyperparameters=_hyperparameters(description),
         backbone=_backbone(description),
         last_activation=_last_activation(description),
-        accuracy=_of_card(card) or (_of_leaderboard(model, settings) if source == "folder" else None),
-        worst_degraded=_worst_degraded(model, settings) if source == "folder" else None,
+        accuracy=_of_card(card) or (_of_leaderboard(model, folder) if source == "folder" else None),
+        worst_degraded=_worst_degraded(model, folder) if source == "folder" else None,
         calibration=None if fitted["method"] == "none" else fitted,
         certificate=decision.certificate.line if decision.certificate else None,
         card=card,
@@ -157,9 +163,9 @@ def _of_card(card: dict[str, Any] | None) -> Accuracy | None:
     return _with_interval(str(measured["split"]), value, int(measured["images"]))
 
 
-def _of_leaderboard(model: str, settings: Settings) -> Accuracy | None:
+def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
     """From the leaderboard, if that is of this model."""
-    board = _leaderboard(settings)
+    board = _leaderboard(folder)
     row = board["models"].get(model)
     if row is None:
         return None
@@ -173,17 +179,17 @@ def _of_leaderboard(model: str, settings: Settings) -> Accuracy | None:
     )
 
 
-def _worst_degraded(model: str, settings: Settings) -> Degraded | None:
+def _worst_degraded(model: str, folder: Path) -> Degraded | None:
     """From the leaderboard, if degraded images were part of it."""
-    worst = _leaderboard(settings)["models"].get(model, {}).get("worst")
+    worst = _leaderboard(folder)["models"].get(model, {}).get("worst")
     if worst is None:
         return None
     return Degraded(degradation=worst["cell"], value=worst["accuracy"], low=worst.get("low"), high=worst.get("high"))
 
 
-def _leaderboard(settings: Settings) -> dict[str, Any]:
+def _leaderboard(folder: Path) -> dict[str, Any]:
     """metrics/leaderboard.json beside the models folder; without models if there is none."""
-    file = settings.models_folder.resolve().parent / "metrics" / "leaderboard.json"
+    file = folder.resolve().parents[1] / "metrics" / "leaderboard.json"
     return read_json(file) if file.exists() else {"models": {}}
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
 from fakeprint.params import Predict, near
 from fakeprint.predict import LoadedModel, group_size, load_model, probabilities_of, variants_per_image, versions_of
+from fakeprint.service.jobs.results import MODEL, model_folder_of_job
 from fakeprint.service.maps import Mapper
 from fakeprint.service.schemas import ModelVersion
 from fakeprint.service.settings import Settings
@@ -97,6 +98,9 @@ def find(name: str, source: Source, settings: Settings) -> Reference:
         if name not in shipped_names():
             raise InputError(f"name: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
         return Reference("shipped", name)
+    if name.startswith(MODEL):
+        model_folder_of_job(settings, name)
+        return Reference("folder", name)
     folder, _ = model_folder(name, settings.models_folder, "name")
     return Reference("shipped" if folder.parent == SHIPPED else "folder", name)
 
@@ -154,9 +158,16 @@ def _parts(reference: Reference, settings: Settings) -> tuple[Path, str | None, 
         fitted = saved.calibration
         method = calibration.load(read_json(fitted)["calibration"]) if fitted else calibration.Raw()
         return saved.model, None, saved.predict, Decision(method)
-    models = SHIPPED if reference.source == "shipped" else settings.models_folder
-    folder, data = model_folder(reference.name, models, "name")
+    folder, data = _folder(reference, settings)
     return folder, data, test_time_augmentation(folder), load_decision(folder)
+
+
+def _folder(reference: Reference, settings: Settings) -> tuple[Path, str | None]:
+    """The folder, and the title of its data."""
+    if reference.source == "folder" and reference.name.startswith(MODEL):
+        return model_folder(CHAMPION, model_folder_of_job(settings, reference.name).parent, "name")
+    models = SHIPPED if reference.source == "shipped" else settings.models_folder
+    return model_folder(reference.name, models, "name")
 
 
 def _warm(opened: Opened) -> None:
@@ -177,8 +188,19 @@ def digest_of(folder: Path) -> str:
     fitted = folder.parent / "calibration" / f"{folder.name}.json"
     if fitted.exists():
         files[f"calibration/{fitted.name}"] = fitted
-    lines = [f"{name} {sha256(file)}" for name, file in sorted(files.items())]
+    lines = [f"{name} {_sha256(file)}" for name, file in sorted(files.items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    """Of the file's content, computed once as long as its size and time of change stay the same."""
+    now = file.stat()
+    return _sha256_at(file, now.st_mtime_ns, now.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _sha256_at(file: Path, changed: int, size: int) -> str:
+    return sha256(file)
 
 
 def _members(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Where a job's files are: its work folder, its log and the model that it made."""
 
+import heapq
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fakeprint.evaluation.champion import CHAMPION, MODELS
 from fakeprint.service.settings import Settings
 
 ID = re.compile(r"[0-9a-f]{32}")
+MOST = 20  # models of jobs that are listed
 MODEL = "job:"  # what a name in `POST /set` begins with, if it means the model of a job
 
 
@@ -30,6 +32,13 @@ def folder_of_job(settings: Settings, job_id: str) -> Path:
 def log_of_job(settings: Settings, job_id: str) -> Path:
     """The file that a job's pipeline prints to. Raises InputError for what is no id."""
     return folder_of_job(settings, job_id) / "log.txt"
+
+
+def latest_models(settings: Settings, most: int = MOST) -> list[str]:
+    """The names under which `POST /set` serves the models of jobs, the latest first, at most so many."""
+    made = (settings.folder / "jobs").glob(f"*/{MODELS}/{CHAMPION}/champion.json")
+    latest = heapq.nlargest(most, made, key=lambda file: (file.stat().st_mtime, file))
+    return [model_name(file.parents[len(MODELS.parts) + 1].name) for file in latest]
 
 
 def model_folder_of_job(settings: Settings, job_id: str) -> Path:

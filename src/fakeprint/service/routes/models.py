@@ -20,14 +20,14 @@ router = APIRouter(tags=["models"])
 async def models(request: Request, caller: Annotated[str | None, Depends(require("predict"))]) -> Models:
     """All models that can serve: those of the models folder, those that come with Fakeprint, those of the registry.
 
-    A registry that does not answer is named in `note`.
+    Keys with the scope `admin` see the latest models of jobs too. A registry that does not answer is named in `note`.
     """
     state = request.app.state
     if not hasattr(state, "registry"):
         state.registry = Registry(state.settings.mlflow_uri)
     registered, note = await state.registry.listed()
     opened = state.serving.opened
-    found = await asyncio.to_thread(known, state.settings, opened, registered)
+    found = await asyncio.to_thread(known, state.settings, opened, registered, request.state.sees_all)
     return Models(models=found, revision=await state.serving.latest_revision(), note=note)
 
 
