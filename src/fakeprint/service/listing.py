@@ -12,6 +12,7 @@ from fakeprint.evaluation.champion import CHAMPION
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, shipped_names, trained_names
+from fakeprint.service.jobs.results import model_name, models_of_jobs
 from fakeprint.service.opened import DIGITS, Opened, Source, digest_of
 from fakeprint.service.schemas import Accuracy, Degraded, Model
 from fakeprint.service.settings import Settings
@@ -20,6 +21,7 @@ from fakeprint.verdict.decision import load_decision
 
 WAIT = 3.0  # seconds for the registry; the other models are listed without it then
 FRESH = 5.0  # seconds that a list of the registry is used for
+MOST_JOBS = 50  # jobs whose models are listed, the latest ones; `POST /set` finds the others too
 CONFIDENCE = 0.95  # of the intervals in leaderboard.json and of a card's, which is computed here
 # What turns the last numbers into probabilities: of networks, and by the method of classifiers and ensembles.
 ACTIVATIONS = {
@@ -75,6 +77,10 @@ def known(settings: Settings, opened: Opened | None, registered: list[Registered
     for source, name, folder in places:
         with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):
             found.append(_of_folder(source, name, folder, settings, opened))
+    for job_id, folder in models_of_jobs(settings, MOST_JOBS):
+        own = settings.model_copy(update={"models_folder": folder.parent})
+        with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):
+            found.append(_of_folder("folder", model_name(job_id), folder, own, opened))
     return [*found, *(_of_registry(each, opened) for each in registered)]
 
 

@@ -19,6 +19,7 @@ from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
 from fakeprint.params import Predict, near
 from fakeprint.predict import LoadedModel, group_size, load_model, probabilities_of, variants_per_image, versions_of
+from fakeprint.service.jobs.results import JOB, model_folder_of_job
 from fakeprint.service.maps import Mapper
 from fakeprint.service.schemas import ModelVersion
 from fakeprint.service.settings import Settings
@@ -88,7 +89,7 @@ class Opened:
 
 
 def find(name: str, source: Source, settings: Settings) -> Reference:
-    """A model of the models folder, or one that comes with Fakeprint.
+    """A model of the models folder, the champion of a job (`job:ID`), or one that comes with Fakeprint.
 
     Raises:
         InputError: there is none of this name.
@@ -97,6 +98,9 @@ def find(name: str, source: Source, settings: Settings) -> Reference:
         if name not in shipped_names():
             raise InputError(f"name: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
         return Reference("shipped", name)
+    if name.startswith(JOB):
+        model_folder_of_job(settings, name)
+        return Reference("folder", name)
     folder, _ = model_folder(name, settings.models_folder, "name")
     return Reference("shipped" if folder.parent == SHIPPED else "folder", name)
 
@@ -154,6 +158,9 @@ def _parts(reference: Reference, settings: Settings) -> tuple[Path, str | None, 
         fitted = saved.calibration
         method = calibration.load(read_json(fitted)["calibration"]) if fitted else calibration.Raw()
         return saved.model, None, saved.predict, Decision(method)
+    if reference.name.startswith(JOB):
+        folder, data = model_folder(None, model_folder_of_job(settings, reference.name).parent)
+        return folder, data, test_time_augmentation(folder), load_decision(folder)
     models = SHIPPED if reference.source == "shipped" else settings.models_folder
     folder, data = model_folder(reference.name, models, "name")
     return folder, data, test_time_augmentation(folder), load_decision(folder)

@@ -8,12 +8,12 @@ from fakeprint.evaluation.champion import CHAMPION, MODELS
 from fakeprint.service.settings import Settings
 
 ID = re.compile(r"[0-9a-f]{32}")
-MODEL = "job:"  # what a name in `POST /set` begins with, if it means the model of a job
+JOB = "job:"  # what a name in `POST /set` begins with, if it means the model of a job
 
 
 def model_name(job_id: str) -> str:
     """The name under which `POST /set` serves the model of a job, with the source `folder`."""
-    return f"{MODEL}{job_id}"
+    return f"{JOB}{job_id}"
 
 
 def folder_of_job(settings: Settings, job_id: str) -> Path:
@@ -42,8 +42,18 @@ def model_folder_of_job(settings: Settings, job_id: str) -> Path:
     Raises:
         InputError: there is no such job, or it has made no model (yet).
     """
-    job_id = job_id.removeprefix(MODEL)
+    job_id = job_id.removeprefix(JOB)
     folder = folder_of_job(settings, job_id) / MODELS / CHAMPION
     if not (folder / "champion.json").is_file():
         raise InputError(f"the job '{job_id}' has no model; it has one when its state is succeeded")
     return folder
+
+
+def models_of_jobs(settings: Settings, most: int) -> list[tuple[str, Path]]:
+    """Id and champion's folder of the jobs that have made a model, the latest first, at most so many."""
+    found = [
+        (file.stat().st_mtime, file.parents[2].name, file.parent)
+        for file in (settings.folder / "jobs").glob(f"*/{MODELS}/{CHAMPION}/champion.json")
+        if ID.fullmatch(file.parents[2].name)
+    ]
+    return [(job_id, folder) for _, job_id, folder in sorted(found, reverse=True)[:most]]
