@@ -35,6 +35,14 @@ def api(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, Path]]:
+    """An API with default limits and its folder, for requests that leave nothing behind."""
+    folder = tmp_path_factory.mktemp("refusing")
+    with TestClient(create_app(Settings(folder=folder, workers=0))) as client:
+        yield client, folder
+
+
 @pytest.fixture
 def fast_stages(preloaded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs of workers in this process run their stages in forks that have loaded the large libraries."""

@@ -15,8 +15,8 @@ from fakeprint.service.access import create_key
 from fakeprint.service.api import create_app
 from fakeprint.service.jobs.results import model_folder_of_job
 from fakeprint.service.schemas import Job
-from tests.service.fits import EACH, TINY, Fitted
-from tests.service.images import class_folders, zip_of
+from tests.service.fits import EACH, TINY, Fitted, until
+from tests.service.images import class_folders, png, zip_of
 
 Api = Callable[..., TestClient]
 
@@ -41,6 +41,25 @@ def test_a_fit_ends_with_a_champion_that_can_serve(fitted: Fitted) -> None:
     folder = model_folder_of_job(fitted.settings, job.model)
     assert load_model(folder).dataset.classes == ["plain", "stripes"]
     assert model_folder(None, folder.parent) == (folder, "stripes: a “test”")
+
+
+@pytest.mark.slow
+def test_the_model_of_a_job_is_listed_served_and_answers(fitted: Fitted, client: TestClient) -> None:
+    until(lambda: client.get("/ready").json()["ready"])
+    listed = next(model for model in client.get("/models").json()["models"] if model["name"] == fitted.job["model"])
+    assert (listed["model"], listed["classes"], listed["serves"]) == ("three_cnn", ["plain", "stripes"], False)
+    assert listed["accuracy"]["value"] == fitted.job["metrics"]["accuracy"]
+    served = client.post("/set", json={"name": fitted.job["model"]})
+    assert served.status_code == 200, served.text
+    assert served.json()["model"]["name"] == fitted.job["model"]
+    answer = client.post("/predict", files=[("files", ("a.png", png(0, "plain")))]).json()
+    assert answer["data"] == fitted.job["title"]
+    assert set(answer["images"][0]["probabilities"]) == {"plain", "stripes"}
+    gone = client.post("/set", json={"name": f"job:{'0' * 32}"})
+    assert (gone.status_code, gone.json()["detail"]) == (
+        422,
+        f"the job '{'0' * 32}' has no model; it has one when its state is succeeded",
+    )
 
 
 @pytest.mark.slow
@@ -155,8 +174,10 @@ def test_a_form_starts_a_fit_and_keeps_its_data_set(api: Api) -> None:
         ({"path": "x"}, "path: Extra inputs are not permitted"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused_in_one_line(api: Api, changes: dict[str, Any], message: str) -> None:
-    client = api()
+def test_what_cannot_be_fitted_is_refused_in_one_line(
+    refusing: tuple[TestClient, Any], changes: dict[str, Any], message: str
+) -> None:
+    client, _ = refusing
     response = client.post("/fit", json={"dataset": post_dataset(client)} | changes)
     assert response.status_code in (404, 422)
     assert message in response.json()["detail"]

@@ -89,7 +89,7 @@ class Opened:
 
 
 def find(name: str, source: Source, settings: Settings) -> Reference:
-    """A model of the models folder, or one that comes with Fakeprint.
+    """A model of the models folder, the champion of a job (`job:ID`), or one that comes with Fakeprint.
 
     Raises:
         InputError: there is none of this name.
