@@ -19,6 +19,7 @@ PARAMETERS = {
     "train.ema": {"type": "boolean", "default": False},
     "train.schedule": {"enum": ["cosine", "step"], "default": "cosine"},
     "run.networks": {"type": "array", "items": {"enum": ["hist_cnn", "trace_net"]}, "default": ["hist_cnn"]},
+    "run.features": {"type": "array", "items": {"type": "string"}, "default": ["hsv_hist", "spectrum"]},
     "prepare.size": {"type": "array", "items": {"type": "integer"}, "default": [1, 2]},
     "data.title": {"type": "string", "default": "demo"},
 }
@@ -36,6 +37,7 @@ def test_a_fit_is_started_with_what_differs_from_the_preset(world: World, page: 
     app.number_input(key="demo-train.epochs").set_value(3)
     app.checkbox(key="demo-train.ema").check()
     app.multiselect(key="demo-run.networks").set_value(["trace_net"])
+    app.multiselect(key="demo-run.features").set_value(["spectrum", "rgb_hist"])
     app.text_input(key="demo-prepare.size").set_value("[3]")
     next(each for each in app.text_input if each.label == "Title").set_value("mine")
     app.run()
@@ -47,7 +49,13 @@ def test_a_fit_is_started_with_what_differs_from_the_preset(world: World, page: 
         "dataset": "d1",
         "preset": "demo",
         "title": "mine",
-        "parameters": {"train.epochs": 3, "train.ema": True, "run.networks": ["trace_net"], "prepare.size": [3]},
+        "parameters": {
+            "train.epochs": 3,
+            "train.ema": True,
+            "run.networks": ["trace_net"],
+            "run.features": ["spectrum", "rgb_hist"],
+            "prepare.size": [3],
+        },
     }
     assert app.query_params["job"] == "j9" and app.title[0].value == "mine"
     assert "waits for a worker" in markdown(app)

@@ -51,10 +51,10 @@ def _form_page() -> None:
 
 def _form(found: list[dict[str, Any]]) -> None:
     dataset = choice(found, "Data set to fit")
-    presets = client().get("/fit/options")["presets"]
+    presets = _options(client().url, None)["presets"]
     preset = st.selectbox("Preset", list(presets), help="A complete set of parameters, as in the folder presets/.")
     st.caption(plain(presets[preset]))
-    options = client().get("/fit/options", preset=preset)["parameters"]
+    options = _options(client().url, preset)["parameters"]
     title = st.text_input("Title", max_chars=200, placeholder=dataset["name"], help="Shown in lists and reports.")
     names = st.multiselect("Parameters to change", list(options), placeholder="none: as in the preset")
     parameters, wrong = parameter_fields({name: options[name] for name in names}, preset)
@@ -72,6 +72,11 @@ def _form(found: list[dict[str, Any]]) -> None:
     del st.session_state["form"]
     st.query_params["job"] = job["id"]
     st.rerun()
+
+
+@st.cache_data(ttl=600, max_entries=32, show_spinner=False)
+def _options(url: str, preset: str | None) -> dict[str, Any]:
+    return client().get("/fit/options", preset=preset)
 
 
 def _once(request: Mapping[str, Any]) -> str:

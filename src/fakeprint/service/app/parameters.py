@@ -43,6 +43,8 @@ def _field(name: str, schema: Mapping[str, Any], key: str) -> Any:
         return _number(name, kind, default, about, key)
     if kind.get("type") == "array" and "enum" in kind.get("items", {}):
         return st.multiselect(name, kind["items"]["enum"], default=default or [], help=about, key=key)
+    if kind.get("items", {}).get("type") == "string" and isinstance(default, list):
+        return st.multiselect(name, default, default=default, accept_new_options=True, help=about, key=key)
     return _text(name, default, about, key)
 
 
