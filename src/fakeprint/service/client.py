@@ -27,7 +27,13 @@ class Client:
     def __init__(self, url: str, key: str | None = None, seconds: float = 120.0) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=httpx.Timeout(seconds, connect=5.0))
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(seconds, connect=5.0),
+            # before the server closes it, after 5 s: a request on a connection that is being closed would fail
+            limits=httpx.Limits(keepalive_expiry=2.0),
+        )
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """GET. Raises ApiError."""

@@ -10,6 +10,7 @@ from tests.service.app.fake_api import THEN, World, job
 CURVE = [
     {"epoch": n, "train_loss": 1 / n, "validation_loss": 1.1 / n, "validation_accuracy": 1 - 1 / n} for n in (1, 2)
 ]
+FIGURES = {"accuracy": 0.7, "low": 0.65, "high": 0.75, "macro_f1": 0.69}
 PARAMETERS = {
     "train.epochs": {"type": "integer", "minimum": 1, "default": 25},
     "model.dropout": {
@@ -130,8 +131,9 @@ def test_a_lost_connection_does_not_end_the_watch(world: World, page: Opener) ->
 
 def test_the_model_of_a_finished_job_is_made_to_answer(world: World, page: Opener) -> None:
     end = THEN.replace(minute=14)
-    world.jobs["j2"] = job("j2", "succeeded", finished=end, champion="svm", metrics={"accuracy": 0.7}, model="second")
+    world.jobs["j2"] = job("j2", "succeeded", finished=end, champion="svm", metrics=FIGURES, model="second")
     app = page("fit", job="j2")
+    assert "70.0 % (65.0–75.0)" in markdown(app) and list(app.dataframe[0].value["value"]) == ["0.690"]
     assert "after about 10 min" in markdown(app) and app.subheader[0].value == "The champion: svm"
     next(each for each in app.button if each.label == "Let this model answer").click().run()
     assert not app.exception

@@ -240,12 +240,13 @@ def _result(job: Mapping[str, Any]) -> None:
         return
     if job["champion"]:
         st.subheader(f"The champion: {job['champion']}")
-    if job["metrics"]:
-        st.dataframe(
-            [{"figure": name.replace("_", " "), "value": round(value, 4)} for name, value in job["metrics"].items()],
-            hide_index=True,
-            alt="Figures of the champion",
-        )
+    figures = dict(job["metrics"])
+    if {"accuracy", "low", "high"} <= figures.keys():
+        accuracy = {name: figures.pop(name) for name in ("low", "high")} | {"value": figures.pop("accuracy")}
+        st.markdown(f"**Accuracy on validation:** {models.accuracy_in_words(accuracy)}")
+    if figures:
+        rows = [{"figure": name.replace("_", " "), "value": f"{value:.3f}"} for name, value in figures.items()]
+        st.dataframe(rows, hide_index=True, alt="Figures of the champion")
     if job["model"]:
         with errors_shown():
             found = connection.models()
