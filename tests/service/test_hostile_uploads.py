@@ -24,7 +24,7 @@ from tests.service.running import app_of, encoded, models_folder, pictures, runn
 
 assert models_folder  # a fixture
 
-UPLOADS = int(os.environ.get("HOSTILE_UPLOADS", "150"))
+UPLOADS = int(os.environ.get("HOSTILE_UPLOADS", "100"))
 GROWTH = 300  # MiB that the process may grow by, whatever is sent
 NAMES = [
     "../../etc/passwd",

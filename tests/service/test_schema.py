@@ -31,7 +31,7 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
-EXAMPLES = 12  # per endpoint
+EXAMPLES = 8  # per endpoint
 
 
 @pytest.fixture(scope="module")

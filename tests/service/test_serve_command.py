@@ -55,12 +55,20 @@ class Served:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
-@pytest.fixture
-def served(tmp_path: Path, models_folder: Path) -> Iterator[Served]:
-    server = Served(tmp_path, "--models-folder", str(models_folder))
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Iterator[Served]:
+    """Shared: the last of its tests stops it."""
+    server = Served(tmp_path_factory.mktemp("served"), "--models-folder", str(models_folder))
     yield server
     server.process.kill()
     server.process.wait()
+
+
+@pytest.mark.slow
+def test_a_refused_body_gets_its_answer(served: Served) -> None:
+    """The connection is not cut while the client still sends."""
+    with pytest.raises(ApiError, match="the body is larger than 64 MiB"):
+        Client(served.url).predict([("a.png", bytes(65 * 2**20))])
 
 
 @pytest.mark.slow
@@ -90,13 +98,6 @@ def test_it_serves_until_it_is_told_to_stop(served: Served) -> None:
         assert b"not an image" in b"".join(iter(lambda: connection.recv(65536), b""))
     assert served.process.wait(30) in (0, -signal.SIGTERM)
     assert "Finished server process" in served.lines()[-1]["message"]
-
-
-@pytest.mark.slow
-def test_a_refused_body_gets_its_answer(served: Served) -> None:
-    """The connection is not cut while the client still sends."""
-    with pytest.raises(ApiError, match="the body is larger than 64 MiB"):
-        Client(served.url).predict([("a.png", bytes(65 * 2**20))])
 
 
 @pytest.mark.parametrize(

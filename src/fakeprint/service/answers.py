@@ -134,7 +134,7 @@ def _response(asked: Asked, opened: Opened, rows: list[dict[str, Any]]) -> Predi
     images: list[Prediction | Unreadable] = []
     of_contents = iter(rows)
     for name, content in asked.images:
-        row = next(of_contents) if isinstance(content, bytes) else {"detail": content}
+        row: dict[str, Any] = next(of_contents) if isinstance(content, bytes) else {"detail": content}
         if "detail" in row:
             images.append(Unreadable(image=name, detail=str(row["detail"])))
             continue

@@ -219,7 +219,8 @@ class Batcher:
             if left <= 0:
                 break
             self._changed.wait(left)
-        opened, batch = self._queue[0][0].opened, []
+        opened = self._queue[0][0].opened
+        batch: list[tuple[Group, int]] = []
         while self._queue and len(batch) < size and self._queue[0][0].opened is opened:
             batch.append(self._queue.popleft())
         self._changed.notify_all()  # there is room for more

@@ -92,7 +92,7 @@ async def read(request: Request, settings: Settings, take: Callable[[int], None]
 
 
 async def _counted(request: Request, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(request.stream()) as stream:  # type: ignore[type-var]
+    async with contextlib.aclosing(request.stream()) as stream:
         async for chunk in stream:
             take(len(chunk))
             yield chunk
