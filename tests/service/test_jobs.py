@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from mlflow import MlflowClient
 
-from fakeprint.commands.models_used import model_folder
+from fakeprint.named_models import model_folder
 from fakeprint.predict import load_model
 from fakeprint.service.access import create_key
 from fakeprint.service.api import create_app
