@@ -148,7 +148,7 @@ def test_wrong_variables_and_ports(
 def test_what_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for package, words in (("uvicorn", ["serve"]), ("sqlalchemy", ["keys", "list"])):
+    for package, words in (("uvicorn", ["serve"]), ("sqlalchemy", ["keys", "list"]), ("sqlalchemy", ["worker"])):
         with monkeypatch.context() as patched:
             patched.setitem(sys.modules, package, None)
             line = refusal(tmp_path, patched, capsys, *words)

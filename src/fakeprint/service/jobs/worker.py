@@ -76,11 +76,24 @@ class Worker:
             except Exception as error:
                 logger.exception("job %s", job.id)
                 outcome = Outcome("failed", error=f"the worker failed ({type(error).__name__}); its own log says more")
-        if outcome.state == "queued":
-            store.give_back(self.engine, job)
-        elif outcome.state != "lost":
-            store.finish(self.engine, job, outcome.state, outcome.result, outcome.error)
+        self._tell(job, outcome)
         logger.info("job %s: %s", job.id, outcome.state)
+
+    def _tell(self, job: StoredJob, outcome: "Outcome") -> None:
+        """Write the outcome, trying again as long as the lease lasts: after it another worker has the job."""
+        until = time.monotonic() + self.settings.lease_seconds
+        while True:
+            try:
+                if outcome.state == "queued":
+                    store.give_back(self.engine, job)
+                elif outcome.state != "lost":
+                    store.finish(self.engine, job, outcome.state, outcome.result, outcome.error)
+                return
+            except SQLAlchemyError as error:
+                logger.warning("the end of %s cannot be written: %s", job.id, _first_line(error))
+                if time.monotonic() > until:
+                    return
+                time.sleep(POLL)
 
     def _run_pipeline(self, job: StoredJob, heartbeat: "_Heartbeat") -> "Outcome":
         folder = work_folder.make(self.settings, job)
