@@ -102,7 +102,7 @@ def unlabelled(tab: "sync_api.Page") -> list[str]:
     """Fields, buttons and pictures that a screen reader has no name for."""
     return tab.evaluate(
         "[...document.querySelectorAll('.block-container :is(input, button, select, textarea, img)')].filter(each =>"
-        " each.checkVisibility() && each.tabIndex >= 0 | each.tagName == 'IMG' && !(each.ariaLabel || each.alt ||"
+        " each.checkVisibility() && (each.tabIndex >= 0 || each.matches('img')) && !(each.ariaLabel || each.alt ||"
         " each.title || each.innerText || each.labels?.length || each.getAttribute('aria-labelledby')))"
         ".map(each => each.outerHTML)"
     )
