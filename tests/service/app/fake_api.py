@@ -13,7 +13,7 @@ from typing import Annotated
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI, File, Form, Header, UploadFile
+from fastapi import FastAPI, File, Form, Header, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from PIL import Image
 
@@ -121,6 +121,14 @@ def create(world: World) -> FastAPI:
     def models() -> schemas.Models:
         refuse()
         return schemas.Models(models=world.models, revision=world.revision, note=world.note)
+
+    @app.get("/ready")
+    def ready(response: Response) -> schemas.Ready:
+        serving = next((each for each in world.models if each.serves), None)
+        if serving is None:
+            response.status_code = 503
+            return schemas.Ready(ready=False, detail="the model is being loaded")
+        return schemas.Ready(ready=True, model=schemas.ModelVersion(**serving.model_dump()), detail=world.note)
 
     @app.post("/set")
     def choose(request: schemas.SetRequest) -> schemas.Serving:

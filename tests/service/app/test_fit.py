@@ -68,6 +68,18 @@ def test_without_a_title_the_job_is_called_as_its_data(world: World, page: Opene
     assert world.requests[0][1]["title"] == "my images" and not world.requests[0][1]["parameters"]  # type: ignore[index]
 
 
+def test_every_parameter_of_the_real_api_has_a_field_that_starts_at_the_default(world: World, page: Opener) -> None:
+    from fakeprint.service.jobs.options import options
+
+    world.dataset()
+    world.parameters = options("system-e").parameters
+    app = page("fit")
+    app.multiselect[0].set_value(list(world.parameters)).run()
+    assert not app.exception and not app.error
+    next(each for each in app.button if each.label == "Start").click().run()
+    assert world.requests[0][1]["parameters"] == {}  # type: ignore[index]
+
+
 def test_what_is_no_json_is_told_by_name_and_not_sent(world: World, page: Opener) -> None:
     world.dataset()
     world.parameters = PARAMETERS

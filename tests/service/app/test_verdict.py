@@ -109,9 +109,14 @@ def test_without_calibration_the_bars_say_so(world: World, page: Opener) -> None
     assert "Probability of each class, not calibrated" in html(app)
 
 
-def test_no_model_serves(world: World, page: Opener) -> None:
+def test_while_no_model_can_answer_the_reason_is_told(world: World, page: Opener) -> None:
     world.models = []
-    assert page("verdict").warning[0].value == "No model serves yet. Choose one on the page Models."
+    assert page("verdict").error[0].value == "the model is being loaded"
+
+
+def test_what_is_wrong_with_the_model_is_told(world: World, page: Opener) -> None:
+    world.note = "unibuc serves: lda cannot be loaded"
+    assert page("verdict").warning[0].value == r"unibuc serves\: lda cannot be loaded"
 
 
 def test_the_api_is_down_and_the_command_that_starts_it_is_named(

@@ -29,10 +29,21 @@ def models() -> dict[str, Any]:
     return client().get("/models")
 
 
-@st.cache_data(ttl=10, show_spinner=False)
-def recent_models(url: str) -> dict[str, Any]:
-    """What `models` returned within the last ten seconds. url: of the API."""
-    return models()
+def serving_model() -> tuple[dict[str, Any] | None, str | None]:
+    """The model that answers, a body of `schemas.Model`, and what is wrong with it, if anything.
+
+    `GET /models` may wait for a registry, so it is asked once for each model. Raises ApiError: none can answer.
+    """
+    ready = client().get("/ready")
+    model = _described(client().url, ready["model"]["digest"])
+    if model is None:
+        _described.clear()
+    return model, ready["detail"]
+
+
+@st.cache_data(ttl=600, max_entries=16, show_spinner=False)
+def _described(url: str, digest: str) -> dict[str, Any] | None:
+    return next((model for model in models()["models"] if model["digest"] == digest and model["serves"]), None)
 
 
 def serving(found: dict[str, Any]) -> dict[str, Any] | None:

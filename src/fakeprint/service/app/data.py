@@ -20,6 +20,13 @@ One `.zip` or `.tar(.gz)` in any of these layouts:
 - `CLASS/…`: one folder per class
 """
 SHOWN_SIZES = 10
+PICTURES = {
+    "audits": "What the files give away without the picture",
+    "channels": "Colours of splits and classes",
+    "class_counts": "Images of each class and split",
+    "samples": "Sample images of each class",
+    "sizes": "Sizes of images and files",
+}
 
 
 def render() -> None:
@@ -131,7 +138,8 @@ def _show(profile: Mapping[str, Any]) -> None:
         rows = [words.Bar(name, mean / 255, f"{mean:.1f} ± {deviation:.1f}") for name, mean, deviation in channels]
         st.html(words.bars("Colour, 0–255: mean ± standard deviation", ("Channel", "Mean ± deviation"), rows))
     for name, png in profile["pictures"].items():
-        st.image(base64.b64decode(png), caption=name.replace("_", " "), alt=name.replace("_", " "))
+        caption = PICTURES.get(name, name.replace("_", " "))
+        st.image(base64.b64decode(png), caption=caption, alt=caption)
 
 
 def _warnings(profile: Mapping[str, Any]) -> None:

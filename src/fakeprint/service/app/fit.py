@@ -27,6 +27,7 @@ STATES = {
     "cancelled": ("gray", ":material/cancel:", "cancelled"),
 }
 LOG_LINES = 40
+COLOURS = ["#2f74c0", "#c76a00", "#7b2d99", "#0f8a6a"]  # of curves, on white and on black
 
 
 def render() -> None:
@@ -228,7 +229,7 @@ def _chart(points: list[dict[str, Any]], title: str) -> alt.Chart:
         .encode(
             x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False, zero=False)),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-            color=alt.Color("curve:N", legend=legend),
+            color=alt.Color("curve:N", legend=legend, scale=alt.Scale(range=COLOURS)),
             strokeDash=alt.StrokeDash("curve:N", legend=legend),
             tooltip=["curve:N", "epoch:Q", alt.Tooltip("value:Q", format=".3f")],
         )

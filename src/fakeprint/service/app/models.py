@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from fakeprint.service.app.connection import client, errors_shown, models, plain, recent_models, serving, show
+from fakeprint.service.app.connection import client, errors_shown, models, plain, serving, show
 from fakeprint.service.client import ApiError
 
 SOURCES = {
@@ -133,7 +133,6 @@ def serve(page: str, model: Mapping[str, Any], revision: int | None) -> None:
     except ApiError as error:
         st.session_state[f"said-{page}"] = error
     else:
-        recent_models.clear()
         st.session_state[f"said-{page}"] = f"{answer['model']['name']} answers from now on."
 
 

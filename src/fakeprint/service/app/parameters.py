@@ -36,7 +36,9 @@ def _field(name: str, schema: Mapping[str, Any], key: str) -> Any:
     if choices:
         index = choices.index(default) if default in choices else None
         return st.selectbox(name, choices, index=index, help=about, key=key)
-    kind = next((each for each in kinds if each.get("type") in ("boolean", "integer", "number", "array")), {})
+    kind: Mapping[str, Any] = next(
+        (each for each in kinds if each.get("type") in ("boolean", "integer", "number", "array")), {}
+    )
     if kind.get("type") == "boolean":
         return st.checkbox(name, value=bool(default), help=about, key=key)
     if kind.get("type") in ("integer", "number") and (default is None or isinstance(default, int | float)):
@@ -53,16 +55,14 @@ def _number(name: str, schema: Mapping[str, Any], default: float | None, about: 
     convert = int if whole else float
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
-    value: float | None = st.number_input(
-        name,
-        min_value=None if low is None else convert(low),
-        max_value=None if high is None else convert(high),
-        value=None if default is None else convert(default),
-        step=1 if whole else None,
-        format=None if whole else "%g",
-        help=about,
-        key=key,
-    )
+    options: dict[str, Any] = {
+        "min_value": None if low is None else convert(low),
+        "max_value": None if high is None else convert(high),
+        "value": None if default is None else convert(default),
+        "step": 1 if whole else None,
+        "format": None if whole else "%g",
+    }
+    value: float | None = st.number_input(name, **options, help=about, key=key)
     return value
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from fakeprint.service.app import words
-from fakeprint.service.app.connection import client, errors_shown, plain, recent_models, serving
+from fakeprint.service.app.connection import client, errors_shown, plain, serving_model
 
 TYPES = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "tif", "tiff", "gif"]
 # Of one request: below the API's own defaults, and a progress bar that moves.
@@ -35,11 +35,13 @@ def render() -> None:
     """Show the page."""
     st.title("Which generator made this image?")
     with errors_shown():
-        found = recent_models(client().url)
-    model = serving(found)
+        model, problem = serving_model()
     if model is None:
-        st.warning("No model serves yet. Choose one on the page Models.", icon=":material/neurology:")
+        st.warning("Another model begins to answer just now.", icon=":material/swap_horiz:")
+        st.button("Try again", icon=":material/refresh:")
         return
+    if problem:
+        st.warning(plain(problem), icon=":material/warning:")
     learned = f", which learned from {model['data']}" if model["data"] else ""
     st.markdown(f"Answers come from the model **{plain(model['name'])}**{plain(learned)}.")
     uploads = st.file_uploader(
@@ -122,7 +124,6 @@ def _batch(uploads: Sequence[Upload], model: Mapping[str, Any]) -> list[dict[str
 def _look_again_if_changed(response: Mapping[str, Any], model: Mapping[str, Any]) -> None:
     """Draw the page anew where another model answers than the one whose classes and certificate it shows."""
     if response["model"]["digest"] != model["digest"]:
-        recent_models.clear()
         st.rerun()
 
 
