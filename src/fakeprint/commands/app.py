@@ -67,7 +67,8 @@ def streamlit_command(api: str, host: str, port: int, max_upload_mib: int) -> Co
         "server.headless": "true",  # no question for an e-mail address, no browser opened
         "server.fileWatcherType": "none",
         "server.maxUploadSize": max_upload_mib,
-        "theme.primaryColor": "#2f74c0",
+        "theme.light.primaryColor": "#2f74c0",
+        "theme.dark.primaryColor": "#4f93dc",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",

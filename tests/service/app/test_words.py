@@ -56,6 +56,11 @@ def test_many_classes_end_in_their_sum() -> None:
     assert f"{100 - words.SHOWN_CLASSES} other classes" in shown and "88.0 %" in shown
 
 
+def test_a_model_of_a_fit_is_called_by_what_it_is() -> None:
+    assert words.model_name({"name": "champion", "model": "lda"}) == "champion"
+    assert words.model_name({"name": "job:0123456789abcdef", "model": "lda"}) == "lda of fit 01234567"
+
+
 def test_sets_in_words() -> None:
     assert words.set_in_words(None, {}) is None
     assert words.set_in_words([], {}) == "No class fits well."

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from fakeprint.service.app import words
 from fakeprint.service.app.connection import client, errors_shown, models, plain, serving, show
 from fakeprint.service.client import ApiError
 
@@ -43,7 +44,8 @@ def render() -> None:
 def title(model: Mapping[str, Any]) -> str:
     """How a list names a model."""
     aliases = f" ({', '.join(model['aliases'])})" if model["aliases"] else ""
-    return f"{model['name']}, version {model['version']}{aliases}" + (" — answers now" if model["serves"] else "")
+    now = " — answers now" if model["serves"] else ""
+    return f"{words.model_name(model)}, version {model['version']}{aliases}{now}"
 
 
 def accuracy_in_words(accuracy: Mapping[str, Any] | None) -> str:
@@ -57,7 +59,7 @@ def accuracy_in_words(accuracy: Mapping[str, Any] | None) -> str:
 def _row(model: Mapping[str, Any]) -> dict[str, Any]:
     accuracy = model["accuracy"]
     return {
-        "model": model["name"],
+        "model": words.model_name(model),
         "accuracy (interval)": accuracy_in_words(accuracy),
         "answers now": "● yes" if model["serves"] else "",
         "measured on": f"{accuracy['images']:,} images of {accuracy['split']}" if accuracy else "",
@@ -71,7 +73,7 @@ def _row(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _details(model: Mapping[str, Any], revision: int) -> None:
-    st.subheader(plain(f"{model['name']}, version {model['version']}"))
+    st.subheader(plain(f"{words.model_name(model)}, version {model['version']}"))
     if model["serves"]:
         st.success("This model answers now.", icon=":material/check_circle:")
     else:
@@ -107,6 +109,7 @@ def _details(model: Mapping[str, Any], revision: int) -> None:
         "Last activation": model["last_activation"],
         "Image size": f"{model['image_size']} × {model['image_size']} pixels" if model["image_size"] else None,
         "From": SOURCES[model["source"]],
+        "Name": model["name"],
         "Digest": model["digest"],
     }
     st.markdown("\n".join(f"- **{name}:** {plain(str(value))}" for name, value in facts.items() if value))
@@ -133,7 +136,7 @@ def serve(page: str, model: Mapping[str, Any], revision: int | None) -> None:
     except ApiError as error:
         st.session_state[f"said-{page}"] = error
     else:
-        st.session_state[f"said-{page}"] = f"{answer['model']['name']} answers from now on."
+        st.session_state[f"said-{page}"] = f"{words.model_name(answer['model'])} answers from now on."
 
 
 def said(page: str) -> None:

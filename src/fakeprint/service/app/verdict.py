@@ -43,7 +43,7 @@ def render() -> None:
     if problem:
         st.warning(plain(problem), icon=":material/warning:")
     learned = f", which learned from {model['data']}" if model["data"] else ""
-    st.markdown(f"Answers come from the model **{plain(model['name'])}**{plain(learned)}.")
+    st.markdown(f"Answers come from the model **{plain(words.model_name(model))}**{plain(learned)}.")
     uploads = st.file_uploader(
         "Images",
         type=TYPES,

@@ -54,6 +54,14 @@ def class_name(name: str) -> str:
     return f"class {name}" if name.isdigit() else name
 
 
+def model_name(model: Mapping[str, Any]) -> str:
+    """What a model is called: that of a fit is `job:ID`, which says less than what it is."""
+    name: str = model["name"]
+    if name.startswith("job:"):
+        return f"{model.get('model') or 'model'} of fit {name[4:12]}"
+    return name
+
+
 def percent(share: float) -> str:
     """A probability in percent. Only 0 and 1 are shown as such: 0.9999 is not 100 %."""
     if 0 < share < 0.001:
