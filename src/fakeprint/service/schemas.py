@@ -204,7 +204,7 @@ class FitRequest(Strict):
 
 
 class FitOptions(BaseModel):
-    """What a fit may be told."""
+    """What a fit may be given."""
 
     presets: dict[str, str] = Field(description="name → what it is for")
     parameters: dict[str, dict[str, Any]] = Field(description="name → its JSON schema, with the default")

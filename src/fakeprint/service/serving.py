@@ -117,7 +117,7 @@ class Serving:
 
     async def _fall_back(self, reference: Reference | None, revision: int, reason: str) -> None:
         """The row's model cannot be loaded: say so, and serve another where none serves."""
-        if self._failed and self._failed[0] == revision:  # said before
+        if self._failed and self._failed[0] == revision:  # logged before
             self._failed = (revision, time.monotonic())
             return
         self._failed = (revision, time.monotonic())

@@ -1,4 +1,4 @@
-"""What the service can be told, by environment variables or a file `.env`: FAKEPRINT_PORT=8001, for example."""
+"""The settings of the service: environment variables, or lines of a file `.env`. FAKEPRINT_PORT=8001, for example."""
 
 from functools import cached_property
 from ipaddress import ip_address

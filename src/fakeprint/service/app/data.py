@@ -34,8 +34,8 @@ def render() -> None:
     st.title("Data")
     with errors_shown():
         found = datasets()
-    if said := st.session_state.pop("said-data", None):
-        st.success(plain(said), icon=":material/check_circle:")
+    if outcome := st.session_state.pop("outcome-data", None):
+        st.success(plain(outcome), icon=":material/check_circle:")
     with st.expander("Send a data set", icon=":material/upload:", expanded=not found):
         _upload()
     if not found:
@@ -103,7 +103,7 @@ def _upload() -> None:
         show(error)
         return
     st.session_state["dataset"] = made["id"]
-    st.session_state["said-data"] = f"{made['name']} is stored: {made['images']:,} images."
+    st.session_state["outcome-data"] = f"{made['name']} is stored: {made['images']:,} images."
     st.rerun()
 
 
@@ -117,7 +117,7 @@ def _delete(dataset: Mapping[str, Any]) -> None:
             except ApiError as error:
                 show(error)
                 return
-            st.session_state["said-data"] = f"{dataset['name']} is deleted."
+            st.session_state["outcome-data"] = f"{dataset['name']} is deleted."
             st.rerun()
 
 

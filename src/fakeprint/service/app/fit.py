@@ -134,7 +134,7 @@ def _job_page(identity: str) -> None:
         show(error)
         return
     st.title(name_of(job))
-    models.said("fit")
+    models.show_outcome("fit")
     if job["state"] in ACTIVE:
         st.caption("You may close this page: the job goes on, and this address finds it again.")
         st.fragment(_watch, run_every=SECONDS_BETWEEN)(identity)
@@ -146,7 +146,7 @@ def _job_page(identity: str) -> None:
 
 
 def _watch(identity: str) -> None:
-    """Show an active job; draw the whole page anew when it has ended. A lost connection is said and tried again."""
+    """Show an active job; draw the whole page anew when it has ended. A lost connection is shown and tried again."""
     try:
         job = client().get(f"/jobs/{identity}")
     except ApiError as error:

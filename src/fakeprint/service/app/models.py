@@ -21,7 +21,7 @@ def render() -> None:
     st.title("Models")
     with errors_shown():
         found = models()
-    said("models")
+    show_outcome("models")
     if found["note"]:
         st.warning(plain(found["note"]), icon=":material/cloud_off:")
     if not found["models"]:
@@ -130,18 +130,18 @@ def reference(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serve(page: str, model: Mapping[str, Any], revision: int | None) -> None:
-    """POST /set, unless another model was chosen since the page showed `revision`; `said(page)` tells the outcome."""
+    """POST /set, unless another model was chosen since the page showed `revision`; `show_outcome(page)` shows the outcome."""
     try:
         answer = client().post("/set", {**model, "expected_revision": revision})
     except ApiError as error:
-        st.session_state[f"said-{page}"] = error
+        st.session_state[f"outcome-{page}"] = error
     else:
-        st.session_state[f"said-{page}"] = f"{words.model_name(answer['model'])} answers from now on."
+        st.session_state[f"outcome-{page}"] = f"{words.model_name(answer['model'])} answers from now on."
 
 
-def said(page: str) -> None:
+def show_outcome(page: str) -> None:
     """Show once what came of `serve`."""
-    answer = st.session_state.pop(f"said-{page}", None)
+    answer = st.session_state.pop(f"outcome-{page}", None)
     if isinstance(answer, str):
         st.success(plain(answer), icon=":material/check_circle:")
     elif isinstance(answer, ApiError) and answer.status == 409:

@@ -1,4 +1,4 @@
-"""What the bot can be told, by environment variables or a file `.env`: FAKEPRINT_BOT_TOKEN, for example."""
+"""The settings of the bot: environment variables, or lines of a file `.env`. FAKEPRINT_BOT_TOKEN, for example."""
 
 import secrets
 import string

@@ -95,7 +95,7 @@ def models(listed: dict[str, Any]) -> str:
 
 
 def trouble(error: ApiError) -> str:
-    """What a person is told when the API gives no answer. The details are for the log."""
+    """The message to a person when the API gives no answer. The details are for the log."""
     if error.status is None:
         return DOWN
     if error.status in (429, 503):

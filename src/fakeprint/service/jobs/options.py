@@ -1,4 +1,4 @@
-"""What a fit may be told: presets and a whitelist of parameters, and params.yaml made of them.
+"""What a fit may be given: presets and a whitelist of parameters, and params.yaml made of them.
 
 No path, no place to run and nothing that is fetched from elsewhere is among them.
 """
