@@ -189,7 +189,7 @@ class Bare:
 
 
 def throughput(bare: Bare, requests: int, seconds: float) -> list[Row]:
-    """Every number of clients and images, the model alone before each; of the plain handler what is compared with it."""
+    """Every number of clients and images, the model alone before each; the plain handler with 32 clients."""
     rows = []
     with ours() as (host, port, _):
         load(host, port, 8, 1, 50, seconds)  # not measured
