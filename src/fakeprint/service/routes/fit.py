@@ -1,4 +1,4 @@
-"""POST /fit: a job that fits models to a data set. GET /fit/options: what it may be told."""
+"""POST /fit: a job that fits models to a data set. GET /fit/options: what it may be given."""
 
 from typing import Annotated, Any
 
