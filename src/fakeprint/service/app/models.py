@@ -130,7 +130,7 @@ def reference(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def serve(page: str, model: Mapping[str, Any], revision: int | None) -> None:
-    """POST /set, unless another model was chosen since the page showed `revision`. `show_outcome` shows what came of it."""
+    """POST /set, unless another model was chosen since the page showed `revision`. `show_outcome` shows the result."""
     try:
         answer = client().post("/set", {**model, "expected_revision": revision})
     except ApiError as error:

@@ -8,7 +8,7 @@ from telegram import Document, Message, MessageEntity, PhotoSize
 from fakeprint.service.bot import texts
 from fakeprint.service.bot.settings import BotSettings
 
-# What Telegram calls images. Others are identified by name, since some programs send every file as application/octet-stream.
+# What Telegram calls images. Others are known by their name: some programs send all files as application/octet-stream.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic")
 
 
