@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fakeprint.__main__ import main
@@ -98,6 +99,23 @@ def test_it_serves_until_it_is_told_to_stop(served: Served) -> None:
         assert b"not an image" in b"".join(iter(lambda: connection.recv(65536), b""))
     assert served.process.wait(30) in (0, -signal.SIGTERM)
     assert "Finished server process" in served.lines()[-1]["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_workers_end_with_it(tmp_path: Path, models_folder: Path, number: signal.Signals) -> None:
+    server = Served(tmp_path, "--models-folder", str(models_folder), "--workers", "1")
+    process, workers = psutil.Process(server.process.pid), []
+    try:
+        until = time.monotonic() + 60
+        while not workers:
+            assert time.monotonic() < until and server.process.poll() is None, server.log.read_text()
+            workers = process.children()
+            time.sleep(0.1)
+    finally:
+        server.process.send_signal(number)
+    assert server.process.wait(30) == (0 if number == signal.SIGTERM else -number)
+    assert not psutil.wait_procs(workers, timeout=30)[1]
 
 
 @pytest.mark.parametrize(

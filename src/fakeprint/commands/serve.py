@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -110,7 +111,6 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def _serve(settings: "Settings", listener: socket.socket) -> None:
-
     import uvicorn
 
     from fakeprint.service.api import create_app
@@ -128,13 +128,15 @@ def _serve(settings: "Settings", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"Fakeprint: http://{shown}:{port}   (its endpoints: /docs, Ctrl-C to stop)", flush=True)
+    # uvicorn raises the signal that stopped it once more at its end: the workers are to be stopped even so
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with Workers(settings.workers, worker_command(), _environment(settings)):
         uvicorn.Server(config).run(sockets=[listener])
 
 
 def worker_command() -> list[str]:
-    """What starts a worker."""
-    return [sys.executable, "-m", "fakeprint", "worker"]
+    """What starts a worker, which ends with this process however that ends."""
+    return [sys.executable, "-m", "fakeprint", "worker", "--until-eof"]
 
 
 def _environment(settings: "Settings") -> dict[str, str]:

@@ -6,7 +6,11 @@ them. Any number of workers may run, on any machine that has the service's datab
 
 import argparse
 import logging
+import os
 import signal
+import sys
+import threading
+from collections.abc import Callable
 
 from fakeprint.commands.service_options import add_folder, require_extra, settings_of
 
@@ -15,6 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the subcommand and its options."""
     parser = subparsers.add_parser("worker", help="fit models for the service's jobs", description=__doc__)
     parser.add_argument("--drain", action="store_true", help="end when no job waits")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
     add_folder(parser)
     parser.set_defaults(run=run)
 
@@ -30,4 +35,12 @@ def run(args: argparse.Namespace) -> None:
     worker = Worker(connect(settings), settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, worker.stop)
+    if args.until_eof:
+        threading.Thread(target=_stop_at_eof, args=[worker.stop], daemon=True).start()
     worker.run(args.drain)
+
+
+def _stop_at_eof(stop: Callable[[], object]) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stop()

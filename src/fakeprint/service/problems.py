@@ -63,7 +63,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every error with a problem. An unexpected one is logged with its traceback, but answered in general words."""
+    """Answer every error with a problem. An unexpected one is logged with its traceback; the answer has no details."""
 
     @app.exception_handler(ServiceError)
     def _service(request: Request, error: ServiceError) -> JSONResponse:

@@ -21,7 +21,7 @@ class Workers:
 
     Args:
         count: how many.
-        command: program and arguments.
+        command: program and arguments. Its standard input is closed when this process ends, also if it is killed.
         environment: of the processes.
         pause: seconds before one that has died is started anew.
     """
@@ -56,6 +56,8 @@ class Workers:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+            if process.stdin:
+                process.stdin.close()
 
     @property
     def pids(self) -> list[int]:
@@ -74,6 +76,6 @@ class Workers:
                     self._running.remove(process)
                     places[place], due[place] = None, time.monotonic() + self._pause
                 if places[place] is None and time.monotonic() >= due[place]:
-                    started = subprocess.Popen(self._command, env=dict(self._environment), stdin=subprocess.DEVNULL)
+                    started = subprocess.Popen(self._command, env=dict(self._environment), stdin=subprocess.PIPE)
                     places[place] = started
                     self._running.append(started)
