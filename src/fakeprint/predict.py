@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import torch
 
     from fakeprint.models.classifiers import FittedClassifier
-    from fakeprint.verdict.decision import Answer as DecidedAnswer
 
 NO_AUGMENTATION = Predict()
 BATCH = 128  # images per forward pass
@@ -327,20 +326,6 @@ def image_of(content: bytes, dataset: Dataset) -> np.ndarray:
     if dataset.refuses(*rgb.shape[:2]):
         raise Unreadable(dataset.too_small)
     return as_stored(rgb, dataset)
-
-
-def described(answer: "DecidedAnswer", dataset: Dataset) -> dict[str, Any]:
-    """An answer as JSON holds it: answer, class, name, score, set, reason and probabilities (class → number)."""
-    classes = answer.classes
-    return {
-        "answer": answer.answer,
-        "class": dataset.classes[answer.label],
-        "name": dataset.names[answer.label],
-        "score": answer.score,
-        "set": None if classes is None else [dataset.classes[each] for each in classes],
-        "reason": answer.reason,
-        "probabilities": dict(zip(dataset.classes, answer.probabilities.tolist(), strict=True)),
-    }
 
 
 def columns(dataset: Dataset) -> list[str]:

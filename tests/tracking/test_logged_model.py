@@ -331,6 +331,7 @@ def test_it_brings_its_code_and_names_what_pip_must_install(client: Any, models:
         "orjson",
         "psutil",
         "pydot",
+        "python-multipart",
         "rich",
         "ruamel-yaml-clib",
         "setuptools",

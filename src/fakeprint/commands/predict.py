@@ -91,11 +91,7 @@ def run(args: argparse.Namespace) -> None:
     folder, data = model_folder(args.model, args.models_folder)
     evidence = _evidence(args)
 
-    from fakeprint.predict import (  # scikit-learn: not needed to refuse a wrong path
-        described,
-        load_model,
-        predict_files,
-    )
+    from fakeprint.predict import load_model, predict_files  # scikit-learn: not needed to refuse a wrong path
     from fakeprint.verdict.decision import load_decision
 
     decision = load_decision(folder)
@@ -107,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
             rows = zip(group.paths, answers, strict=True)
             write(
                 [
-                    {"image": str(path), **described(answer, model.dataset)}
+                    {"image": str(path), **answer.as_json(model.dataset.classes, model.dataset.names)}
                     | evidence(path)
                     | drawn(path, answer.probabilities)
                     for path, answer in rows

@@ -13,7 +13,6 @@ import numpy as np
 from fakeprint.data.decode import Unreadable as NoImage
 from fakeprint.evidence.findings import NEVER_CHECKED, Report
 from fakeprint.evidence.inspection import Inspection
-from fakeprint.predict import described
 from fakeprint.service import maps
 from fakeprint.service.batching import Batcher, Full, Read
 from fakeprint.service.opened import Opened
@@ -25,7 +24,7 @@ TOO_MANY = "so many images wait that no more are taken; try again soon"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """A request. images: the name of each file, and its content, or as text the reason why that is not looked at."""
 
     images: list[tuple[str, bytes | str]]
@@ -40,11 +39,11 @@ def inspection_of(trust: Path | None) -> Inspection:
     return Inspection(None if trust is None else read_trust_list(trust))
 
 
-async def answer(asked: Asked, opened: Opened, batcher: Batcher, inspection: Inspection) -> PredictResponse:
+async def answer(requested: Requested, opened: Opened, batcher: Batcher, inspection: Inspection) -> PredictResponse:
     """Answer a request.
 
     Args:
-        asked: what is wanted.
+        requested: what is wanted.
         opened: the model; it answers all images of the request.
         batcher: shares the forward passes of requests.
         inspection: for evidence.
@@ -52,18 +51,18 @@ async def answer(asked: Asked, opened: Opened, batcher: Batcher, inspection: Ins
     Raises:
         ServiceError: 503, too many images wait.
     """
-    contents = [content for _, content in asked.images if isinstance(content, bytes)]
+    contents = [content for _, content in requested.images if isinstance(content, bytes)]
     try:
-        group = batcher.predict(opened, contents, keep_images=asked.explain)
+        group = batcher.predict(opened, contents, keep_images=requested.explain)
     except Full:
         raise ServiceError(503, TOO_MANY, {"Retry-After": "1"}) from None
     try:
         reads = await asyncio.wrap_future(group.done)
         rows = await asyncio.to_thread(_rows, opened, reads)
-        if asked.explain:
+        if requested.explain:
             for row, read in zip(rows, reads, strict=True):
                 await _add_map(row, read, opened, batcher)
-        if asked.evidence:
+        if requested.evidence:
             for row, content in zip(rows, contents, strict=True):
                 await _add_evidence(row, content, batcher, inspection)
     except (CancelledError, Full):
@@ -72,7 +71,7 @@ async def answer(asked: Asked, opened: Opened, batcher: Batcher, inspection: Ins
         raise
     finally:
         batcher.cancel(group)
-    return await asyncio.to_thread(_response, asked, opened, rows)
+    return await asyncio.to_thread(_response, requested, opened, rows)
 
 
 def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:
@@ -89,7 +88,8 @@ def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:
 
 def _row(decided: Answer, opened: Opened) -> dict[str, Any]:
     """The fields, with the index of the class; sums of floats that end a little above 1 are 1."""
-    row = {"index": decided.label, **described(decided, opened.model.dataset)}
+    dataset = opened.model.dataset
+    row = {"index": decided.label, **decided.as_json(dataset.classes, dataset.names)}
     row["probabilities"] = {label: min(1.0, share) for label, share in row["probabilities"].items()}
     return row | {"score": min(1.0, decided.score)}
 
@@ -130,10 +130,10 @@ async def _add_evidence(row: dict[str, Any], content: bytes, batcher: Batcher, i
     row["not_checked"] = list(report.not_checked)
 
 
-def _response(asked: Asked, opened: Opened, rows: list[dict[str, Any]]) -> PredictResponse:
+def _response(requested: Requested, opened: Opened, rows: list[dict[str, Any]]) -> PredictResponse:
     images: list[Prediction | Unreadable] = []
     of_contents = iter(rows)
-    for name, content in asked.images:
+    for name, content in requested.images:
         row: dict[str, Any] = next(of_contents) if isinstance(content, bytes) else {"detail": content}
         if "detail" in row:
             images.append(Unreadable(image=name, detail=str(row["detail"])))
@@ -144,6 +144,6 @@ def _response(asked: Asked, opened: Opened, rows: list[dict[str, Any]]) -> Predi
         model=opened.version,
         data=opened.data,
         certificate=opened.certificate,
-        never_checked=list(NEVER_CHECKED) if asked.evidence else None,
+        never_checked=list(NEVER_CHECKED) if requested.evidence else None,
         images=images,
     )

@@ -40,28 +40,28 @@ ACTIVATIONS = {
 
 
 class Registry:
-    """The registry's models, asked for by one thread at a time, however many requests want them."""
+    """The registry's models, requested by one thread at a time, however many requests want them."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._thread = ThreadPoolExecutor(1, "registry")
-        self._asked: Future[list[Registered]] | None = None
+        self._request: Future[list[Registered]] | None = None
         self._until = 0.0
 
     async def listed(self) -> tuple[list[Registered], str | None]:
         """The models, and a note where there are none because the registry does not answer."""
-        if self._asked is None or (self._asked.done() and time.monotonic() > self._until):
-            self._asked = self._thread.submit(listed, self._uri)
-            self._asked.add_done_callback(self._remember)
+        if self._request is None or (self._request.done() and time.monotonic() > self._until):
+            self._request = self._thread.submit(listed, self._uri)
+            self._request.add_done_callback(self._remember)
         try:
-            waiting = asyncio.shield(asyncio.wrap_future(self._asked))
+            waiting = asyncio.shield(asyncio.wrap_future(self._request))
             return await asyncio.wait_for(waiting, WAIT), None
         except InputError as error:
             return [], str(error)
         except TimeoutError:
             return [], f"the registry has not answered within {WAIT:g} s"
 
-    def _remember(self, asked: "Future[list[Registered]]") -> None:
+    def _remember(self, request: "Future[list[Registered]]") -> None:
         self._until = time.monotonic() + FRESH
 
 

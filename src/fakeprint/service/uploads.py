@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from fakeprint.service.answers import Asked
+from fakeprint.service.answers import Requested
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.schemas import PredictRequest
 from fakeprint.service.settings import MIB, Settings
@@ -59,7 +59,7 @@ class Held:
             self._held -= taken
 
 
-async def read(request: Request, settings: Settings, take: Callable[[int], None]) -> Asked:
+async def read(request: Request, settings: Settings, take: Callable[[int], None]) -> Requested:
     """Read the images of a request for predictions, multipart or JSON.
 
     Args:
@@ -73,22 +73,22 @@ async def read(request: Request, settings: Settings, take: Callable[[int], None]
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        asked = await _multipart(request, settings, take)
+        requested = await _multipart(request, settings, take)
     elif kind == "application/json" or kind.endswith("+json"):
-        asked = await _json(request, take)
+        requested = await _json(request, take)
     else:
         raise ServiceError(415, "send multipart/form-data, one field `files` per image, or application/json")
-    if not asked.images:
+    if not requested.images:
         raise ServiceError(422, "files: at least one image is needed, in a field `files` with a file name")
-    if len(asked.images) > settings.max_files:
+    if len(requested.images) > settings.max_files:
         raise _too_many(settings)
     most = int(settings.max_file_mib * MIB)
     too_large = f"larger than {settings.max_file_mib:g} MiB"
     images = [
         (name, too_large if len(content) > most and isinstance(content, bytes) else content)
-        for name, content in asked.images
+        for name, content in requested.images
     ]
-    return Asked(images, asked.explain, asked.evidence)
+    return Requested(images, requested.explain, requested.evidence)
 
 
 async def _counted(request: Request, take: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
@@ -98,7 +98,7 @@ async def _counted(request: Request, take: Callable[[int], None]) -> AsyncGenera
             yield chunk
 
 
-async def _multipart(request: Request, settings: Settings, take: Callable[[int], None]) -> Asked:
+async def _multipart(request: Request, settings: Settings, take: Callable[[int], None]) -> Requested:
     parser = _InMemory(
         request.headers,
         _counted(request, take),
@@ -123,7 +123,7 @@ async def _multipart(request: Request, settings: Settings, take: Callable[[int],
                 raise ServiceError(
                     422, f"there is no field '{field[:64]}'; known: files (with a file name), explain, evidence"
                 )
-        return Asked(images, _flag(form.get("explain"), "explain"), _flag(form.get("evidence"), "evidence"))
+        return Requested(images, _flag(form.get("explain"), "explain"), _flag(form.get("evidence"), "evidence"))
     finally:
         await form.close()
 
@@ -135,15 +135,15 @@ def _flag(value: Any, name: str) -> bool:
         raise ServiceError(422, f"{name}: give true or false") from None
 
 
-async def _json(request: Request, take: Callable[[int], None]) -> Asked:
+async def _json(request: Request, take: Callable[[int], None]) -> Requested:
     chunks = [chunk async for chunk in _counted(request, take)]
     body = b"".join(chunks)
     try:
-        asked = await asyncio.to_thread(PredictRequest.model_validate_json, body)
+        requested = await asyncio.to_thread(PredictRequest.model_validate_json, body)
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
-    images = [(image.name, _decoded(image.content)) for image in asked.images]
-    return Asked(images, asked.explain, asked.evidence)
+    images = [(image.name, _decoded(image.content)) for image in requested.images]
+    return Requested(images, requested.explain, requested.evidence)
 
 
 def _decoded(content: str) -> bytes | str:

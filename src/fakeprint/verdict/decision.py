@@ -58,6 +58,21 @@ class Answer:
     classes: list[int] | None
     reason: str
 
+    def as_json(self, classes: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+        """As JSON holds it: answer, class, name, score, set, reason and probabilities (class → number).
+
+        classes, names: of the C classes.
+        """
+        return {
+            "answer": self.answer,
+            "class": classes[self.label],
+            "name": names[self.label],
+            "score": self.score,
+            "set": None if self.classes is None else [classes[each] for each in self.classes],
+            "reason": self.reason,
+            "probabilities": dict(zip(classes, self.probabilities.tolist(), strict=True)),
+        }
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from PIL import Image
 
 from fakeprint.service.access import require
-from fakeprint.service.answers import Asked, answer, inspection_of
+from fakeprint.service.answers import Requested, answer, inspection_of
 from fakeprint.service.batching import Batcher
 from fakeprint.service.problems import ServiceError, responses
 from fakeprint.service.schemas import PredictRequest, PredictResponse
@@ -107,9 +107,9 @@ async def _answered(request: Request, explain: bool, evidence: bool) -> PredictR
     opened = state.serving.ready
     with state.held.one_request() as take:
         with state.batcher.receiving():
-            asked = await read(request, state.settings, take)
-            asked = Asked(asked.images, asked.explain or explain, asked.evidence or evidence)
-            pending = asyncio.ensure_future(answer(asked, opened, state.batcher, state.inspection))
+            requested = await read(request, state.settings, take)
+            requested = Requested(requested.images, requested.explain or explain, requested.evidence or evidence)
+            pending = asyncio.ensure_future(answer(requested, opened, state.batcher, state.inspection))
             await asyncio.sleep(0)  # until its images are with the batcher
         try:
             return await pending
