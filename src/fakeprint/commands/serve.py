@@ -115,7 +115,10 @@ def _serve(settings: "Settings", listener: socket.socket) -> None:
 
     from fakeprint.service.api import create_app
     from fakeprint.service.logs import configuration
+    from fakeprint.service.memory import one_arena
     from fakeprint.service.workers import Workers
+
+    one_arena()
 
     config = uvicorn.Config(
         create_app(settings),
