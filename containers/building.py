@@ -39,7 +39,8 @@ class Builder:
         for step in steps:
             if step.name == "COPY" and (source := dockerfile.copy(step).stage):
                 self.build(source)
-        root, config, variables = self._work / name, Config(), {}
+        root, config = self._work / name, Config()
+        variables: dict[str, str] = {}
         shutil.rmtree(root, ignore_errors=True)
         subprocess.run(["cp", "-a", "--reflink=auto", self._base, root], check=True)
         for step in steps:

@@ -57,7 +57,7 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
     shutil.rmtree(data, ignore_errors=True)
     # A new volume begins with the image's files.
     subprocess.run(["cp", "-a", root / "data", data], check=True)
-    for command in (
+    commands: list[list[str | Path]] = [
         ["mount", "--make-rprivate", "/"],
         ["mount", "-t", "proc", "proc", "/proc"],  # that of the new namespace
         ["ip", "link", "set", "lo", "up"],
@@ -68,7 +68,8 @@ def _start(root: Path, config: Config, args: argparse.Namespace) -> bool:
         ["mount", "--bind", "/dev", root / "dev"],
         ["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", root / "dev/shm"],
         ["mount", "-o", "remount,bind,ro", root],
-    ):
+    ]
+    for command in commands:
         subprocess.run(command, check=True)
     closed = _closed(root, config, environment)
     denied = subprocess.run([*closed, "touch", "/opt/fakeprint/written"], capture_output=True, text=True)
