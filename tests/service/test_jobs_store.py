@@ -1,8 +1,11 @@
 """The table of jobs: claims, leases, cancelling, and what several processes do to it at once."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +56,34 @@ def test_jobs_are_taken_in_order_and_once(settings: Settings, engine: Engine) ->
     assert (taken[0].state, taken[0].attempts, taken[0].started is not None) == ("running", 1, True)
 
 
-def claimed(settings: Settings, worker: str) -> list[str]:
-    engine = connect(settings)
-    taken = []
-    while job := store.claim(engine, settings, worker):
-        taken.append(job.id)
-    return taken
+# A process that takes all jobs it can get. Its settings come from the environment.
+CLAIMING = """
+import json, sys
+from fakeprint.service.jobs import store
+from fakeprint.service.settings import Settings
+from fakeprint.service.tables import connect
+settings, taken = Settings(), []
+engine = connect(settings)
+while job := store.claim(engine, settings, sys.argv[1]):
+    taken.append(job.id)
+print(json.dumps(taken))
+"""
 
 
 def test_two_workers_never_take_one_job(settings: Settings, engine: Engine) -> None:
-    settings = settings.model_copy(update={"lease_seconds": 60.0})
     submitted = [submit(engine, settings).id for _ in range(30)]
-    with get_context("spawn").Pool(3) as pool:
-        taken = pool.starmap(claimed, [(settings, f"w{number}") for number in range(3)], chunksize=1)
+    environment = {
+        "FAKEPRINT_FOLDER": str(settings.folder),
+        "FAKEPRINT_DATABASE": settings.database_url,
+        "FAKEPRINT_LEASE_SECONDS": "60",
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIMING, f"w{number}"], env={**os.environ, **environment}, stdout=subprocess.PIPE
+        )
+        for number in range(3)
+    ]
+    taken = [json.loads(process.communicate(timeout=120)[0]) for process in processes]
     assert sorted(job for of_one in taken for job in of_one) == sorted(submitted)
 
 
