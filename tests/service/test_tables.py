@@ -1,8 +1,10 @@
 """The tables, opened by several processes at once, and written by one at a time."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -11,16 +13,25 @@ from sqlalchemy.orm import Session
 from fakeprint.service.settings import Settings
 from fakeprint.service.tables import Key, connect, now, writing
 
-
-def count_keys(folder: Path) -> int:
-    engine = connect(Settings(folder=folder))
-    with Session(engine) as session:
-        return session.scalar(select(func.count()).select_from(Key)) or 0
+# Opens the tables of the folder that the environment names, and prints how many keys there are.
+OPENING = """
+from fakeprint.service.access import list_keys
+from fakeprint.service.settings import Settings
+from fakeprint.service.tables import connect
+print(len(list_keys(connect(Settings()))))
+"""
 
 
 def test_processes_may_create_the_tables_at_once(tmp_path: Path) -> None:
-    with get_context("spawn").Pool(3) as pool:
-        assert pool.map(count_keys, [tmp_path / str(number // 3) for number in range(9)], chunksize=1) == [0] * 9
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENING],
+            env={**os.environ, "FAKEPRINT_FOLDER": str(tmp_path / str(number // 3))},
+            stdout=subprocess.PIPE,
+        )
+        for number in range(9)
+    ]
+    assert [process.communicate(timeout=120)[0].strip() for process in processes] == [b"0"] * 9
 
 
 def test_what_was_read_inside_writing_is_still_so(tmp_path: Path) -> None:
