@@ -1,5 +1,6 @@
 """One API with made-up answers for all tests of the app, and the app's pages run by Streamlit's AppTest."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,12 @@ from streamlit.testing.v1 import AppTest
 from tests.service.app import fake_api
 
 Opener = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit puts each page in the place of `__main__`, and processes that other tests spawn would run that page."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")
