@@ -28,8 +28,8 @@ class CellResult:
     figures: model → figure of metrics/MODEL/evaluate.json → value (for `models` of the study). on_test: the same where
     test is labelled, else empty. degraded: model → degradation → accuracy on validation. curves: network →
     metrics/NAME/history.csv, one row per epoch. seconds: wall time of all stages that ran for this cell, None where
-    unknown (stages taken from a cache take none). predictions: reads the validation predictions of one model (calibrated,
-    those that figures describe); called by model name, as late as possible, since a study may hold many.
+    unknown (stages taken from a cache take none). predictions: reads the calibrated validation predictions of a model,
+    those that figures describe; called as late as possible, since a study may hold many.
     """
 
     cell: Cell
