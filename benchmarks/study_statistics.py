@@ -94,7 +94,7 @@ WORLDS = (
 def percentile_intervals(results: StudyResults, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """The plain hierarchical bootstrap: percentiles of the mean difference over draws of seeds and of groups."""
     arms = {arm: results.of_arm(arm) for arm in results.arms}
-    resamples, _ = statistics._resamples(arms, MODEL, results, statistics.SEED)
+    resamples, _ = statistics._resamples(arms, MODEL, results, statistics.SEED, [])
     found = {}
     for figure in FIGURES:
         of_seeds = np.array(

@@ -1,5 +1,6 @@
 """The pictures of a study. Each function returns a matplotlib Figure."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,21 +20,33 @@ COLOURS = {"better": BLUE, "worse": ORANGE}  # of verdicts; all others are grey
 DARK = "#555555"
 # Okabe & Ito's colours, which colour-blind people can tell apart; black is the arm compared to
 CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-LONGEST, LONGEST_IN_HEAT, LONGEST_IN_PANEL = 36, 22, 26  # characters of an arm's name
-MARKS = 0.26  # inches of the picture's height per row, of what stands beside it
+LONGEST, LONGEST_IN_HEAT, LONGEST_IN_PANEL = 40, 22, 30  # characters of an arm's name
 
 
 def short_names(names: Sequence[str], most: int) -> dict[str, str]:
-    """Each name with at most this many characters; the middle is left out, and the short names differ."""
+    """Each name with at most this many characters; the short names differ.
+
+    Of keys such as `train.transforms.flip.p=0.5`, as many parts are left out as can be; then the middle of the name.
+    """
+    shortest = list(names)
+    for parts in (3, 2, 1):
+        fewer = [_last_parts(name, parts) for name in names]
+        if len(set(fewer)) == len(set(names)):
+            shortest = fewer
     found: dict[str, str] = {}
-    for name in names:
-        short = name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[len(name) - (most - most // 2) :]}"
+    for name, text in zip(names, shortest, strict=True):
+        short = text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[len(text) - (most - most // 2) :]}"
         number = 2
         while short in found.values():
             ending = f"…{number}"
-            short, number = f"{name[: most - len(ending)]}{ending}", number + 1
+            short, number = f"{text[: most - len(ending)]}{ending}", number + 1
         found[name] = short
     return found
+
+
+def _last_parts(name: str, parts: int) -> str:
+    """The name with this many parts of each dotted key that a `=` follows."""
+    return re.sub(r"[\w.]+(?==)", lambda key: ".".join(key[0].split(".")[-parts:]), name)
 
 
 def forest_picture(results: StudyResults, statistics: Statistics, model: str) -> Figure:
@@ -154,8 +167,8 @@ def _curve(results: StudyResults, arm: str, network: str) -> pd.DataFrame:
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
     axes.fill_between(curve["epoch"], 100 * curve["low"], 100 * curve["high"], color=colour, alpha=0.13, linewidth=0)
-    marker = "o" if len(curve) == 1 else ""
-    axes.plot(curve["epoch"], 100 * curve["mean"], marker, ls="-", color=colour, linewidth=1.6, label=label or None)
+    marker = "o" if len(curve) == 1 else None
+    axes.plot(curve["epoch"], 100 * curve["mean"], marker=marker, color=colour, linewidth=1.6, label=label or None)
 
 
 def _over_epochs(axes: Axes) -> None:
@@ -224,4 +237,6 @@ def heat_picture(results: StudyResults, model: str) -> Figure | None:
         clean = tables.clean_accuracy(results, arm, model)
         row = {CLEAN: {"accuracy": clean}} | {name: {"accuracy": found[name]} for name in names if name != CLEAN}
         figures[shown[_with_missing(results, arm, arm)]] = row
-    return robustness_picture(Robustness(figures, 0), f"{model}, mean of each arm\n{_title(results, '').strip()}")
+    figure = robustness_picture(Robustness(figures, 0), f"{model}, mean of each arm\n{_title(results, '').strip()}")
+    figure.axes[0].set_xlabel("degradation of the validation images (worst of each arm in bold)")
+    return figure

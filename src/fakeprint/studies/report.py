@@ -72,7 +72,7 @@ def as_markdown(results: StudyResults, statistics: Statistics, pictures: list[st
     for model in results.study.models:
         lines += [f"## {model}", "", *_table(tables.main_header(results), tables.main_rows(results, statistics, model))]
         lines += ["", *_in_words(results, statistics, model), ""]
-        lines += ["Beside it:", "", *_table(*_beside(results, statistics, model)), ""]
+        lines += ["Other figures:", "", *_table(*_beside(results, statistics, model)), ""]
         if results.path:
             lines += ["Step by step:", "", *_table(*_steps(results, statistics, model)), ""]
         for kind, text in PICTURES.items():
@@ -80,6 +80,9 @@ def as_markdown(results: StudyResults, statistics: Statistics, pictures: list[st
                 lines += [f"![{text}, {model}]({results.name}/{kind}-{model}.png)", ""]
     lines += ["## Missing cells", ""]
     lines += [f"- {_plain(line)}" for line in tables.grouped_missing(results)] or ["None."]
+    if statistics.unread:
+        lines += ["", "Predictions of single images could not be read, so that intervals know of replicates alone:", ""]
+        lines += [f"- {_plain(reason)}" for reason in statistics.unread]
     lines += ["", "## How to read it", "", *_explained(results, statistics), ""]
     return "\n".join(lines)
 
@@ -181,9 +184,9 @@ def _explained(results: StudyResults, statistics: Statistics) -> list[str]:
     )
     margin = f" Differences inside ±{study.margin:g} are too small to matter." if study.margin else ""
     return [
-        f"n: {one}s with results. Mean ± standard deviation over {one}s. Differences are to {_plain(results.compare_to)}, "
-        f"paired by {one}; their {100 * CONFIDENCE:g} % intervals cover other {one}s and other images. p: the larger "
-        f"value of {test} over {one}s and of the interval, Holm-corrected for "
+        f"n: {one}s with results. Mean ± standard deviation over {one}s. Differences are to "
+        f"{_plain(results.compare_to)}, paired by {one}; their {100 * CONFIDENCE:g} % intervals cover other "
+        f"{one}s and other images. p: the larger value of {test} over {one}s and of the interval, Holm-corrected for "
         f"{count} comparison{'s' * (count != 1)}; *better* and *worse* need p < {LEVEL:g}.{margin} Figures are of the "
         f"validation images, on which networks chose their epochs. [More]({EXPLAINED})."
     ]

@@ -1,13 +1,15 @@
 """What a study's cells say about its arms: means over seeds, paired differences, intervals, corrected tests, words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import stdtrit
 
+from fakeprint.errors import InputError
 from fakeprint.evaluation.intervals import Interval, holm
+from fakeprint.evaluation.predictions import Predictions
 from fakeprint.studies import paired
 from fakeprint.studies.paired import DIGITS, LEVEL
 from fakeprint.studies.resampling import block_totals, blocks_of, resampled, spread
@@ -82,13 +84,15 @@ class Comparison:
 @dataclass(frozen=True)
 class Statistics:
     """All of a study. summaries, comparisons: keyed (arm, model, figure). steps: of an ablation path, keyed the same,
-    each configuration less the one before it. comparison_count: that Holm's correction counts.
+    each configuration less the one before it. comparison_count: that Holm's correction counts. unread: why predictions
+    of single images could not be read; the intervals that need them then know of replicates alone.
     """
 
     summaries: dict[tuple[str, str, str], Summary]
     comparisons: dict[tuple[str, str, str], Comparison]
     steps: dict[tuple[str, str, str], Comparison]
     comparison_count: int
+    unread: tuple[str, ...] = ()
 
     def verdicts(self, first: str) -> list[Comparison]:
         """The comparisons in the first figure, which have a word."""
@@ -114,8 +118,9 @@ def analyse(results: StudyResults, seed: int = SEED) -> Statistics:
     arms = {arm: results.of_arm(arm) for arm in results.arms}
     pairs = [(arm, to) for arm in arms if arm != to]
     path_pairs = list(zip(results.path[1:], results.path[:-1], strict=True))
+    unread: list[str] = []
     for model in study.models:
-        resamples, blocks = _resamples(arms, model, results, seed)
+        resamples, blocks = _resamples(arms, model, results, seed, unread)
         for figure in study.metrics:
             for arm, cells in arms.items():
                 values = {
@@ -128,7 +133,7 @@ def analyse(results: StudyResults, seed: int = SEED) -> Statistics:
                     found[arm, model, figure] = _compared(*sides, resamples, blocks, results.held_out)
     count = len(pairs) * len(study.models)
     comparisons |= _with_words(results, arms, comparisons)
-    return Statistics(summaries, comparisons, steps, count)
+    return Statistics(summaries, comparisons, steps, count, tuple(dict.fromkeys(unread)))
 
 
 def _value(cell: CellResult, model: str, figure: str) -> float | None:
@@ -137,21 +142,26 @@ def _value(cell: CellResult, model: str, figure: str) -> float | None:
 
 
 def _resamples(
-    arms: Mapping[str, dict[int, CellResult]], model: str, results: StudyResults, seed: int
+    arms: Mapping[str, dict[int, CellResult]], model: str, results: StudyResults, seed: int, unread: list[str]
 ) -> tuple[Resamples, int]:
-    """The study's figures of this model in each resample of images, and the number of blocks that were drawn from."""
-    readers = {
-        (arm, replicate): cell.predictions
-        for arm, cells in arms.items()
-        for replicate, cell in cells.items()
-        if cell.predictions is not None and model in cell.figures
-    }
-    if not readers:
-        return {}, 0
-    blocks = blocks_of(read(model) for read in readers.values())
+    """The study's figures of this model in each resample of images, and the number of blocks that were drawn from.
+
+    Why predictions could not be read is added to `unread`.
+    """
+    cells = {(arm, replicate): cell for arm, found in arms.items() for replicate, cell in found.items()}
+
+    def read() -> Iterator[tuple[tuple[str, int], Predictions]]:
+        for key, cell in cells.items():
+            if cell.predictions is not None and model in cell.figures:
+                try:
+                    yield key, cell.predictions(model)
+                except InputError as error:
+                    unread.append(str(error))
+
+    blocks = blocks_of(predictions for _, predictions in read())
     if blocks.count < 2:
         return {}, blocks.count
-    totals = {cell: block_totals(read(model), blocks, results.bins) for cell, read in readers.items()}
+    totals = {key: block_totals(predictions, blocks, results.bins) for key, predictions in read()}
     return resampled(totals, blocks.count, results.study.metrics, seed), blocks.count
 
 
@@ -257,7 +267,4 @@ def _too_few(n: int, is_t: bool, unit: str, count: int) -> str:
     reached = f"{paired.smallest_p(n):.4f}".rstrip("0").rstrip(".")
     needed = paired.seeds_needed(count)
     verb = "need" if count > 1 else "needs"
-    return (
-        f"too few seeds: exact Wilcoxon with {n} seed{'s' * (n > 1)} reaches {reached} at best, "
-        f"{comparisons} {verb} {needed} seeds"
-    )
+    return f"exact Wilcoxon with {n} seed{'s' * (n > 1)} reaches {reached} at best, {comparisons} {verb} {needed} seeds"
