@@ -9,8 +9,6 @@ from typing import Any
 from fakeprint.search.space import shown
 from fakeprint.studies.study import BASELINE, Changes, Study
 
-# An arm's mean of the study's first metric; None while cells are missing, NaN if some of them failed by their own fault
-Mean = Callable[[str], float | None]
 LOWER_IS_BETTER = ("log_loss", "ece", "eer", "brier")  # figures, by the last part of their name
 JOINED = " + "  # between the arms of a configuration on a path
 
@@ -26,6 +24,10 @@ class Arm:
     changes: Changes
     added: str = ""
     to: str = BASELINE
+
+
+# An arm's mean of the study's first metric; None while cells are missing, NaN if some of them failed by their own fault
+Mean = Callable[[Arm], float | None]
 
 
 def lower_is_better(metric: str) -> bool:
@@ -73,7 +75,7 @@ def _added(study: Study, current: Arm, name: str) -> Arm:
 
 def _best(study: Study, step: Sequence[Arm], mean: Mean) -> Arm | None:
     """The arm with the best mean, the first of equal ones; None while one is missing, or where all have failed."""
-    means = {arm.name: mean(arm.name) for arm in step}
+    means = {arm.name: mean(arm) for arm in step}
     if any(value is None for value in means.values()):
         return None
     sign = -1 if lower_is_better(study.metrics[0]) else 1

@@ -33,11 +33,18 @@ NOT_OF_A_CELL = (
 DIGESTS = Path(".fakeprint/studies/data")  # digests of sources outside the repository, by path
 
 
-def effective(settings: Params) -> dict[str, Any]:
+def effective(settings: Params, weights: dict[str, str] | None = None, verdicts: str | None = None) -> dict[str, Any]:
     """The parameters that a cell's figures and predictions depend on, as JSON; data by their other keys than the path.
 
     Where training runs (train.device), what is shown (titles, pictures) and what follows the figures are left out.
+
+    Args:
+        settings: all parameters.
+        weights: digests of the files that they name, where these are another machine's; None = read here.
+        verdicts: the digest of the file of verdicts, where `weights` are given.
     """
+    if weights is None:
+        weights, verdicts = _weights(settings), _content(settings.validate_.verdicts)
     everything = settings.model_dump(mode="json", by_alias=True)
     run = settings.run
     data = {key: value for key, value in everything["data"].items() if key not in ("path", "title", "unknown")}
@@ -46,7 +53,7 @@ def effective(settings: Params) -> dict[str, Any]:
     found = {
         "seed": settings.seed,
         "data": data,
-        "validate": {**validate, "verdicts": _content(settings.validate_.verdicts)},
+        "validate": {**validate, "verdicts": verdicts},
         "prepare": everything["prepare"],
         "augment": everything["augment"] if settings.augment.copies else {},
         "features": {name: everything["features"][name] for name in run.features},
@@ -58,7 +65,7 @@ def effective(settings: Params) -> dict[str, Any]:
         "robustness": robustness,
         "evaluate": settings.evaluate.calibration_bins,
         "compare": settings.compare.confidence,
-        "weights": _weights(settings),
+        "weights": weights,
     }
     plain: dict[str, Any] = json.loads(json.dumps(params.with_effect(found)))
     return plain
@@ -153,6 +160,10 @@ class Sources:
             maker = self.maker_of(path)
             self._data[path] = self._made(maker) if maker else self._content(self.root / path)
         return self._data[path]
+
+    def alias(self, place: str, path: str) -> None:
+        """Let the data at `place` count as those at `path`, of which they are a copy."""
+        self._data[place] = self.data(path)
 
     def maker_of(self, path: str) -> Path | None:
         """The folder whose own dvc.yaml makes this source, relative to the root; None for a source that is given."""

@@ -1,4 +1,4 @@
-"""Runs a module, and dies with who started it: `python runner.py MODULE ARGUMENT…`, stdin a pipe.
+"""Runs a module, and dies with who started it: `python tied_process.py MODULE ARGUMENT…`, stdin a pipe.
 
 Who starts it keeps the other end of the pipe. When that process ends, however it ends, the pipe closes, and this one
 kills its whole group: DVC, the stage and what the stage started. It is started as the first of a group of its own, and
