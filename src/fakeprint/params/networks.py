@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval, MultipleOf
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from fakeprint.params.block import BelowOne, Block, TimmName, Weights, Whole
 
@@ -98,6 +98,12 @@ class TwoCNN(Network):
     )
 
 
+class Specialist(Network):
+    target: NonNegativeInt = Field(
+        default=4, description="the number of its class, from 0, in the order of the confusion matrix"
+    )
+
+
 class FixedLayers(Network):
     """A network that a library builds, of one size."""
 
@@ -174,6 +180,9 @@ class Models(Block):
         default=None, description="channels (multiples of 8) and kernel (1, 3, 5, 7, 9, 11) of its convolutions"
     )
     five_cnn: Network | None = Field(default=None, description="CNN of five convolutions")
+    specialist: Specialist | None = Field(
+        default=None, description="one class against all others; target: the number of its class, from 0"
+    )
     alexnet: LibraryNetwork | None = Field(default=None, description="63 pixels per side or more")
     alexnet_rnn: AlexNetRNN | None = Field(
         default=None, description="cell: lstm | gru; hidden: units of each of its two recurrent layers"

@@ -87,7 +87,7 @@ def _network_accuracy(
         split.images[held_out], split.labels[held_out], prepare.image_size, prepare.train_crops
     )
     data = TrainingData(images, validation, load_dataset())
-    run, checkpoint = start(network, data, settings.seed, execution, main_root())
+    run, checkpoint = start(network, data, settings.training_seed(network.name), execution, main_root())
     try:
         loop.train(run, data, checkpoint, log_epoch)
     except Exception:
