@@ -9,23 +9,27 @@ from fakeprint.studies.arms import Arm, Mean
 from fakeprint.studies.plan import Plan
 from fakeprint.studies.results import Cell, CellResult, StudyResults
 from fakeprint.studies.store import Store
-from fakeprint.studies.taken import taken_result
+from fakeprint.studies.taken import RESULTS, taken_result
 
 
 class Finished:
     """The results of a study's cells, found by their keys: DVC experiments of any commit and study, and taken results.
 
     A result counts if its metrics are complete for the study's models. Each is read once.
+
+    out: the folder of `--runner direct`, whose results count where it runs.
     """
 
-    def __init__(self, plan: Plan, store: Store) -> None:
-        self.plan, self._store = plan, store
+    def __init__(self, plan: Plan, store: Store, out: Path | None = None) -> None:
+        self.plan, self._store, self._out = plan, store, out
         self._results: dict[str, CellResult] = {}
-        self._experiments = experiments.found(store.root)
+        self._experiments: dict[str, list[experiments.Experiment]] = {}
+        self.refresh()
 
     def refresh(self) -> None:
         """Look for experiments that are new."""
-        self._experiments = experiments.found(self._store.root)
+        if (self._store.root / ".git").exists():
+            self._experiments = experiments.found(self._store.root)
 
     def of(self, cell: Cell) -> CellResult | None:
         """The result of a cell, None if it has none."""
@@ -42,7 +46,10 @@ class Finished:
         for experiment in self._experiments.get(cell.key, []):
             if result := experiments.result(self._store.root, experiment, cell, models, seconds):
                 return result
-        return taken_result(self._store.taken(cell.key), cell, models)
+        folders = [self._store.taken(cell.key)]
+        if self._out is not None:
+            folders.append(self._out / RESULTS / cell.key)
+        return next(filter(None, (taken_result(folder, cell, models) for folder in folders)), None)
 
     def mean(self, failed: Collection[str] = ()) -> Mean:
         """An arm's mean of the first metric over seeds and models, as `Plan.arms` asks for it.

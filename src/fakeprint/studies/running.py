@@ -133,7 +133,7 @@ class Run:
         cells = self._cells()
         standing = self._standing(cells)
         said = f"failed: {failure.line}{again}" if failure else self._said(cell, ended.seconds)
-        left = f", about {_hours(standing.hours_left)} left" if standing.hours_left else ""
+        left = f", about {hours_shown(standing.hours_left)} left" if standing.hours_left else ""
         seed = "fold" if self.plan.study.folds else "seed"
         self._report(f"[{standing.done}/{standing.cells}] {cell.arm}, {seed} {cell.replicate}: {said}{left}")
 
@@ -169,7 +169,6 @@ def _failed(standing: Standing) -> str:
     return f", {failed} failed before" if failed else ""
 
 
-def _hours(hours: float | None) -> str:
-    if hours is None:
-        return ""
+def hours_shown(hours: float) -> str:
+    """A duration as a person says it."""
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from fakeprint.studies.cells import NOT_OF_A_CELL, Sources, effective
 from fakeprint.studies.runners import Ended, Job
 from fakeprint.studies.runners.failures import failure_of
 from fakeprint.studies.runners.processes import TiedProcess, environment
-from fakeprint.studies.store import Failure, Store
-from fakeprint.studies.taken import RESULTS, taken_result, write_result
+from fakeprint.studies.store import Failure
+from fakeprint.studies.taken import RESULTS, write_result
 
 CHECK = "check"  # always runs: its outputs are digests, by which the others depend on it
 DONE = ".stages.json"  # of a work folder: each stage's signature, once it has run
@@ -90,10 +90,11 @@ class WorkFolder:
         folder: the work folder.
         sources: the repository's code and data.
         out: where the results go.
+        models: of the study.
     """
 
-    def __init__(self, folder: Path, sources: Sources, out: Path) -> None:
-        self.folder, self._sources, self._out = folder, sources, out
+    def __init__(self, folder: Path, sources: Sources, out: Path, models: Sequence[str]) -> None:
+        self.folder, self._sources, self._out, self._models = folder, sources, out, list(models)
         paths = os.pathsep.join([str(sources.root / "src"), str(sources.root)])
         self._variables = environment({"PYTHONPATH": paths})
         self._steps: Iterator[TiedProcess] | None = None
@@ -127,7 +128,7 @@ class WorkFolder:
             self._seconds += process.seconds
             process.end()
             if status != 0:
-                return self._ended(failure_of(_signal_or(status, process), process.log, process.begin))
+                return self._ended(failure_of(status, process.log, process.begin))
             self._next()
         return self._ended(None) if self.process is None else None
 
@@ -183,13 +184,13 @@ class WorkFolder:
             "key": job.cell.key,
             "arm": job.cell.arm,
             "replicate": job.cell.replicate,
-            "models": settings.run.models,
+            "models": self._models,
             "seconds": round(self._seconds, 1),
             "effective": effective(settings),
             "data": self._sources.data(settings.data.path),
             "code": self._sources.code(settings.run),
         }
-        write_result(self.folder, self._out / RESULTS / job.cell.key, about, settings.run.models)
+        write_result(self.folder, self._out / RESULTS / job.cell.key, about, self._models)
 
     def end(self) -> None:
         """Kill what runs."""
@@ -203,18 +204,13 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or other.startswith(f"{one}/") or one.startswith(f"{other}/")
 
 
-def _signal_or(status: int, process: TiedProcess) -> int | None:
-    """The status of a stage that a signal has ended is 1 as its starter gives it, without a line of its own."""
-    return status if process.log.stat().st_size > process.begin else None
-
-
 class DirectRunner:
     """Runs cells in work folders OUT/work-N."""
 
-    def __init__(self, store: Store, sources: Sources, jobs: int, out: Path) -> None:
-        self.jobs, self.out = jobs, out
-        self._store, self._sources = store, sources
-        self._folders = [WorkFolder(out / f"work-{number}", sources, out) for number in range(1, jobs + 1)]
+    def __init__(self, sources: Sources, models: Sequence[str], jobs: int, out: Path) -> None:
+        self.jobs, self.out, self._sources = jobs, out, sources
+        names = [f"work-{number}" for number in range(1, jobs + 1)]
+        self._folders = [WorkFolder(out / name, sources, out, models) for name in names]
 
     def start(self, job: Job) -> None:
         """Begin a cell in a work folder that is free."""
@@ -228,6 +224,7 @@ class DirectRunner:
         path = content["data"]["path"]
         maker = self._sources.maker_of(path)
         place = self._made(path, maker) if maker else (self._sources.root / path).resolve()
+        self._sources.alias(str(place), path)
         merge(content, {"data": {"path": str(place)}, "tracking": {"enabled": False}})
         return Job(job.cell, job.name, json.dumps(content))
 
@@ -258,9 +255,3 @@ class DirectRunner:
         """Kill what runs."""
         for folder in self._folders:
             folder.end()
-
-    def has(self, job_key: str, models: list[str]) -> bool:
-        """Whether OUT has this cell's result."""
-        from fakeprint.studies.results import Cell
-
-        return taken_result(self.out / RESULTS / job_key, Cell("", 0, job_key), models) is not None

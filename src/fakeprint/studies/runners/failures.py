@@ -20,14 +20,14 @@ def failure_of(status: int | None, log: Path, begin: int = 0) -> Failure:
     """What went wrong.
 
     Args:
-        status: of the process that ran the cell; below 0 if a signal ended it, None if it is gone without one.
+        status: of the process that ran the cell; below 0 or above 128 if a signal ended it, None if nobody knows.
         log: what it printed.
         begin: byte of the log where this attempt begins.
     """
     text = _tail(log, begin)
     said = ERROR.findall(text)
     found = MACHINE.search(text)
-    if status is None or status < 0:
+    if status is None or not 0 <= status <= 128:
         return Failure(own=False, line=found[0] if found else "killed")
     if found:
         return Failure(own=False, line=_line_with(text, found.start()))
