@@ -6,7 +6,8 @@ from scipy import stats
 
 from benchmarks.study_statistics import WORLDS, coverage, false_claims
 from fakeprint.errors import InputError
-from fakeprint.studies.statistics import Statistics, analyse, lower_is_better
+from fakeprint.studies.arms import lower_is_better
+from fakeprint.studies.statistics import Statistics, analyse
 from fakeprint.studies.study import BASELINE
 from tests.studies.made_up import study
 

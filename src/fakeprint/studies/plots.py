@@ -12,8 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from fakeprint.evaluation.plots import BLUE, GREY, ORANGE, robustness_picture
 from fakeprint.evaluation.robustness import CLEAN, Robustness
 from fakeprint.studies import tables
+from fakeprint.studies.arms import lower_is_better
 from fakeprint.studies.results import StudyResults
-from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, lower_is_better
+from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics
 from fakeprint.studies.tables import difference_text, heading, is_share, replicates_text
 
 COLOURS = {"better": BLUE, "worse": ORANGE}  # of verdicts; all others are grey

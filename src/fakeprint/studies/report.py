@@ -8,7 +8,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fakeprint.errors import InputError
 from fakeprint.evaluation.leaderboard import p_text
 from fakeprint.files import write_csv, write_figure, write_json, written, written_folder
 from fakeprint.studies import plots, tables
@@ -32,8 +31,7 @@ def write(results: StudyResults, statistics: Statistics | None = None) -> list[P
 
     Raises InputError if no cell of the study is complete.
     """
-    if not results.cells:
-        raise InputError(f"{results.name}: no cell is complete yet; see `fakeprint study status {results.name}`")
+    tables.require_cells(results)
     statistics = statistics or analyse(results)
     page, folder, metrics = PAGES / f"{results.name}.md", PAGES / results.name, METRICS / results.name
     pictures = dict(_pictures(results, statistics))
@@ -106,6 +104,14 @@ def _what_was_run(results: StudyResults) -> list[str]:
 def _changes(made: dict[str, object]) -> str:
     shown = [f"`{key}: {str(value).lower() if isinstance(value, bool) else value}`" for key, value in made.items()]
     return ", ".join(shown).replace("None`", "null`") or "nothing"
+
+
+def in_words(results: StudyResults, statistics: Statistics) -> str:
+    """The question and all verdicts, in Markdown."""
+    lines = [results.study.question]
+    for model in results.study.models:
+        lines += ["", f"{_plain(model)}:", "", *_in_words(results, statistics, model)]
+    return "\n".join(lines)
 
 
 def _in_words(results: StudyResults, statistics: Statistics, model: str) -> list[str]:

@@ -11,13 +11,13 @@ from fakeprint.errors import InputError
 from fakeprint.evaluation.intervals import Interval, holm
 from fakeprint.evaluation.predictions import Predictions
 from fakeprint.studies import paired
+from fakeprint.studies.arms import lower_is_better
 from fakeprint.studies.paired import DIGITS, LEVEL
 from fakeprint.studies.resampling import block_totals, blocks_of, resampled, spread
 from fakeprint.studies.results import CellResult, StudyResults
 
 CONFIDENCE = 0.95
 SEED = 7  # of the resamples
-LOWER_IS_BETTER = ("log_loss", "ece", "eer", "brier")
 
 Word = Literal[
     "better",
@@ -97,11 +97,6 @@ class Statistics:
     def verdicts(self, first: str) -> list[Comparison]:
         """The comparisons in the first figure, which have a word."""
         return [comparison for (_, _, figure), comparison in self.comparisons.items() if figure == first]
-
-
-def lower_is_better(figure: str) -> bool:
-    """Whether less of a figure is better: log loss and errors, also as `test.log_loss` or `detection.eer`."""
-    return figure.replace("/", ".").rpartition(".")[2] in LOWER_IS_BETTER
 
 
 def analyse(results: StudyResults, seed: int = SEED) -> Statistics:

@@ -8,7 +8,7 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from fakeprint.errors import first_few
+from fakeprint.errors import InputError, first_few
 from fakeprint.evaluation.leaderboard import p_text
 from fakeprint.studies.results import CellResult, StudyResults
 from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, Summary
@@ -156,6 +156,21 @@ def missing(results: StudyResults) -> dict[tuple[str, int], str]:
     }
 
 
+def require_cells(results: StudyResults) -> None:
+    """Raises InputError if no cell of the study is complete."""
+    if not results.cells:
+        name = results.name
+        raise InputError(f"{name}: no cell is complete yet; run them with `fakeprint study run studies/{name}.yaml`")
+
+
+def notes(results: StudyResults, statistics: Statistics) -> list[str]:
+    """What stands below the tables in the terminal: missing cells, why seeds are too few, what could not be read."""
+    lines = [f"missing: {line}" for line in grouped_missing(results)]
+    whys = [each.why for each in statistics.verdicts(results.study.metrics[0]) if each.word == "too few seeds to tell"]
+    lines += [f"too few: {why}" for why in dict.fromkeys(whys)]
+    return lines + [f"intervals over seeds alone: {reason}" for reason in statistics.unread]
+
+
 def grouped_missing(results: StudyResults) -> list[str]:
     """A line per arm and reason: `flip: seeds 3, 4: not run`."""
     one = "fold" if results.study.folds else "seed"
@@ -183,6 +198,16 @@ def as_json(results: StudyResults, statistics: Statistics) -> dict[str, Any]:
             found["verdict"] = comparison.word
         models.setdefault(model, {}).setdefault(arm, {})[figure] = found
     return {"comparisons": statistics.comparison_count, "missing_cells": len(missing(results)), "models": models}
+
+
+def as_rows(results: StudyResults, statistics: Statistics) -> list[dict[str, Any]]:
+    """The same as rows: model, arm, figure, then its numbers and the verdict."""
+    return [
+        {"model": model, "arm": arm, "figure": figure, **found}
+        for model, arms in as_json(results, statistics)["models"].items()
+        for arm, figures in arms.items()
+        for figure, found in figures.items()
+    ]
 
 
 def _rounded(figures: dict[str, float | None]) -> dict[str, float]:
