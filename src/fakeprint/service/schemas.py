@@ -194,6 +194,25 @@ class Datasets(BaseModel):
     datasets: list[Dataset]
 
 
+class DatasetImage(BaseModel):
+    """One image of a data set."""
+
+    number: int = Field(description="its place in the data set, from 0; its file is at `images/NUMBER`", examples=[0])
+    name: str = Field(description="its id in the data set", examples=["real/a.png"])
+    split: Literal["train", "validation", "test"]
+    label: str | None = Field(description="its class, where the data set says so", examples=["real"])
+
+
+class DatasetImages(BaseModel):
+    """Some images of a data set."""
+
+    images: list[DatasetImage]
+    splits: dict[str, int] = Field(
+        description="images of each split in the whole data set", examples=[{"train": 500, "validation": 0, "test": 0}]
+    )
+    next: int | None = Field(None, description="give it as `first` to get the rest", examples=[100])
+
+
 class FitRequest(Strict):
     """A model to fit. Parameters are those of params.yaml that `GET /fit/options` lists."""
 
