@@ -22,6 +22,7 @@ from fakeprint.verdict.decision import load_decision
 WAIT = 3.0  # seconds for the registry; the other models are listed without it then
 FRESH = 5.0  # seconds that a list of the registry is used for
 CONFIDENCE = 0.95  # of the intervals in leaderboard.json and of a card's, which is computed here
+UNTIL_SERVED = ("digest", "kind", "classes", "names", "image_size")  # null for a registered model that has not served
 # What turns the last numbers into probabilities: of networks, and by the method of classifiers and ensembles.
 ACTIVATIONS = {
     "network": "softmax",
@@ -118,23 +119,32 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
 def _of_registry(registered: Registered, opened: Opened | None) -> Model:
     here = opened if opened and opened.reference.source == "registry" else None
     serves = bool(here and (here.reference.name, here.reference.version) == (registered.name, registered.version))
-    dataset = here.model.dataset if here and serves else None
-    description = read_description(here.folder) if here and serves else None
     return Model(
         name=registered.name,
-        model=here.model.name if here and serves else None,
         version=registered.version,
-        digest=here.digest if here and serves else None,
         source="registry",
         aliases=registered.aliases,
         serves=serves,
-        kind=description["kind"] if description else None,
-        classes=dataset.classes if dataset else None,
-        names=dataset.names if dataset else None,
-        image_size=dataset.image_size if dataset else None,
         hyperparameters=dict(registered.parameters),
         accuracy=_of_run(registered.figures),
+        **(_of_opened(here) if here and serves else dict.fromkeys(UNTIL_SERVED)),
     )
+
+
+def _of_opened(opened: Opened) -> dict[str, Any]:
+    """What only the files of a registered model tell."""
+    dataset, fitted = opened.model.dataset, opened.decision.calibration.as_json()
+    return {
+        "model": opened.model.name,
+        "digest": opened.digest,
+        "kind": read_description(opened.folder)["kind"],
+        "classes": dataset.classes,
+        "names": dataset.names,
+        "image_size": dataset.image_size,
+        "data": opened.data,
+        "calibration": None if fitted["method"] == "none" else fitted,
+        "certificate": opened.certificate,
+    }
 
 
 def _hyperparameters(description: dict[str, Any]) -> dict[str, Any]:
