@@ -109,7 +109,7 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
         backbone=_backbone(description),
         last_activation=_last_activation(description),
         accuracy=_of_card(card) or (_of_leaderboard(model, folder) if source == "folder" else None),
-        worst_degraded=_worst_degraded(model, folder) if source == "folder" else None,
+        worst_degraded=_worst_of_card(card) or (_worst_degraded(model, folder) if source == "folder" else None),
         calibration=None if fitted["method"] == "none" else fitted,
         certificate=decision.certificate.line if decision.certificate else None,
         card=card,
@@ -173,6 +173,22 @@ def _of_card(card: dict[str, Any] | None) -> Accuracy | None:
     return _with_interval(str(measured["split"]), value, int(measured["images"]))
 
 
+def _worst_of_card(card: dict[str, Any] | None) -> Degraded | None:
+    """From the card, where it has figures on degraded images."""
+    degraded, measured = (card or {}).get("degraded"), (card or {}).get("measured")
+    if not degraded or not measured:
+        return None
+    name, worst = min(degraded["accuracy"].items(), key=lambda item: item[1]["value"])
+    return Degraded(
+        degradation=name,
+        **worst,
+        confidence=degraded["confidence"],
+        split=measured["split"],
+        images=degraded["images"],
+        degradations=len(degraded["accuracy"]),
+    )
+
+
 def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
     """From the leaderboard, if that is of this model."""
     board = _leaderboard(folder)
@@ -191,10 +207,12 @@ def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
 
 def _worst_degraded(model: str, folder: Path) -> Degraded | None:
     """From the leaderboard, if degraded images were part of it."""
-    worst = _leaderboard(folder)["models"].get(model, {}).get("worst")
+    board = _leaderboard(folder)
+    worst = board["models"].get(model, {}).get("worst")
     if worst is None:
         return None
-    return Degraded(degradation=worst["cell"], value=worst["accuracy"], low=worst.get("low"), high=worst.get("high"))
+    bounds = {"low": worst["low"], "high": worst["high"], "confidence": CONFIDENCE} if "low" in worst else {}
+    return Degraded(degradation=worst["cell"], value=worst["accuracy"], **bounds)
 
 
 def _leaderboard(folder: Path) -> dict[str, Any]:

@@ -107,12 +107,16 @@ class Accuracy(BaseModel):
 
 
 class Degraded(BaseModel):
-    """Accuracy on degraded validation images, of the degradation with the lowest one, by the leaderboard."""
+    """Accuracy on degraded images, of the degradation with the lowest one, by the leaderboard or the model's card."""
 
-    degradation: str = Field(description="name of the cell", examples=["jpeg_50"])
+    degradation: str = Field(description="its name in docs/experiments.md", examples=["jpeg_50"])
     value: Share
     low: Share | None = None
     high: Share | None = None
+    confidence: Share | None = None
+    split: str | None = Field(None, description="of the images that were degraded", examples=["validation"])
+    images: int | None = Field(None, description="their number")
+    degradations: int | None = Field(None, description="how many were measured, where this is the worst of them")
 
 
 class Model(BaseModel):
