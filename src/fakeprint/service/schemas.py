@@ -258,7 +258,9 @@ class Job(BaseModel):
     eta_seconds: float | None = None
     metrics: dict[str, float] = Field({}, description="of the champion, when it has succeeded")
     champion: str | None = None
-    model: str | None = Field(None, description="the name under which `POST /set` serves it")
+    model: str | None = Field(
+        None, description="the name under which `POST /set` serves it; null once its files are removed"
+    )
     error: str | None = Field(None, description="why it failed, on one line")
 
 
