@@ -13,6 +13,7 @@ from fakeprint.verification.card import (
     ANSWER_DIGITS,
     CARD,
     Card,
+    Degraded,
     Measured,
     Sample,
     read_card,

@@ -15,8 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from fakeprint import __version__
-from fakeprint import tied_process
+from fakeprint import __version__, tied_process
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, temporary_folder
 from fakeprint.params import Data
