@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fakeprint.commands.study_report import add_report_parser, add_show_parser
 from fakeprint.errors import InputError
 from fakeprint.files import main_root
 
@@ -23,6 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     status = actions.add_parser("status", help="how many cells are done, run, wait or have failed, and why")
     _add_study(status)
     status.set_defaults(run=show_status)
+    _add_study(add_show_parser(actions))
+    _add_study(add_report_parser(actions))
     apply = actions.add_parser("apply", help="write an arm into params.yaml")
     _add_study(apply)
     apply.add_argument("arm", metavar="ARM", help="an arm of the study")
