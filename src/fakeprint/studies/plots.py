@@ -189,7 +189,8 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
     means = {arm: mean for arm in path if (mean := statistics.summaries[arm, model, first].mean) is not None}
     if len(means) < 2:
         return None
-    names = short_names(path, LONGEST)
+    steps = tables.step_names(results)
+    names = short_names(list(steps.values()), LONGEST)
     figure = Figure(figsize=(10.0, 1.6 + 0.42 * max(3, len(path))), layout="constrained")
     axes = figure.subplots()
     for place, arm in enumerate(path):
@@ -212,7 +213,7 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
         if step.interval:
             axes.plot(start + factor * np.array(step.interval), [place, place], color="black", linewidth=1)
         axes.annotate(f"{text}   {difference_text(step)}", (1.015, place), color=colour, **beside)
-    axes.set_yticks(range(len(path)), [_with_missing(results, arm, names[arm]) for arm in path])
+    axes.set_yticks(range(len(path)), [_with_missing(results, arm, names[steps[arm]]) for arm in path])
     axes.set_ylim(len(path) - 0.4, -0.6)
     _tidy(axes)
     axes.set_xlabel(
