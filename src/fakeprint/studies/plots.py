@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def _draw_difference(axes: Axes, comparison: Comparison, place: int, factor: flo
     if comparison.difference is not None:
         axes.plot(factor * comparison.difference, place, "s", color=colour, markersize=6)
     text = "" if comparison.difference is None else difference_text(comparison)
-    beside = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "fontsize": 8.5}
+    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "fontsize": 8.5}
     axes.annotate(text, (1.015, place - 0.17), va="center", color=colour, **beside)
     axes.annotate(comparison.word or "", (1.015, place + 0.2), va="center", color=colour, **beside)
 
@@ -199,7 +200,12 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
             axes.annotate("no results", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=GREY)
             continue
         value = factor * means[arm]
-        beside = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "va": "center", "fontsize": 8.5}
+        beside: dict[str, Any] = {
+            "xycoords": ("axes fraction", "data"),
+            "annotation_clip": False,
+            "va": "center",
+            "fontsize": 8.5,
+        }
         text = f"{value:.2f} %" if factor == 100 else f"{value:.4f}"
         if step is None or step.difference is None:
             axes.plot(value, place, "o", color="black", markersize=6)
