@@ -85,7 +85,7 @@ def _draw_difference(axes: Axes, comparison: Comparison, place: int, factor: flo
     colour = COLOURS.get(comparison.word or "", DARK)
     seeds = factor * np.array(list(comparison.differences.values()))
     # Dots of equal seeds would hide each other: they are spread a little, below the mean, in the order of the seeds.
-    heights = place + 0.2 + 0.12 * (np.arange(len(seeds)) % 2) if len(seeds) else []
+    heights = place + 0.2 + 0.12 * (np.arange(len(seeds)) % 2)
     axes.plot(seeds, heights, "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
     if comparison.interval:
         axes.plot(factor * np.array(comparison.interval), [place, place], color=colour, linewidth=2.2)
