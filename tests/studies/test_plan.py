@@ -157,6 +157,10 @@ def test_a_greedy_path_takes_the_best_arm_of_each_step(root: Path) -> None:
         ),
         ({"metrics": ["acuracy"]}, r"metrics: 'acuracy' is not a figure of evaluate.json; did you mean 'accuracy'"),
         ({"compare_to": "onee"}, r"compare_to: 'onee' is not an arm; did you mean 'one'"),
+        (
+            {"arms": {}, "grid": {"classifiers.knn.metrics": [["l1", "l2"], ["l1"]]}, "compare_to": "metrics=[l1, l2]"},
+            r"compare_to: 'metrics=\[l1, l2\]' is the same as baseline: write compare_to: baseline",
+        ),
         ({"path": ["two"]}, r"path: 'two' is not an arm; known: one"),
         ({"preset": "demoo"}, r"there is no preset 'demoo'; did you mean 'demo'"),
         ({"baseline": {"classifiers.knn.kk": [1]}}, r"tried.yaml: baseline: classifiers.knn.kk is not a parameter"),

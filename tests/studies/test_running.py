@@ -79,8 +79,10 @@ def test_what_the_machine_ended_is_tried_again_and_own_faults_are_not(small: Rep
     ]
     assert sorted(small.fits).count("13 1") == 1
     before = small.fits
-    assert small.study("run", "faults", status=1).startswith("faults: 3 cells, 2 done, 1 failed before")
+    assert small.study("run", "faults", status=1).startswith("faults: 3 cells, 2 done, 1 failed before (--again")
     assert small.fits == before
+    small.study("run", "faults", "--again", "--hours", "1", status=1)
+    assert small.fits == [*before, "13 1"]
 
 
 def test_the_queue_gives_the_same_experiments(small: Repository) -> None:

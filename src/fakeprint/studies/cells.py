@@ -169,6 +169,14 @@ class Sources:
         """Let the data at `place` count as those at `path`, of which they are a copy."""
         self._data[place] = self.data(path)
 
+    def placed(self, path: str) -> str:
+        """The path by which a clone of the repository finds a source: absolute, unless git or dvc.yaml put it there."""
+        if Path(path).is_absolute() or self.maker_of(path):
+            return path
+        command = ["git", "ls-files", "--", path]
+        listed = subprocess.run(command, cwd=self.root, capture_output=True, text=True).stdout
+        return path if listed else (self.root / path).resolve().as_posix()
+
     def maker_of(self, path: str) -> Path | None:
         """The folder whose own dvc.yaml makes this source, relative to the root; None for a source that is given."""
         folder = Path(path).parent
