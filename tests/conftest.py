@@ -18,6 +18,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # joblib starts processes where a test says how many, not one per core
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """tests/pipeline first: xdist gives each process a share of the list, and what takes longest should not end it."""
+    items.sort(key=lambda item: Path(__file__).with_name("pipeline") not in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all test processes share; what one makes there, it makes under a lock."""
