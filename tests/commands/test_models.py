@@ -26,7 +26,8 @@ def test_lists_all_that_params_can_name(listed: dict[str, list[dict[str, Any]]])
     names = {group: {entry["name"] for entry in entries} for group, entries in listed.items()}
     assert names["networks"] == set(params.Models.model_fields)
     assert names["features"] == set(params.Features.model_fields)
-    methods = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Classifier.__subclasses__()}
+    blocks = params.AnyClassifier.__args__[0].__args__
+    methods = {kind.model_fields["method"].annotation.__args__[0] for kind in blocks}
     assert names["classifiers"] == methods
     kinds = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Ensemble.__subclasses__()}
     assert names["ensembles"] == kinds

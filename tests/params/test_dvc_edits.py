@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.__main__ import main
-from fakeprint.commands.use import overlaid
+from fakeprint.presets import overlaid
 from tests.pipeline.clones import IDENTITY, Clone
 
 ROOT = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ from fakeprint.params.classifiers import (
     Forest,
     LinearSVM,
     Logistic,
+    Oversampled,
 )
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.effects import settings_of, with_effect
@@ -62,6 +63,7 @@ __all__ = [
     "Models",
     "Network",
     "NetworkSettings",
+    "Oversampled",
     "Params",
     "Predict",
     "Prepare",

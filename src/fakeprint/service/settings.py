@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(30.0, description="after so long without a sign of life a job is taken over")
     max_attempts: PositiveInt = Field(3, description="how often a job is started, if its worker dies")
     job_hours: PositiveFloat = Field(24.0, description="time that a job may take")
+    kept_jobs: PositiveInt = Field(
+        100, description="ended jobs whose work folders are kept; the oldest go first, but none whose model serves"
+    )
+    kept_jobs_mib: PositiveFloat = Field(20_480.0, description="disk space of these work folders together")
 
     @field_validator("cors_origins", mode="before")
     @classmethod
