@@ -3,6 +3,7 @@
 Then what tests of several folders share.
 """
 
+import gc
 import os
 import shlex
 import shutil
@@ -17,6 +18,7 @@ from filelock import FileLock
 
 from tests.pipeline.clones import clean_environment
 
+gc.disable()  # until all test modules are loaded, and what they load: nothing of that becomes garbage
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1] / "src")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every child process would compile what it imports
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,6 +30,11 @@ os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # joblib starts processes wher
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """tests/pipeline first: xdist gives each process a share of the list, and what takes longest should not end it."""
     items.sort(key=lambda item: Path(__file__).with_name("pipeline") not in item.path.parents)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what the modules hold is not looked through in every collection
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
