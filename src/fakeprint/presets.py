@@ -158,9 +158,11 @@ def merge(base: dict[str, Any], overlay: dict[str, Any]) -> None:
         if isinstance(known, dict) and value and isinstance(value, dict) and not _another_method(known, value):
             merge(known, value)
         elif key not in base or known != value:
-            written = isinstance(base, CommentedMap)
-            base[key] = _on_one_line(value) if written and isinstance(value, dict) else copy.deepcopy(value)
-            comments = base.ca.items.get(key) if written else None
+            if not isinstance(base, CommentedMap):
+                base[key] = copy.deepcopy(value)
+                continue
+            base[key] = _on_one_line(value) if isinstance(value, dict) else copy.deepcopy(value)
+            comments = base.ca.items.get(key)
             if value == [] and comments and comments[3] == []:
                 comments[3] = None  # else ruamel writes `[]` away from its key
 

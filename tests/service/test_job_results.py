@@ -13,7 +13,9 @@ JOB = "0123456789abcdef" * 2
 
 def test_the_model_of_a_job_is_its_champion(tmp_path: Path) -> None:
     settings = Settings(folder=tmp_path)
-    with pytest.raises(InputError, match=f"the job '{JOB}' has no model; it has one when its state is succeeded"):
+    with pytest.raises(
+        InputError, match=f"the job '{JOB}' has no model; it has one from its success until its files are removed"
+    ):
         model_folder_of_job(settings, JOB)
     champion = tmp_path / "jobs" / JOB / "models" / "champion"
     champion.mkdir(parents=True)

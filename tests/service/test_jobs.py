@@ -58,7 +58,7 @@ def test_the_model_of_a_job_is_listed_served_and_answers(fitted: Fitted, client:
     gone = client.post("/set", json={"name": f"job:{'0' * 32}"})
     assert (gone.status_code, gone.json()["detail"]) == (
         422,
-        f"the job '{'0' * 32}' has no model; it has one when its state is succeeded",
+        f"the job '{'0' * 32}' has no model; it has one from its success until its files are removed",
     )
 
 

@@ -95,6 +95,7 @@ def test_two_callers_cannot_overwrite_each_other(tmp_path: Path, models_folder: 
         assert client.get("/models").json()["revision"] == 2
 
 
+@pytest.mark.slow
 def test_every_replica_follows(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder) as first, running(tmp_path, models_folder) as second:
         first.post("/set", json={"name": "lda"})
@@ -248,6 +249,36 @@ def test_the_database_may_be_away_for_a_while(
             assert serves(client) == "lda"
             time.sleep(0.2)
         assert [record.getMessage() for record in caplog.records] == ["the database does not answer: OperationalError"]
+
+
+def test_a_fault_that_lasts_is_logged_once(
+    tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(serving, "POLL", 0.01)
+    with running(tmp_path, models_folder, model="lda") as client:
+        state = app_of(client).state
+        row, looks = state.serving._row, []
+
+        def damaged() -> None:
+            looks.append(1)
+            raise KeyError("source")
+
+        def lasts_for(count: int) -> None:
+            looks.clear()
+            monkeypatch.setattr(state.serving, "_row", damaged)
+            until(lambda: len(looks) >= count)
+            monkeypatch.setattr(state.serving, "_row", row)
+
+        with caplog.at_level(logging.ERROR, "fakeprint.service"):
+            lasts_for(5)
+            said = "the serving model could not be looked up: KeyError"
+            assert [record.getMessage() for record in caplog.records] == [said]
+            assert caplog.records[0].exc_info  # where it happened
+            seen = []
+            monkeypatch.setattr(state.serving, "_row", lambda: seen.append(1) or row())
+            until(lambda: len(seen) >= 2)  # it was well in between
+            lasts_for(2)
+        assert [record.getMessage() for record in caplog.records] == [said, said]
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(client: TestClient) -> None:

@@ -1,11 +1,15 @@
 """Models of MLflow's registry: served by version and alias; predictions go on whatever becomes of MLflow."""
 
+import json
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from fakeprint import params
@@ -15,7 +19,8 @@ from fakeprint.service import listing
 from fakeprint.tracking import logged_model, registry
 from fakeprint.tracking.connection import connect, import_mlflow
 from fakeprint.verdict.calibration import Scaled
-from tests.service.running import encoded, files, models_folder, pictures, running
+from fakeprint.verdict.decision import Unknown
+from tests.service.running import DECISION, encoded, files, models_folder, pictures, running
 from tests.tracking.conftest import bare_clone, clone, free_port
 
 assert models_folder and bare_clone and clone  # fixtures
@@ -46,6 +51,48 @@ def registered(clone: Path, models_folder: Path) -> tuple[str, Path]:
         logged_model.register(client, model, "ours")
     client.set_registered_model_alias("ours", "older", "1")
     return f"sqlite:///{clone / 'mlflow.db'}", models
+
+
+def test_a_registered_champion_declines_as_its_folder_does(
+    registered: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, models = registered
+    assert DECISION.certificate is not None
+    strict = replace(DECISION.certificate, threshold=0.9)
+    declining = replace(DECISION, certificate=strict, unknown=Unknown("max_probability", 0.0))
+    write_json(models / "champion" / "decision.json", declining.as_json())
+    client, experiment = connect("fakeprint")
+    run = client.create_run(experiment, run_name="average").info.run_id
+    tta, decision = params.Predict(tta="flip"), models / "champion" / "decision.json"
+    model = logged_model.log_model(client, run, models / "average", tta, decision)
+    assert model is not None and logged_model.log_model(client, run, models / "average", tta, decision) == model
+    assert logged_model.register(client, model, "ours") == "3"
+    images, _ = pictures(12, seed=5)
+    sent = files(*((f"{number}.png", encoded(image)) for number, image in enumerate(images)))
+    with running(tmp_path / "service", models, tracking_uri=uri) as api:
+        wanted = api.post("/predict", files=sent).json()
+        assert {"unsure", "unknown"} <= {image["answer"] for image in wanted["images"]}
+        assert api.post("/set", json={"source": "registry", "name": "ours"}).json()["model"]["version"] == "3"
+        answer = api.post("/predict", files=sent).json()
+        assert answer["model"]["source"] == "registry"
+        assert (answer["data"], answer["certificate"]) == (wanted["data"], wanted["certificate"])
+        for given, image in zip(answer["images"], wanted["images"], strict=True):
+            numbers = {key: pytest.approx(image[key], abs=1e-6) for key in ("score", "probabilities")}  # batches differ
+            assert given == image | numbers
+        (serving,) = [each for each in api.get("/models").json()["models"] if each["serves"]]
+        assert serving["certificate"] == wanted["certificate"] and serving["calibration"]["method"] == "temperature"
+
+    import mlflow.pyfunc
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    served = mlflow.pyfunc.load_model(str(models.parent / f"mlartifacts/models/{model}/artifacts"))
+    table = served.predict(pd.DataFrame({"image": [content for _, (_, content) in sent]}))
+    assert list(table) == served.metadata.signature.outputs.input_names()
+    assert list(table)[-4:] == ["answer", "score", "set", "reason"]
+    for row, image in zip(table.to_dict("records"), wanted["images"], strict=True):
+        assert (row["answer"], row["class"], row["reason"]) == (image["answer"], image["label"], image["reason"])
+        assert json.loads(row["set"]) == image["set"]
+        assert row["score"] == pytest.approx(image["score"], abs=1e-6)
 
 
 def test_a_registered_model_serves_and_goes_on_without_the_registry(

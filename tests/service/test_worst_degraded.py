@@ -1,25 +1,53 @@
-"""GET /models on degraded images, from the leaderboard beside the models folder."""
+"""GET /models on degraded images: from the leaderboard beside the models folder, or from the model's card."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
 
+from fakeprint.service.app import models
+from fakeprint.service.bot import texts
 from tests.service.running import models_folder, running
 
 __all__ = ["models_folder"]  # a fixture
 
 
 def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path: Path) -> None:
-    models, metrics = tmp_path / "models", tmp_path / "metrics"
+    trained, metrics = tmp_path / "models", tmp_path / "metrics"
     for name in ("lda", "three_cnn"):
-        shutil.copytree(models_folder / name, models / name)
+        shutil.copytree(models_folder / name, trained / name)
     metrics.mkdir()
     worst = {"cell": "jpeg_50", "accuracy": 0.64, "low": 0.58, "high": 0.7}
     row = {"accuracy": 0.8, "low": 0.7, "high": 0.9}
     board = {"compared_on": "test", "images": 250, "models": {"lda": {**row, "worst": worst}, "three_cnn": row}}
     (metrics / "leaderboard.json").write_text(json.dumps(board), encoding="utf-8")
-    with running(tmp_path / "service", models, is_ready=False) as client:
+    with running(tmp_path / "service", trained, is_ready=False) as client:
         found = {model["name"]: model["worst_degraded"] for model in client.get("/models").json()["models"]}
-    assert found["lda"] == {"degradation": "jpeg_50", "value": 0.64, "low": 0.58, "high": 0.7}
+    known = {"degradation": "jpeg_50", "value": 0.64, "low": 0.58, "high": 0.7, "confidence": 0.95}
+    assert found["lda"] == known | dict.fromkeys(("split", "images", "degradations"))
     assert found["three_cnn"] is None
-    assert found["unibuc"] is None
+
+
+def test_that_of_the_shipped_model_is_its_card_s_and_the_results_page_s(models_folder: Path, tmp_path: Path) -> None:
+    table = Path(__file__).parents[2] / "docs" / "results" / "unibuc_best_robustness.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "trace_net" and row["cell"] != "clean"]
+    worst = min(rows, key=lambda row: float(row["accuracy"]))
+    with running(tmp_path / "service", models_folder, is_ready=False) as client:
+        (unibuc,) = [model for model in client.get("/models").json()["models"] if model["name"] == "unibuc"]
+    assert unibuc["worst_degraded"] == {
+        "degradation": worst["cell"],
+        "value": round(float(worst["accuracy"]), 4),
+        "low": round(float(worst["accuracy_low"]), 4),
+        "high": round(float(worst["accuracy_high"]), 4),
+        "confidence": 0.95,
+        "split": "validation",
+        "images": 1250,
+        "degradations": len(rows),
+    }
+    said = texts.re_encoded(unibuc)
+    assert f"({worst['cell']}, the worst of {len(rows)} that were measured, on 1,250 images of validation)" in said
+    assert "86.2 % (84.2 % to 88.0 %)" in said and "not known" not in said
+    assert models.worst_in_words(unibuc["worst_degraded"]).startswith(
+        "86.2 % (84.2–88.0), on 1,250 images of the split validation, degraded by messenger, the worst of 15 "
+    )

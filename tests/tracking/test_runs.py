@@ -401,8 +401,9 @@ def test_the_workspace_s_champion_is_registered_where_it_should_be(
         evaluate(name, {"accuracy": 0.5})
     other = settings.model_copy(update={"tracking": settings.tracking.model_copy(update={"register_": False})})
     for name, given in (("lda", settings), ("knn", other)):
-        champion.copy_out(name, "data", settings.predict)
+        champion.copy_out(name, "data", settings.predict, decision={"calibration": {"method": "none"}})
         tracking.record(given, ["lda", "knn"])
+        assert {"decision.json"} <= files_of_logged_model(name)  # by which whoever loads it answers
     registered = client().get_model_version_by_alias("fakeprint-champion", "champion")
     (lda,) = (run for run in runs() if run.info.run_name == "lda")
     assert (str(registered.version), registered.run_id) == ("1", lda.info.run_id)
@@ -419,6 +420,11 @@ def test_the_workspace_s_champion_is_registered_where_it_should_be(
     monkeypatch.chdir(main_root())
     tracking.record(settings, ["lda", "knn"])
     assert client().get_model_version_by_alias("fakeprint-champion", "champion").run_id != lda.info.run_id
+
+
+def files_of_logged_model(name: str) -> set[str]:
+    ids = [model.model_id for model in logged_models() if model.name == name]
+    return {file.name for each in ids for file in Path(f"mlartifacts/models/{each}/artifacts/artifacts").glob("*")}
 
 
 def logged_models() -> list[Any]:

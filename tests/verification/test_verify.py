@@ -362,6 +362,61 @@ def test_figures_stay_while_only_texts_change(champion: Path, source: Path, veri
     assert json.loads((champion / "card.json").read_text())["measured"] is None
 
 
+ROWS = "model,cell,accuracy,accuracy_low,accuracy_high\nlda,clean,{clean},0.1,0.9\nlda,jpeg_50,{jpeg},0.25,0.75\n"
+
+
+def test_the_accuracy_on_degraded_images_is_recorded_and_stays(champion: Path, verify: Verify, tmp_path: Path) -> None:
+    recorded = json.loads((champion / "card.json").read_text())
+    assert "degraded" not in recorded
+    clean = recorded["measured"]["figures"]["accuracy"]["value"]
+    table = tmp_path / "robustness.csv"
+    table.write_text(ROWS.format(clean=clean, jpeg=0.51239))
+    assert verify(champion, "--record", "--degraded", table).err == []
+    degraded = json.loads((champion / "card.json").read_text())["degraded"]
+    assert degraded == {
+        "images": recorded["measured"]["images"],
+        "confidence": 0.95,
+        "accuracy": {"jpeg_50": {"value": 0.5124, "low": 0.25, "high": 0.75}},
+    }
+    said = verify(champion)
+    assert "not checked: the accuracy on 1 kinds of degraded images" in said.out and said.out[-1] == "match"
+    (champion / "README.md").write_text("# A card to read\n")
+    verify(champion, "--record")
+    assert json.loads((champion / "card.json").read_text())["degraded"] == degraded
+    (champion / "champion.json").write_text((champion / "champion.json").read_text() + "\n")
+    verify(champion, "--record")
+    assert "degraded" not in json.loads((champion / "card.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (ROWS.format(clean=0.123, jpeg=0.5), "lda has an accuracy of 0.1230 on clean images, and the card says "),
+        (ROWS.format(clean="{clean}", jpeg="much"), "accuracy of jpeg_50 should be 0–1, not 'much'"),
+        (ROWS.replace("lda", "svm"), "has no rows of lda on clean and on degraded images"),
+        ("a,b\n1,2\n", "is not a table such as metrics/robustness.csv: needs model, cell, accuracy, "),
+        (None, "cannot be read as a table ("),
+    ],
+)
+def test_a_table_of_other_images_is_refused(
+    champion: Path, verify: Verify, tmp_path: Path, content: str | None, message: str
+) -> None:
+    card = (champion / "card.json").read_text()
+    table = tmp_path / "robustness.csv"
+    if content is not None:
+        clean = str(json.loads(card)["measured"]["figures"]["accuracy"]["value"])
+        table.write_text(content.replace("{clean}", clean))
+    (line,) = verify(champion, "--record", "--degraded", table).err
+    assert line.startswith(f"error: {table}") and message in line
+    assert (champion / "card.json").read_text() == card
+
+
+def test_degraded_images_without_record(champion: Path, verify: Verify, tmp_path: Path) -> None:
+    assert verify(champion, "--degraded", tmp_path).err == [
+        "error: --degraded is written into the card; add --record, or leave it out"
+    ]
+
+
 def test_a_folder_that_is_not_a_champion_s_gets_no_card(champion: Path, verify: Verify) -> None:
     said = verify(champion / "lda", "--record")
     assert said.err == [

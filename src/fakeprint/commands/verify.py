@@ -16,6 +16,7 @@ from fakeprint.verification.card import CARD, SOURCE_KEYS
 from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
 from fakeprint.verification.figures import FigureCheck
 
+CONFIDENCE = 0.95  # of the intervals in metrics/robustness.csv, as the presets set it
 UNREADABLE_SHOWN = 5  # lines; --json has all
 
 
@@ -45,6 +46,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_device(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.add_argument("--record", action="store_true", help="write the card anew instead of comparing with it")
+    parser.add_argument(
+        "--degraded",
+        type=Path,
+        metavar="CSV",
+        help="with --record: the accuracy on degraded images, from a table such as metrics/robustness.csv",
+    )
     parser.set_defaults(run=run)
 
 
@@ -58,7 +65,10 @@ def run(args: argparse.Namespace) -> None:
     changes = dict(_change(each) for each in args.changes)
     if changes and args.data is None:
         raise InputError("-S says how --data is read; add --data PATH, or leave it out")
-    folder, given = _folder(args.folder), Given(args.data, changes, args.device)
+    if args.degraded is not None and not args.record:
+        raise InputError("--degraded is written into the card; add --record, or leave it out")
+    degraded = (args.degraded, CONFIDENCE) if args.degraded else None
+    folder, given = _folder(args.folder), Given(args.data, changes, args.device, degraded=degraded)
     if args.record:
         card, figures = record(folder, given)
         print(f"{printable(str(folder / CARD))}: {len(card.files)} files; figures {figures}")

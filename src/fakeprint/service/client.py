@@ -43,6 +43,10 @@ class Client:
         """GET of text/plain. Raises ApiError."""
         return self._answer("GET", path, params=query).text
 
+    def content(self, path: str) -> bytes:
+        """GET of a file. Raises ApiError."""
+        return self._answer("GET", path).content
+
     def post(self, path: str, content: Any = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
         """POST of JSON. Raises ApiError."""
         return self._call("POST", path, json=content, headers=dict(headers or {}))

@@ -22,6 +22,7 @@ from fakeprint.verdict.decision import load_decision
 WAIT = 3.0  # seconds for the registry; the other models are listed without it then
 FRESH = 5.0  # seconds that a list of the registry is used for
 CONFIDENCE = 0.95  # of the intervals in leaderboard.json and of a card's, which is computed here
+UNTIL_SERVED = ("digest", "kind", "classes", "names", "image_size")  # null for a registered model that has not served
 # What turns the last numbers into probabilities: of networks, and by the method of classifiers and ensembles.
 ACTIVATIONS = {
     "network": "softmax",
@@ -108,7 +109,7 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
         backbone=_backbone(description),
         last_activation=_last_activation(description),
         accuracy=_of_card(card) or (_of_leaderboard(model, folder) if source == "folder" else None),
-        worst_degraded=_worst_degraded(model, folder) if source == "folder" else None,
+        worst_degraded=_worst_of_card(card) or (_worst_degraded(model, folder) if source == "folder" else None),
         calibration=None if fitted["method"] == "none" else fitted,
         certificate=decision.certificate.line if decision.certificate else None,
         card=card,
@@ -118,23 +119,32 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
 def _of_registry(registered: Registered, opened: Opened | None) -> Model:
     here = opened if opened and opened.reference.source == "registry" else None
     serves = bool(here and (here.reference.name, here.reference.version) == (registered.name, registered.version))
-    dataset = here.model.dataset if here and serves else None
-    description = read_description(here.folder) if here and serves else None
     return Model(
         name=registered.name,
-        model=here.model.name if here and serves else None,
         version=registered.version,
-        digest=here.digest if here and serves else None,
         source="registry",
         aliases=registered.aliases,
         serves=serves,
-        kind=description["kind"] if description else None,
-        classes=dataset.classes if dataset else None,
-        names=dataset.names if dataset else None,
-        image_size=dataset.image_size if dataset else None,
         hyperparameters=dict(registered.parameters),
         accuracy=_of_run(registered.figures),
+        **(_of_opened(here) if here and serves else dict.fromkeys(UNTIL_SERVED)),
     )
+
+
+def _of_opened(opened: Opened) -> dict[str, Any]:
+    """What only the files of a registered model tell."""
+    dataset, fitted = opened.model.dataset, opened.decision.calibration.as_json()
+    return {
+        "model": opened.model.name,
+        "digest": opened.digest,
+        "kind": read_description(opened.folder)["kind"],
+        "classes": dataset.classes,
+        "names": dataset.names,
+        "image_size": dataset.image_size,
+        "data": opened.data,
+        "calibration": None if fitted["method"] == "none" else fitted,
+        "certificate": opened.certificate,
+    }
 
 
 def _hyperparameters(description: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +173,22 @@ def _of_card(card: dict[str, Any] | None) -> Accuracy | None:
     return _with_interval(str(measured["split"]), value, int(measured["images"]))
 
 
+def _worst_of_card(card: dict[str, Any] | None) -> Degraded | None:
+    """From the card, where it has figures on degraded images."""
+    degraded, measured = (card or {}).get("degraded"), (card or {}).get("measured")
+    if not degraded or not measured:
+        return None
+    name, worst = min(degraded["accuracy"].items(), key=lambda item: item[1]["value"])
+    return Degraded(
+        degradation=name,
+        **worst,
+        confidence=degraded["confidence"],
+        split=measured["split"],
+        images=degraded["images"],
+        degradations=len(degraded["accuracy"]),
+    )
+
+
 def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
     """From the leaderboard, if that is of this model."""
     board = _leaderboard(folder)
@@ -181,10 +207,12 @@ def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
 
 def _worst_degraded(model: str, folder: Path) -> Degraded | None:
     """From the leaderboard, if degraded images were part of it."""
-    worst = _leaderboard(folder)["models"].get(model, {}).get("worst")
+    board = _leaderboard(folder)
+    worst = board["models"].get(model, {}).get("worst")
     if worst is None:
         return None
-    return Degraded(degradation=worst["cell"], value=worst["accuracy"], low=worst.get("low"), high=worst.get("high"))
+    bounds = {"low": worst["low"], "high": worst["high"], "confidence": CONFIDENCE} if "low" in worst else {}
+    return Degraded(degradation=worst["cell"], value=worst["accuracy"], **bounds)
 
 
 def _leaderboard(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fakeprint.data.arrays import Dataset
 from fakeprint.digests import files_of
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION
-from fakeprint.files import read_json, sha256
+from fakeprint.files import sha256
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
 from fakeprint.params import Predict, near
@@ -24,8 +24,7 @@ from fakeprint.service.maps import Mapper
 from fakeprint.service.schemas import ModelVersion
 from fakeprint.service.settings import Settings
 from fakeprint.tracking import registry
-from fakeprint.verdict import calibration
-from fakeprint.verdict.decision import Decision, load_decision
+from fakeprint.verdict.decision import Decision, load_decision, read_decision
 
 Source = Literal["folder", "shipped", "registry"]
 SHIPPED_MODEL = "unibuc"  # serves where there is no champion
@@ -155,9 +154,8 @@ def _parts(reference: Reference, settings: Settings) -> tuple[Path, str | None, 
         saved = registry.download(
             settings.mlflow_uri, reference.name, str(reference.version), settings.folder / "registry"
         )
-        fitted = saved.calibration
-        method = calibration.load(read_json(fitted)["calibration"]) if fitted else calibration.Raw()
-        return saved.model, None, saved.predict, Decision(method)
+        decision = read_decision(saved.decision, saved.calibration)
+        return saved.model, decision.fitted_on.get("data"), saved.predict, decision
     folder, data = _folder(reference, settings)
     return folder, data, test_time_augmentation(folder), load_decision(folder)
 

@@ -107,12 +107,16 @@ class Accuracy(BaseModel):
 
 
 class Degraded(BaseModel):
-    """Accuracy on degraded validation images, of the degradation with the lowest one, by the leaderboard."""
+    """Accuracy on degraded images, of the degradation with the lowest one, by the leaderboard or the model's card."""
 
-    degradation: str = Field(description="name of the cell", examples=["jpeg_50"])
+    degradation: str = Field(description="its name in docs/experiments.md", examples=["jpeg_50"])
     value: Share
     low: Share | None = None
     high: Share | None = None
+    confidence: Share | None = None
+    split: str | None = Field(None, description="of the images that were degraded", examples=["validation"])
+    images: int | None = Field(None, description="their number")
+    degradations: int | None = Field(None, description="how many were measured, where this is the worst of them")
 
 
 class Model(BaseModel):
@@ -194,6 +198,25 @@ class Datasets(BaseModel):
     datasets: list[Dataset]
 
 
+class DatasetImage(BaseModel):
+    """One image of a data set."""
+
+    number: int = Field(description="its place in the data set, from 0; its file is at `images/NUMBER`", examples=[0])
+    name: str = Field(description="its id in the data set", examples=["real/a.png"])
+    split: Literal["train", "validation", "test"]
+    label: str | None = Field(description="its class, where the data set says so", examples=["real"])
+
+
+class DatasetImages(BaseModel):
+    """Some images of a data set."""
+
+    images: list[DatasetImage]
+    splits: dict[str, int] = Field(
+        description="images of each split in the whole data set", examples=[{"train": 500, "validation": 0, "test": 0}]
+    )
+    next: int | None = Field(None, description="give it as `first` to get the rest", examples=[100])
+
+
 class FitRequest(Strict):
     """A model to fit. Parameters are those of params.yaml that `GET /fit/options` lists."""
 
@@ -235,7 +258,9 @@ class Job(BaseModel):
     eta_seconds: float | None = None
     metrics: dict[str, float] = Field({}, description="of the champion, when it has succeeded")
     champion: str | None = None
-    model: str | None = Field(None, description="the name under which `POST /set` serves it")
+    model: str | None = Field(
+        None, description="the name under which `POST /set` serves it; null once its files are removed"
+    )
     error: str | None = Field(None, description="why it failed, on one line")
 
 

@@ -88,17 +88,21 @@ class Serving:
             return opened, revision + 1
 
     async def _follow(self) -> None:
-        was_reachable = True
+        fault = ""  # that was logged: one that lasts is logged once
         while True:
             try:
                 await self._look()
-                was_reachable = True
+                fault = ""
             except SQLAlchemyError as error:
-                if was_reachable:
-                    log.error("the database does not answer: %s", type(error).__name__)
-                was_reachable = False
-            except Exception:
-                log.exception("the serving model could not be looked up")
+                message = f"the database does not answer: {type(error).__name__}"
+                if message != fault:
+                    log.error(message)
+                fault = message
+            except Exception as error:
+                message = f"the serving model could not be looked up: {type(error).__name__}"
+                if message != fault:
+                    log.exception(message)
+                fault = message
             await asyncio.sleep(POLL)
 
     async def _look(self) -> None:

@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="where networks run: auto, cpu, cuda, cuda:N, mps")
 
-    batch_wait_ms: NonNegativeFloat = Field(3.0, description="how long a request waits for others to share its batch")
+    batch_wait_ms: NonNegativeFloat = Field(
+        3.0,
+        description="how long a batch waits for each image that is on its way; in all no longer than a batch takes",
+    )
     batch_size: PositiveInt = Field(32, description="images per forward pass, at most")
     request_seconds: PositiveFloat = Field(60.0, description="time that one request for predictions may take")
     queue_images: PositiveInt = Field(4096, description="images that may wait for an answer; more are refused with 503")
@@ -71,6 +74,10 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(30.0, description="after so long without a sign of life a job is taken over")
     max_attempts: PositiveInt = Field(3, description="how often a job is started, if its worker dies")
     job_hours: PositiveFloat = Field(24.0, description="time that a job may take")
+    kept_jobs: PositiveInt = Field(
+        100, description="ended jobs whose work folders are kept; the oldest go first, but none whose model serves"
+    )
+    kept_jobs_mib: PositiveFloat = Field(20_480.0, description="disk space of these work folders together")
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_d
 
 FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
 HEAT = Path("reports/robustness/heat.png")
-DECISION = Path("metrics/decision.json")
+DECISION, DECIDED = Path("metrics/decision.json"), "decision.json"  # its figures; and beside the champion, itself
 ELSEWHERE = {"fakeprint.origin": "made from files; trained at another time"}
 
 
@@ -54,7 +54,7 @@ def _register(session: Session, params: Params, run_ids: dict[str, str], folders
     name = champion_name()
     if name not in folders or main_root() != Path.cwd().resolve():
         return
-    model = log_model(session.client, run_ids[name], folders[name], params.predict)
+    model = log_model(session.client, run_ids[name], folders[name], params.predict, _decision_file(name))
     if model:
         register(session.client, model, params.tracking.registered_name)
 
@@ -92,11 +92,13 @@ def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[
     """
     name, client, run_id = folder.name, session.client, session.run_id
     worst, rows, heat = _worst(name), _rows(name), md5(HEAT) if HEAT.exists() else ""
-    digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat, "predict": str(params.predict)})
+    decision = _decision_file(name)
+    answers = {"predict": str(params.predict), "decision": md5(decision) if decision else ""}
+    digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat, **answers})
     if client.get_run(run_id).data.tags.get(EVALUATION) == digest:
         return
     figures = shown(read_json(Path("metrics") / name / "evaluate.json")) | _answered(files)
-    model = log_model(client, run_id, folder, params.predict)
+    model = log_model(client, run_id, folder, params.predict, decision)
     log_figures(client, run_id, model, figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
     session.log_files([Path(file) for file in files])
     if worst:
@@ -108,10 +110,18 @@ def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[
 
 def _decision(name: str) -> dict[str, str]:
     """The files of the decision on the champion's answers, with their digests; nothing for other models."""
-    if not (MODELS / CHAMPION).exists() or champion_name() != name:
+    if _decision_file(name) is None:
         return {}
     files = [DECISION, *sorted(Path("reports/decision").glob("*.png"))]
     return {file.as_posix(): md5(file) for file in files if file.exists()}
+
+
+def _decision_file(name: str) -> Path | None:
+    """What the champion decides its answers by; None for other models."""
+    if not (MODELS / CHAMPION).exists() or champion_name() != name:
+        return None
+    file = MODELS / CHAMPION / DECIDED
+    return file if file.exists() else None
 
 
 def _answered(files: dict[str, str]) -> dict[str, float]:

@@ -35,6 +35,7 @@ from fakeprint.tracking.connection import lock
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
 CHAMPION = "champion"  # alias
+ANSWERING = ("decision", "calibration")  # parts that are files and no models, the first that is there counts
 CODE = Path(fakeprint.__file__).parent
 PACKAGES = (
     *("joblib", "mlflow", "numpy", "opencv-python-headless", "pandas", "pillow", "pydantic"),
@@ -45,7 +46,7 @@ OF_NETWORKS = ("safetensors", "torch")
 OF_LIBRARY_NETWORKS = ("timm", "torchvision")
 
 
-def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str | None:
+def log_model(client: Any, run_id: str, folder: Path, predict: Predict, decision: Path | None = None) -> str | None:
     """Log the model in this folder, with its calibration and an ensemble's members from beside it, as the run's model.
 
     Called again for the same run, model and `predict` it logs nothing, or completes what was interrupted. Waits for the
@@ -56,6 +57,7 @@ def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str |
         run_id: the model's run. Its parameters become the model's.
         folder: models/NAME; NAME becomes the model's name.
         predict: the test-time augmentation with which networks answer.
+        decision: the champion's decision.json, by which it answers with its label, unsure or unknown; None for others.
 
     Returns:
         The id of the logged model; None for a model above `LARGEST_MODEL`, and the run's tag `model.left_out` then says
@@ -71,6 +73,8 @@ def log_model(client: Any, run_id: str, folder: Path, predict: Predict) -> str |
     calibration = folder.parent / "calibration" / f"{folder.name}.json"
     if calibration.exists():
         parts["calibration"] = calibration
+    if decision is not None:
+        parts["decision"] = decision
     model = _begun(client, run_id, folder.name, _content(parts.values(), description, predict))
     if str(model.status) != "READY":
         with tempfile.TemporaryDirectory() as temporary:
@@ -113,7 +117,7 @@ def _save(saved: Path, model: Any, parts: Mapping[str, Path], predict: Predict) 
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
-    descriptions = [read_description(each) for name, each in parts.items() if name != "calibration"]
+    descriptions = [read_description(each) for name, each in parts.items() if name not in ANSWERING]
     code = saved.with_name("fakeprint.zip")
     code.write_bytes(_package())
     save_model(
@@ -130,7 +134,7 @@ def _save(saved: Path, model: Any, parts: Mapping[str, Path], predict: Predict) 
             model_id=model.model_id,
             run_id=model.source_run_id,
         ),
-        **_interface(Dataset(**descriptions[0]["dataset"])),
+        **_interface(Dataset(**descriptions[0]["dataset"]), "decision" in parts),
     )
 
 
@@ -144,17 +148,18 @@ def _package() -> bytes:
     return content.getvalue()
 
 
-def _interface(dataset: Dataset) -> dict[str, Any]:
+def _interface(dataset: Dataset, decides: bool) -> dict[str, Any]:
     """Signature and input example. A column of text takes bytes too; one of MLflow's binary type does not take text."""
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     from fakeprint.predict import columns
-    from fakeprint.tracking.served import COLUMN
+    from fakeprint.tracking.served import COLUMN, DECIDED
 
-    texts = ("class", "name")
-    answer = Schema([ColSpec("string" if name in texts else "double", name) for name in columns(dataset)])
+    texts = ("class", "name", "answer", "set", "reason")
+    names = [*columns(dataset), *(DECIDED if decides else ())]
+    answer = Schema([ColSpec("string" if name in texts else "double", name) for name in names])
     return {
         "signature": ModelSignature(Schema([ColSpec("string", COLUMN)]), answer),
         "input_example": pd.DataFrame({COLUMN: [base64.b64encode(example()).decode()]}),
@@ -171,7 +176,8 @@ def example() -> bytes:
 
 
 def _calibration_method(parts: Mapping[str, Path]) -> str:
-    return str(read_json(parts["calibration"])["calibration"]["method"]) if "calibration" in parts else "none"
+    file = next((parts[name] for name in ANSWERING if name in parts), None)
+    return str(read_json(file)["calibration"]["method"]) if file else "none"
 
 
 def requirements(descriptions: list[dict[str, Any]], calibration: str = "none") -> list[str]:

@@ -39,9 +39,14 @@ class Registered:
 
 @dataclass(frozen=True)
 class Saved:
-    """A version's files. model: its folder. calibration: its file, or None. predict: its test-time augmentation."""
+    """A version's files.
+
+    model: its folder. decision, calibration: their files, or None; one that was champion has a decision.
+    predict: its test-time augmentation.
+    """
 
     model: Path
+    decision: Path | None
     calibration: Path | None
     predict: Predict
 
@@ -155,7 +160,8 @@ def _saved(folder: Path) -> Saved:
     if not (parts["model"] / "model.json").is_file():
         raise ValueError("no model.json")
     read_json(parts["model"] / "model.json")
-    return Saved(parts["model"], parts.get("calibration"), Predict(**flavor["config"]["predict"]))
+    predict = Predict(**flavor["config"]["predict"])
+    return Saved(parts["model"], parts.get("decision"), parts.get("calibration"), predict)
 
 
 def _registered(client: Any, name: str, version: str, aliases: list[str]) -> Registered:

@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
@@ -19,9 +18,12 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 if TYPE_CHECKING:
-    from fakeprint.data.crops import Crops
+    from fakeprint.data.arrays import Dataset
+    from fakeprint.predict import Versions
+    from fakeprint.verdict.decision import Answer
 
 COLUMN = "image"  # of the input
+DECIDED = ("answer", "score", "set", "reason")  # columns of the output that follow where the model has a decision
 PACKAGE = Path(__file__).parent / "code/fakeprint.zip"
 
 if PACKAGE.exists():
@@ -57,18 +59,23 @@ class ServedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model. context.artifacts["model"] is its folder; an ensemble's members are beside it.
 
-        context.artifacts["calibration"] is its calibration, if it has one.
+        context.artifacts["decision"] is its decision, or context.artifacts["calibration"] its calibration, where it has
+        one of them.
         """
-        from fakeprint.files import read_json
+        from fakeprint.named_models import variants_of
         from fakeprint.params import Predict
         from fakeprint.predict import load_model
-        from fakeprint.verdict import calibration
+        from fakeprint.verdict.decision import read_decision
 
         config = context.model_config
         folder, tta = Path(context.artifacts["model"]), Predict(**config["predict"])
         self.model = load_model(folder, workers=config["workers"], tta=tta, device=config["device"])
-        fitted = context.artifacts.get("calibration")
-        self.calibration = calibration.load(read_json(Path(fitted))["calibration"]) if fitted else calibration.Raw()
+        decided, calibrated = (
+            Path(file) if (file := context.artifacts.get(name)) else None for name in ("decision", "calibration")
+        )
+        self.decides = decided is not None
+        self.decision = read_decision(decided, calibrated)
+        self.variants = variants_of(self.decision)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -81,37 +88,47 @@ class ServedModel(PythonModel):
             params: not used.
 
         Returns:
-            N rows: class, name and p_CLASS, a float64 per class, calibrated; rows of probabilities sum to 1.
+            N rows: class, name and p_CLASS, a float64 per class, calibrated; rows of probabilities sum to 1. Where the
+            model has a decision, after these: answer (label, unsure or unknown; class is the most probable one,
+            whatever the answer), score (the largest probability), set (the conformal set, as a JSON list of classes;
+            empty where there is none) and reason, in words.
 
         Raises:
             Refused: a row is no image, damaged, too large, or its text is not base64. The message names the row,
                 counted from 0.
         """
-        from fakeprint.predict import columns, group_size
-        from fakeprint.progress import quiet
+        from fakeprint.predict import columns, group_size, probabilities_of, variants_per_image
 
         files, dataset = model_input[COLUMN].tolist(), self.model.dataset
-        size = group_size(self.model)
-        parts = []
-        with self.one_at_a_time, quiet():
-            for start in range(0, max(1, len(files)), size):
-                parts.append(self.model.probabilities(self._images(files[start : start + size], start)))
-        probabilities = self.calibration(np.concatenate(parts))
-        best = probabilities.argmax(axis=1)
-        classes, names = ([labels[index] for index in best] for labels in (dataset.classes, dataset.names))
-        return pd.DataFrame(dict(zip(columns(dataset), [classes, names, *probabilities.T], strict=True)))
+        size, kinds = group_size(self.model), variants_per_image(self.variants)
+        answers: list[Answer] = []
+        with self.one_at_a_time:
+            for start in range(0, len(files), size):
+                versions = self._images(files[start : start + size], start)
+                probabilities, variants = probabilities_of(versions, self.model, kinds)
+                answers += self.decision.answers(probabilities, dataset.names, variants)
+        rows = [_row(answer, dataset) for answer in answers]
+        names = [*columns(dataset), *(DECIDED if self.decides else ())]
+        return pd.DataFrame([[row[name] for name in names] for row in rows], columns=names)
 
-    def _images(self, files: list[Any], first: int) -> "np.ndarray | Crops":
+    def _images(self, files: list[Any], first: int) -> "list[Versions]":
         from fakeprint.data.decode import Unreadable
-        from fakeprint.predict import image_of, stacked
+        from fakeprint.predict import image_of, versions_of
 
         images = []
         for number, file in enumerate(files):
             try:
-                images.append(self.model.crops(image_of(_content(file), self.model.dataset)))
+                images.append(versions_of(image_of(_content(file), self.model.dataset), self.model, self.variants))
             except Unreadable as error:
                 raise Refused(f"'{COLUMN}' in row {first + number} (counted from 0): {error.reason}") from None
-        return stacked(images, self.model)
+        return images
+
+
+def _row(answer: "Answer", dataset: "Dataset") -> dict[str, Any]:
+    """One row of the output, with all columns that there can be."""
+    row = answer.as_json(dataset.classes, dataset.names)
+    shares = {f"p_{label}": share for label, share in row.pop("probabilities").items()}
+    return row | shares | {"set": "" if row["set"] is None else json.dumps(row["set"])}
 
 
 def _content(file: Any) -> bytes:

@@ -238,12 +238,21 @@ def load_decision(folder: Path) -> Decision:
         InputError: one of these files is damaged.
     """
     own, fitted = folder / FILE, folder.parent / "calibration" / f"{folder.name}.json"
-    file = own if own.exists() else fitted
-    if not file.exists():
+    return read_decision(own if own.exists() else None, fitted if fitted.exists() else None)
+
+
+def read_decision(decided: Path | None, calibrated: Path | None) -> Decision:
+    """The decision that these files give: a decision.json, else the calibration in the second file, else none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = decided or calibrated
+    if file is None:
         return Decision(calibration.Raw())
     try:
         content = read_json(file)
-        return Decision.from_json(content) if file == own else Decision(calibration.load(content["calibration"]))
+        return Decision.from_json(content) if decided else Decision(calibration.load(content["calibration"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         wrong = f"no {error}" if isinstance(error, KeyError) else error
         raise InputError(f"{file} is damaged or of another version ({wrong}); `dvc repro` writes it anew") from None

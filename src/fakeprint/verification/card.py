@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval
+import annotated_types
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from fakeprint.data.decode import Unreadable
@@ -48,7 +48,8 @@ SOURCE_KEYS = (
     "prepare.folds",
 )
 
-Digits = Annotated[int, Interval(ge=0, le=15)]
+Digits = Annotated[int, annotated_types.Interval(ge=0, le=15)]
+Share = Annotated[float, annotated_types.Interval(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -78,7 +79,7 @@ class Measured(_Part):
     labels: HexDigest
     ids: HexDigest
     source: dict[str, Any]
-    bins: Annotated[int, Interval(ge=1, le=10_000)]
+    bins: Annotated[int, annotated_types.Interval(ge=1, le=10_000)]
     fitted_on_them: bool
     figures: dict[str, Figure]
 
@@ -94,28 +95,60 @@ class Sample(_Part):
     answers: dict[str, list[float]]
 
 
+class Interval(_Part):
+    """A share with its interval, rounded."""
+
+    value: Share
+    low: Share
+    high: Share
+
+
+class Degraded(_Part):
+    """Accuracy on the measured images after each was degraded. `verify` does not measure it again.
+
+    images: their number. confidence: of the intervals. accuracy: by the name of the degradation.
+    """
+
+    images: PositiveInt
+    confidence: Annotated[float, annotated_types.Interval(gt=0, lt=1)]
+    accuracy: Annotated[dict[str, Interval], annotated_types.MinLen(1)]
+
+
 class Card(_Part):
     """The content of card.json.
 
-    files: every file of the folder but card.json, `/` between the parts. measured, sample: None where there are no
-    such figures. versions: of the packages that the figures were computed with. precision: which digits may differ.
+    files: every file of the folder but card.json, `/` between the parts. measured, degraded, sample: None where there
+    are no such figures; without `degraded` the file has no such key. versions: of the packages that the figures were
+    computed with. precision: which digits may differ.
     """
 
     format: Literal[1] = 1
     model: str
     files: dict[str, FileDigest]
     measured: Measured | None = None
+    degraded: Degraded | None = None
     sample: Sample | None = None
     versions: dict[str, str]
     precision: str = PRECISION
 
 
-def write_card(folder: Path, model: str, measured: Measured | None, sample: Sample | None = None) -> Card:
+def write_card(
+    folder: Path,
+    model: str,
+    measured: Measured | None,
+    sample: Sample | None = None,
+    degraded: Degraded | None = None,
+) -> Card:
     """Write card.json into a folder whose other files are complete. Raises InputError for a link among them."""
     card = Card(
-        model=model, files=digests_of(folder, CARD), measured=measured, sample=sample, versions=_installed_versions()
+        model=model,
+        files=digests_of(folder, CARD),
+        measured=measured,
+        degraded=degraded,
+        sample=sample,
+        versions=_installed_versions(),
     )
-    write_json(folder / CARD, card.model_dump())
+    write_json(folder / CARD, card.model_dump(exclude={"degraded"} if degraded is None else None))
     return card
 
 

@@ -13,12 +13,14 @@ from fakeprint.verification.card import (
     ANSWER_DIGITS,
     CARD,
     Card,
+    Degraded,
     Measured,
     Sample,
     read_card,
     write_card,
 )
 from fakeprint.verification.champion_card import is_fitted_on_validation
+from fakeprint.verification.degraded import of_table
 from fakeprint.verification.figures import FigureCheck
 from fakeprint.verification.files import FileCheck
 from fakeprint.verification.images import Digest, Image, Images, digest_of, of_arrays
@@ -35,13 +37,15 @@ class Given:
     """What `fakeprint verify` is given beside the folder.
 
     data: a source of images, or None. changes: keys of `card.SOURCE_KEYS` that differ from the card's. device: where
-    networks run. workers: processes, None for all cores.
+    networks run. workers: processes, None for all cores. degraded: a table such as metrics/robustness.csv, to be
+    written into the card, and the confidence of its intervals.
     """
 
     data: Path | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     workers: int | None = None
+    degraded: tuple[Path, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,8 @@ def verify(folder: Path, given: Given) -> Report:
     checked = files.compared(folder, card.files, CARD)
     images = _images_named(folder, given) if card.measured else None
     not_checked = []
+    if card.degraded is not None:
+        not_checked.append(f"the accuracy on {len(card.degraded.accuracy)} kinds of degraded images")
     if card.measured and images is None:
         not_checked.append(f"the figures on {card.measured.title}: give the images with --data PATH")
     if not card.measured and not card.sample:
@@ -224,7 +230,8 @@ def record(folder: Path, given: Given) -> tuple[Card, str]:
     """Write card.json anew: digests of all files, answers for the drawn pictures, and figures on the images.
 
     The images are found as `verify` finds them. Without any, the figures of the card that is there stay, if no file
-    but texts has changed since. Returns the card and where its figures are from, in words.
+    but texts has changed since, and so do those on degraded images, unless `given` has others. Returns the card and
+    where its figures are from, in words.
 
     Raises:
         InputError: the folder is not laid out as models/champion, or holds links, or the images cannot be used.
@@ -239,10 +246,16 @@ def record(folder: Path, given: Given) -> tuple[Card, str]:
         defaults = before.measured.source if before and before.measured else {}
         keys = {**defaults, **given.changes}
         images = _found_images(place, champion["data"], keys, model.dataset, given, str(folder / CARD))
-        now = _measured(folder, model, images, before)
-        return write_card(folder, model.name, now, _sample(model)), f"measured on {now.images:,} images"
-    kept, words = _kept(folder, before)
-    return write_card(folder, model.name, kept, _sample(model)), words
+        now: Measured | None = _measured(folder, model, images, before)
+        words = f"measured on {now.images:,} images" if now else ""
+    else:
+        now, words = _kept(folder, before)
+    if given.degraded:
+        table, confidence = given.degraded
+        degraded: Degraded | None = of_table(table, model.name, now, confidence)
+    else:
+        degraded = before.degraded if before and _kept(folder, before)[0] else None
+    return write_card(folder, model.name, now, _sample(model), degraded), words
 
 
 def _measured(folder: Path, model: LoadedModel, images: Images, before: Card | None) -> Measured:

@@ -164,6 +164,24 @@ def create(world: World) -> FastAPI:
         refuse()
         return world.dataset("d2", name)
 
+    @app.get("/datasets/{identity}/images")
+    def images(identity: str, split: str | None = None, first: int = 0, limit: int = 100) -> schemas.DatasetImages:
+        if all(each.id != identity for each in world.datasets):
+            raise ServiceError(404, "there is no such data set; `GET /datasets` lists yours")
+        listed = [
+            schemas.DatasetImage(
+                number=number, name=f"{number}.png", split="train" if number < 140 else "test", label="abc"[number % 3]
+            )
+            for number in range(150)
+        ]
+        found = [each for each in listed[first:] if split in (None, each.split)][:limit]
+        return schemas.DatasetImages(images=found, splits={"train": 140, "validation": 0, "test": 10})
+
+    @app.get("/datasets/{identity}/images/{number}")
+    def image(identity: str, number: int) -> Response:
+        world.requests.append(("image", number))
+        return Response(png(number), media_type="image/png")
+
     @app.delete("/datasets/{identity}", status_code=204)
     def delete(identity: str) -> None:
         if any(each.dataset == identity and each.state == "running" for each in world.jobs.values()):

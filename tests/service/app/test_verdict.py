@@ -70,7 +70,7 @@ def test_several_images_make_a_table_and_one_of_them_can_be_chosen(world: World,
 def test_the_csv_has_a_line_per_image_and_no_formula(world: World) -> None:
     world.answers = {"=1+2.png": "unreadable"}
     images = [fake_api._answer(world, name, False, True).model_dump() for name in ("a.png", "=1+2.png")]
-    lines = list(csv.DictReader(io.StringIO(verdict.as_csv(images).decode("utf-8-sig"))))
+    lines = list(csv.DictReader(io.StringIO(verdict.as_csv(images, [None, None]).decode("utf-8-sig"))))
     assert [line["answer"] for line in lines] == ["label", "unreadable"]
     assert lines[0]["set"] == '["b"]' and float(lines[0]["p_b"]) == 0.97
     assert lines[0]["evidence"] == "made by <b>Tool</b>"

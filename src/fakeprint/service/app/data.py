@@ -47,6 +47,7 @@ def render() -> None:
         f"**{plain(dataset['name'])}:** {dataset['images']:,} images, {classes} classes, "
         f"{dataset['bytes'] / 2**20:,.1f} MiB, sent {dataset['created'][:16].replace('T', ' ')} UTC"
     )
+    st.markdown(f"Its address: `{client().url}/datasets/{dataset['id']}`. The page Verdict answers its images by it.")
     with errors_shown():
         with st.spinner("Every image is read once; large data sets take minutes the first time"):
             profile = _profile(dataset["id"], dataset["digest"])

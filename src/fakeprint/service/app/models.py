@@ -56,6 +56,17 @@ def accuracy_in_words(accuracy: Mapping[str, Any] | None) -> str:
     return f"{100 * accuracy['value']:.1f} % ({low:.1f}–{high:.1f})"
 
 
+def worst_in_words(worst: Mapping[str, Any]) -> str:
+    """Accuracy on degraded images, a body of `schemas.Degraded`, with what it was measured on where that is known."""
+    bounds = "" if worst["low"] is None else f" ({100 * worst['low']:.1f}–{100 * worst['high']:.1f})"
+    on = f"{worst['images']:,} images of the split {plain(worst['split'])}" if worst["images"] else "images"
+    among = f", the worst of {worst['degradations']} degradations that were measured" if worst["degradations"] else ""
+    return (
+        f"{100 * worst['value']:.1f} %{bounds}, on {on}, degraded by {plain(worst['degradation'])}{among}. "
+        "Images from messengers and web pages are often degraded like this."
+    )
+
+
 def _row(model: Mapping[str, Any]) -> dict[str, Any]:
     accuracy = model["accuracy"]
     return {
@@ -93,10 +104,7 @@ def _details(model: Mapping[str, Any], revision: int) -> None:
             f"{plain(accuracy['split'])}. The interval holds the accuracy on such images with {confidence} confidence."
         )
     if worst := model.get("worst_degraded"):
-        st.markdown(
-            f"**Worst degraded:** {100 * worst['value']:.1f} %, on images degraded by {plain(worst['degradation'])}. "
-            "Images from messengers and web pages are often degraded like this."
-        )
+        st.markdown(f"**Worst degraded:** {worst_in_words(worst)}")
     if model["certificate"]:
         st.markdown(f"**Certified:** {plain(model['certificate'])}")
     if model["classes"] is None:

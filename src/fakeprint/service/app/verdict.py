@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import streamlit as st
 from PIL import Image
 
-from fakeprint.service.app import words
+from fakeprint.service.app import stored_images, words
 from fakeprint.service.app.connection import client, errors_shown, plain, serving_model
 
 TYPES = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "tif", "tiff", "gif"]
@@ -20,12 +20,23 @@ IMAGE_MIB = 20
 PREVIEW_PIXELS = 1024
 
 
-class Upload(Protocol):
-    """What Streamlit gives for an uploaded file."""
+UPLOADED, STORED = "Upload images", "Images of a data set"
 
-    file_id: str
-    name: str
-    size: int
+
+class Upload(Protocol):
+    """What Streamlit gives for an uploaded file, and `stored_images` for one of a data set."""
+
+    @property
+    def file_id(self) -> str:
+        """Its own name, which no other file has."""
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
 
     def getvalue(self) -> bytes:
         """Its bytes."""
@@ -44,17 +55,12 @@ def render() -> None:
         st.warning(plain(problem), icon=":material/warning:")
     learned = f", which learned from {model['data']}" if model["data"] else ""
     st.markdown(f"Answers come from the model **{plain(words.model_name(model))}**{plain(learned)}.")
-    uploads = st.file_uploader(
-        "Images",
-        type=TYPES,
-        accept_multiple_files=True,
-        max_upload_size=IMAGE_MIB,
-        key="images",
-        help="The original file says most: messengers and screenshots re-encode images and wipe out traces.",
-    )
-    if uploads:
-        with errors_shown():
-            _answers(uploads, model)
+    st.session_state.setdefault("where", STORED if "dataset" in st.query_params else UPLOADED)
+    where = st.radio("Where the images are", [UPLOADED, STORED], key="where", horizontal=True)
+    with errors_shown():
+        images = stored_images.chosen() if where == STORED else _uploads()
+        if images:
+            _answers(images, model)
     st.info(words.NO_PROOF, icon=":material/gavel:")
     with st.expander("What the words mean", icon=":material/help:"):
         st.markdown(words.MEANINGS)
@@ -64,6 +70,18 @@ def render() -> None:
             st.markdown(f"**What is certified about its answers.** {plain(model['certificate'])}")
 
 
+def _uploads() -> Sequence[Upload]:
+    st.query_params.pop("dataset", None)
+    return st.file_uploader(
+        "Images",
+        type=TYPES,
+        accept_multiple_files=True,
+        max_upload_size=IMAGE_MIB,
+        key="images",
+        help="The original file says most: messengers and screenshots re-encode images and wipe out traces.",
+    )
+
+
 def _answers(uploads: Sequence[Upload], model: Mapping[str, Any]) -> None:
     names = dict(zip(model["classes"], model["names"], strict=True))
     calibrated = model["calibration"] is not None
@@ -71,16 +89,24 @@ def _answers(uploads: Sequence[Upload], model: Mapping[str, Any]) -> None:
         _show_one(uploads[0], _explained(uploads[0], model), names, calibrated)
         return
     answers = _batch(uploads, model)
+    labels = [getattr(upload, "label", None) for upload in uploads]
     st.subheader(words.summary(answers))
+    if any(labels):
+        st.markdown(plain(words.agreement(answers, labels)))
     st.dataframe(
-        table(answers, names),
+        table(answers, names, labels),
         hide_index=True,
         placeholder="",
         column_config={"probability": st.column_config.ProgressColumn(format="%.1f %%", min_value=0, max_value=100)},
         alt="Answers, one row per image",
     )
     st.download_button(
-        "Download as CSV", as_csv(answers), "fakeprint.csv", "text/csv", icon=":material/download:", on_click="ignore"
+        "Download as CSV",
+        as_csv(answers, labels),
+        "fakeprint.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
     )
     chosen = st.selectbox(
         "Show the details of", range(len(uploads)), format_func=lambda number: f"{number + 1}. {uploads[number].name}"
@@ -203,10 +229,12 @@ def preview(content: bytes) -> Image.Image | None:
         return None
 
 
-def table(answers: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row per image, for the eye."""
+def table(
+    answers: Sequence[Mapping[str, Any]], names: Mapping[str, str], labels: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    """A row per image, for the eye. labels: what the images' data set says of them."""
     rows = []
-    for image in answers:
+    for image, label in zip(answers, labels, strict=True):
         _, sign, badge = words.BADGES[words.kind(image)]
         answered = image["status"] == "answered"
         rows.append(
@@ -216,6 +244,7 @@ def table(answers: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> lis
                 "most probable": words.class_name(image["name"]) if answered else None,
                 "probability": 100 * image["score"] if answered else None,
                 "not excluded": words.set_in_words(image["set"], names) if answered else None,
+                **({"in the data set": label and words.class_name(names.get(label, label))} if any(labels) else {}),
                 "declared": "; ".join(each["claim"] for each in image["evidence"] or []) if answered else None,
                 "note": image["reason"] if answered else image["detail"],
             }
@@ -223,24 +252,25 @@ def table(answers: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> lis
     return rows
 
 
-def as_csv(answers: Sequence[Mapping[str, Any]]) -> bytes:
-    """A line per image, for programs: UTF-8, with a mark by which spreadsheets know it."""
+def as_csv(answers: Sequence[Mapping[str, Any]], labels: Sequence[str | None]) -> bytes:
+    """A line per image, for programs: UTF-8, with a mark by which spreadsheets know it. labels: of their data set."""
     classes = next((list(image["probabilities"]) for image in answers if image["status"] == "answered"), [])
     stream = io.StringIO()
     lines = csv.writer(stream, lineterminator="\n")
     columns = ["image", "answer", "label", "name", "score", "set", "reason", "evidence"]
-    lines.writerow([*columns, *(f"p_{label}" for label in classes)])
-    for image in answers:
+    given = [[_cell(label or "")] for label in labels] if any(labels) else [[] for _ in labels]
+    lines.writerow([*columns, *(f"p_{label}" for label in classes), *(["data_set_label"] if any(labels) else [])])
+    for image, of_data_set in zip(answers, given, strict=True):
         if image["status"] != "answered":
             about = ["", "", "", "", image["detail"], ""]
-            lines.writerow([_cell(image["image"]), "unreadable", *map(_cell, about), *("" for _ in classes)])
+            empty = ["" for _ in classes]
+            lines.writerow([_cell(image["image"]), "unreadable", *map(_cell, about), *empty, *of_data_set])
             continue
         of_set = "" if image["set"] is None else json.dumps(image["set"], ensure_ascii=False)
         evidence = "; ".join(each["claim"] for each in image["evidence"] or [])
         about = [image["label"], image["name"], image["score"], of_set, image["reason"], evidence]
-        lines.writerow(
-            [_cell(image["image"]), image["answer"], *map(_cell, about), *(image["probabilities"][c] for c in classes)]
-        )
+        shares = [image["probabilities"][label] for label in classes]
+        lines.writerow([_cell(image["image"]), image["answer"], *map(_cell, about), *shares, *of_data_set])
     return stream.getvalue().encode("utf-8-sig")
 
 

@@ -157,6 +157,14 @@ def summary(images: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(images)} images: " + ", ".join(f"{count} {words[each]}" for each, count in counts.items() if count)
 
 
+def agreement(images: Sequence[Mapping[str, Any]], labels: Sequence[str | None]) -> str:
+    """How many of the answers name the class that the data set says."""
+    known = [(image, label) for image, label in zip(images, labels, strict=True) if label is not None]
+    answered = [(image, label) for image, label in known if image.get("answer") == "label"]
+    right = sum(image["label"] == label for image, label in answered)
+    return f"{right} of {len(answered)} answers name the class that the data set says."
+
+
 def duration(seconds: float) -> str:
     """A time to wait, roughly, as people say it."""
     if seconds < 60:

@@ -73,8 +73,11 @@ def re_encoded(model: dict[str, Any] | None) -> str:
     known = []
     if worst:
         against = f", against {percent(accuracy['value'])} on images as they were" if accuracy else ""
+        count = worst.get("degradations")
+        measured = f"the worst of {count} that were measured" if count else "the worst that was measured"
+        on = f", on {worst['images']:,} images of {printable(worst['split'])}" if worst.get("images") else ""
         known = [
-            f"On degraded images ({printable(worst['degradation'])}, the worst that was measured) the model was right "
+            f"On degraded images ({printable(worst['degradation'])}, {measured}{on}) the model was right "
             f"in {percent(worst['value'])}{_between(worst)} of the cases{against}."
         ]
     elif accuracy:

@@ -1,5 +1,6 @@
 """What the API tells of a job."""
 
+from fakeprint.service.jobs.quota import REMOVED
 from fakeprint.service.jobs.results import model_name
 from fakeprint.service.schemas import Job
 from fakeprint.service.tables import StoredJob
@@ -25,7 +26,7 @@ def as_answer(job: StoredJob) -> Job:
         attempts=job.attempts,
         metrics=job.result.get("metrics", {}),
         champion=job.result.get("champion"),
-        model=model_name(job.id) if job.state == "succeeded" else None,
+        model=model_name(job.id) if job.state == "succeeded" and not job.result.get(REMOVED) else None,
         error=job.error,
         **known,
     )

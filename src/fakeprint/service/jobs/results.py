@@ -54,5 +54,5 @@ def model_folder_of_job(settings: Settings, job_id: str) -> Path:
     job_id = job_id.removeprefix(MODEL)
     folder = folder_of_job(settings, job_id) / MODELS / CHAMPION
     if not (folder / "champion.json").is_file():
-        raise InputError(f"the job '{job_id}' has no model; it has one when its state is succeeded")
+        raise InputError(f"the job '{job_id}' has no model; it has one from its success until its files are removed")
     return folder

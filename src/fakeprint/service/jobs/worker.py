@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fakeprint import tied_process
 from fakeprint.errors import InputError
-from fakeprint.service.jobs import store, work_folder
+from fakeprint.service.jobs import quota, store, work_folder
 from fakeprint.service.jobs.progress import Progress
 from fakeprint.service.jobs.results import log_of_job
 from fakeprint.service.settings import Settings
@@ -79,6 +79,11 @@ class Worker:
                 outcome = Outcome("failed", error=f"the worker failed ({type(error).__name__}); its own log says more")
         self._tell(job, outcome)
         logger.info("job %s: %s", job.id, outcome.state)
+        if outcome.state in store.ENDED:
+            try:
+                quota.keep_to_it(self.engine, self.settings)
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("work folders of ended jobs cannot be removed: %s", _first_line(error))
 
     def _tell(self, job: StoredJob, outcome: "Outcome") -> None:
         """Write the outcome, trying again as long as the lease lasts: after it another worker has the job."""

@@ -1,18 +1,20 @@
 """POST, GET and DELETE /datasets: images with labels, which fits learn from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi import Path as InPath
 from fastapi.concurrency import run_in_threadpool
 
-from fakeprint.service import datasets, sources
+from fakeprint.service import dataset_images, datasets, sources
 from fakeprint.service.access import Caller, fit_caller
 from fakeprint.service.forms import Form, received
 from fakeprint.service.problems import responses
-from fakeprint.service.schemas import Dataset, Datasets
-from fakeprint.service.settings import Settings
+from fakeprint.service.schemas import Dataset, DatasetImage, DatasetImages, Datasets
+from fakeprint.service.settings import MIB, Settings
 from fakeprint.service.tables import StoredDataset
 
 router = APIRouter(tags=["fit"])
@@ -78,6 +80,62 @@ def list_all(request: Request, caller: Fitting) -> Datasets:
 def get_one(request: Request, dataset_id: str, caller: Fitting) -> Dataset:
     """One data set."""
     return datasets.as_answer(datasets.find(request.app.state.engine, dataset_id, caller.owner, caller.sees_all))
+
+
+@router.get("/datasets/{dataset_id}/images", responses=responses(401, 403, 404, 422))
+def list_images(
+    request: Request,
+    dataset_id: str,
+    caller: Fitting,
+    split: Annotated[Literal["train", "validation", "test"] | None, Query(description="by default all")] = None,
+    first: Annotated[int, Query(ge=0, lt=2**31, description="number of the first image")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="images at most")] = 100,
+) -> DatasetImages:
+    """The images of a data set, with the labels that it gives them: those of train, validation, then test."""
+    folder = _folder(request, dataset_id, caller)
+    images, counts = dataset_images.listed(folder, split, first, limit + 1)
+    shown = [DatasetImage(**{key: row[key] for key in DatasetImage.model_fields}) for row in images[:limit]]
+    return DatasetImages(images=shown, splits=counts, next=images[limit]["number"] if len(images) > limit else None)
+
+
+async def _room(request: Request) -> AsyncIterator[Callable[[int], None]]:
+    """A dependency: takes memory for a file until it is sent, as bodies of predictions take theirs."""
+    with request.app.state.held.one_request() as take:
+        yield take
+
+
+@router.get(
+    "/datasets/{dataset_id}/images/{number}",
+    response_class=Response,
+    responses=responses(401, 403, 404, 422, 503)
+    | {200: {"content": {kind: {} for kind in dataset_images.MEDIA_TYPES}, "description": "The file as it was sent"}},
+)
+async def get_image(
+    request: Request,
+    dataset_id: str,
+    number: Annotated[int, InPath(ge=0, lt=2**31, description="as the list has it")],
+    caller: Fitting,
+    take: Annotated[Callable[[int], None], Depends(_room)],
+) -> Response:
+    """The file of one image. Its first bytes say what it is, not its name.
+
+    In a compressed .tar it is looked for from the archive's start, which takes longer the later it comes.
+    """
+    most = int(request.app.state.settings.max_file_mib * MIB)
+    take(most)
+    folder = await run_in_threadpool(_folder, request, dataset_id, caller)
+    content = await run_in_threadpool(dataset_images.content_of, folder, number, most)
+    take(len(content) - most)
+    media_type, suffix = dataset_images.kind_of(content)
+    disposition = f'attachment; filename="{number}{suffix}"'
+    return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})
+
+
+def _folder(request: Request, dataset_id: str, caller: Caller) -> Path:
+    """The files of one of the caller's data sets."""
+    state = request.app.state
+    row = datasets.find(state.engine, dataset_id, caller.owner, caller.sees_all)
+    return datasets.require_source(state.settings, row.id)
 
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=responses(401, 403, 404, 409))

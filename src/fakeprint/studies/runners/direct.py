@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ CHECK = "check"  # always runs: its outputs are digests, by which the others dep
 DONE = ".stages.json"  # of a work folder: each stage's signature, once it has run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # two are never the same, so that they can be keys
 class Stage:
     """One stage of dvc.yaml, each model's on its own. params: the values that it reads, by key."""
 
@@ -44,7 +45,7 @@ class Stage:
 
 
 def stages_of(described: dict[str, Any], content: dict[str, Any]) -> list[Stage]:
-    """The stages up to a cell's figures, in the order of dvc.yaml.
+    """The stages up to a cell's figures, each after those whose outputs it depends on.
 
     Args:
         described: `stages` of dvc.yaml.
@@ -58,7 +59,12 @@ def stages_of(described: dict[str, Any], content: dict[str, Any]) -> list[Stage]
         over = _value(content, described_stage["foreach"].strip("${}")) if "foreach" in described_stage else [None]
         for item in over or []:
             found.append(_stage(name if item is None else f"{name}@{item}", inner, item, content))
-    return found
+    before = {stage: [each for each in found if each != stage and _feeds(each, stage)] for stage in found}
+    return list(TopologicalSorter(before).static_order())
+
+
+def _feeds(one: Stage, other: Stage) -> bool:
+    return any(_overlap(out, dep) for out in one.outs for dep in other.deps)
 
 
 def _stage(name: str, described: dict[str, Any], item: str | None, content: dict[str, Any]) -> Stage:
@@ -155,6 +161,9 @@ class WorkFolder:
             if stage.name == CHECK or done.get(stage.name) != signature or not whole:
                 done.pop(stage.name, None)
                 write_json(note, done)
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(f"Running stage '{stage.name}':\n")
                 yield TiedProcess(stage.module, self.folder, log, self._variables)
                 done[stage.name] = signature
                 write_json(note, done)
