@@ -27,9 +27,9 @@ from torchvision.transforms import v2
 from benchmarks.augmentation import in_torchvision
 from benchmarks.table import Row, json_option, measure_in_turn, medians_in_turn, report, row
 from fakeprint import params
-from fakeprint.commands.use import overlaid
 from fakeprint.models.networks.layers import InFloat32
 from fakeprint.params import NetworkSettings
+from fakeprint.presets import overlaid
 from fakeprint.training import device
 from fakeprint.training.batches import prefetch, to_device
 from fakeprint.training.images import Images, placed

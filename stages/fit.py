@@ -36,8 +36,10 @@ def main() -> None:
 
     with tracking.noted(everything, name, "classifier"):
         seed = seeds.integer(everything.seed, f"fit/{name}")
-        model = fit(settings, x, y, x_validation, y_validation, seed, everything.run.workers, groups)
-        fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), load_dataset().as_json()))
+        dataset = load_dataset()
+        rows_of = (x, y, x_validation, y_validation)
+        model = fit(settings, *rows_of, seed, everything.run.workers, groups, dataset.classes)
+        fitted = FittedClassifier(model, describe(name, settings, model, load_options(sets), dataset.as_json()))
         with written_folder(Path("models") / name) as folder:
             save_classifier(folder, fitted)
             write_reports(folder, fitted, (x, y), (x_validation, y_validation), seed)

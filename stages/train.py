@@ -33,7 +33,7 @@ def main(name: str) -> None:
 
 def train_network(everything: Params, settings: NetworkSettings, execution: Execution) -> None:
     data = load_training_data(settings.train.augmented, everything.prepare.train_crops)
-    run, checkpoint = start(settings, data, everything.seed, execution, main_root())
+    run, checkpoint = start(settings, data, everything.training_seed(settings.name), execution, main_root())
     announce(run, data)
     if distributed.rank() > 0:  # only the first process logs and writes
         train(run, data, checkpoint, lambda figures, epoch: None)

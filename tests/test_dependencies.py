@@ -38,6 +38,7 @@ CLASSIFIERS = {
         "kernel_svm",
         "linear",
         "neighbours",
+        "oversampling",
         "scaling",
         "shrinkage_lda",
         "skops_files",
@@ -50,7 +51,7 @@ FILES = {
 }
 NOT_USED = {
     "predict": {*CLASSIFIERS, *FILES, "blocks.py", "features", "folds.py"},
-    "predict_classifiers": {*NETWORKS, *FILES},
+    "predict_classifiers": {*NETWORKS, *FILES, "models/oversampling.py"},
     "predict_degraded": {"data/decode.py", "data/regular.py"},
 }
 GENERATORS = ("cross_generator", "cross_generator_networks")

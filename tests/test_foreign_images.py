@@ -44,6 +44,7 @@ def test_drawn_pictures_are_the_same_again_and_differ(tmp_path: Path) -> None:
         assert not np.array_equal(images[0], images[1])
 
 
+@pytest.mark.slow
 def test_the_answers_are_those_of_the_folder_s_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_models(tmp_path / "made", ["0", "1", "2"])
@@ -56,6 +57,7 @@ def test_the_answers_are_those_of_the_folder_s_model(tmp_path: Path, monkeypatch
     assert np.array([list(each["probabilities"].values()) for each in found]) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 def test_the_command_groups_by_source_and_writes_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,8 @@ from stages import (
 from tests.pipeline.clones import Clone
 from tests.samples import DEMO
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["fine", "rough"]
 SIDE = 16
 SETS, CLASSIFIERS = ["residual"], ["lda", "knn"]

@@ -144,6 +144,7 @@ def test_ray_is_started_registered_and_shut_down(monkeypatch: pytest.MonkeyPatch
     )
 
 
+@pytest.mark.slow
 def test_a_backend_that_gives_lists_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joblib's own multiprocessing, of which ray's backend is a kind."""
     monkeypatch.setattr(parallel, "PENDING", 2)

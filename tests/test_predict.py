@@ -181,6 +181,7 @@ print(without, mallinfo().hblks - before - without)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
 def test_a_network_on_a_cpu_keeps_its_memory_between_batches(models):
     # Big pieces come from the heap, which glibc keeps, and no longer each from the system, which zeroes them anew.

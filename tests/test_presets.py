@@ -16,9 +16,9 @@ from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.__main__ import main
-from fakeprint.commands.use import overlaid
 from fakeprint.data.arrays import load_dataset
 from fakeprint.files import read_json, write_json
+from fakeprint.presets import overlaid
 
 ROOT = Path(__file__).parents[1]
 EVERYWHERE = (

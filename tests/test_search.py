@@ -187,7 +187,7 @@ def test_calibration_sees_the_groups_of_images_and_of_their_copies(here: Path, m
 
     seen = []
     fit = classifiers.fit
-    monkeypatch.setattr(classifiers, "fit", lambda *given: seen.append(given[-1]) or fit(*given))
+    monkeypatch.setattr(classifiers, "fit", lambda *given: seen.append(given[7]) or fit(*given))
     outcome(plan(CLASSIFIER, folds=[2]), 1)
     train = folds(np.array(["a", "a", "b", "b"] * 15), np.arange(60) // 2, 5, params.load().seed) != 2
     assert params.load().classifiers["logistic"].augmented

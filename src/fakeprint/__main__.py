@@ -16,6 +16,7 @@ COMMANDS = {
     "inspect": "show what image files declare about their origin",
     "models": "list networks, classifiers, feature sets and ensembles",
     "search": "search for good parameter values",
+    "study": "run studies: arms, seeds, reports",
     "serve": "serve the API: predictions over HTTP",
     "keys": "make, list and revoke API keys",
     "leaderboard": "show the leaderboard and where the submission file is",
@@ -28,7 +29,7 @@ COMMANDS = {
 }
 OPTIONS = ("-h", "--help", "--version")
 # These read or write the repository's files; the others run in any folder.
-IN_THE_REPOSITORY = ("search", "leaderboard", "schema", "ui", "use")
+IN_THE_REPOSITORY = ("search", "leaderboard", "schema", "study", "ui", "use")
 
 
 @one_line_errors

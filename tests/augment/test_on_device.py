@@ -83,6 +83,7 @@ def test_each_transform_is_that_of_the_cpu(name: str) -> None:
     assert differences(expected, PICTURES).mean() > 1, "the case must do something"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", ["reflect", "edge", "black"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "nearest"])
 def test_each_way_to_warp_and_to_fill_is_that_of_the_cpu(interpolation: str, fill: str) -> None:
@@ -255,6 +256,7 @@ def test_what_a_device_does_not_support() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 5), st.integers(9, 40), st.integers(9, 40), st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(count: int, height: int, width: int, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     plans = transforms.plans(everything(), False, np.random.default_rng(seed).random((count, transforms.DRAWS)))

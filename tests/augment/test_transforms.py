@@ -221,6 +221,7 @@ def test_erasing_with_the_mean_colour() -> None:
 
 
 @given(IMAGES, st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, seed: int) -> None:
     everything = settings(**{name: {"p": 0.5} for name in OFF})
     before = image.copy()
@@ -230,6 +231,7 @@ def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, s
 
 
 @given(IMAGES, st.integers(0, 2**32 - 1))
+@pytest.mark.slow
 def test_ranges_of_no_effect_leave_the_image(image: np.ndarray, seed: int) -> None:
     plan = transforms.draw(settings(**IDENTITY), False, np.random.default_rng(seed))
     assert len(plan.steps) == len(IDENTITY)
@@ -241,6 +243,7 @@ def test_any_shift_is_filled_with_the_image_itself(right: float, down: float) ->
     assert set(done(NOISE[..., :], ("shift", right, down)).ravel()) <= set(NOISE.ravel())
 
 
+@pytest.mark.slow
 def test_values_come_from_their_ranges() -> None:
     every = settings(**{name: {} for name in OFF})
     for plan in transforms.plans(every, False, transforms.uniforms(200, 1, "test")):

@@ -115,6 +115,7 @@ def test_values_are_shown_on_one_line(workplace: Path, capsys: pytest.CaptureFix
     assert "written by [red]a\\nb\\x1b[31m" in lines(capsys.readouterr().out)[2]
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_named_and_the_others_shown(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = workplace / "hostile"
     hostile.mkdir()
@@ -213,6 +214,7 @@ def test_a_file_that_is_gone_was_not_checked(workplace: Path) -> None:
     assert evidence == {"nothing_found": True, "findings": [], "not_checked": ["the file: missing"]}
 
 
+@pytest.mark.slow
 def test_predict_alone_loads_nothing_of_it(workplace: Path) -> None:
     code = (
         "import sys; from fakeprint.__main__ import main; sys.argv[1:] = ['predict', 'files', '--model', 'unibuc']\n"
@@ -225,6 +227,7 @@ def test_predict_alone_loads_nothing_of_it(workplace: Path) -> None:
     assert done.stdout.splitlines()[-2:] == ["[]", "False"]
 
 
+@pytest.mark.slow
 def test_the_command_line(workplace: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "fakeprint", "inspect", "files/b.jpg"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

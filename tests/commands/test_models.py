@@ -21,11 +21,13 @@ def listed() -> dict[str, list[dict[str, Any]]]:
     return json.loads(out.getvalue())
 
 
+@pytest.mark.slow
 def test_lists_all_that_params_can_name(listed: dict[str, list[dict[str, Any]]]) -> None:
     names = {group: {entry["name"] for entry in entries} for group, entries in listed.items()}
     assert names["networks"] == set(params.Models.model_fields)
     assert names["features"] == set(params.Features.model_fields)
-    methods = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Classifier.__subclasses__()}
+    blocks = params.AnyClassifier.__args__[0].__args__
+    methods = {kind.model_fields["method"].annotation.__args__[0] for kind in blocks}
     assert names["classifiers"] == methods
     kinds = {kind.model_fields["method"].annotation.__args__[0] for kind in params.Ensemble.__subclasses__()}
     assert names["ensembles"] == kinds
@@ -43,6 +45,7 @@ def test_published_sizes(listed: dict[str, list[dict[str, Any]]]) -> None:
     assert (sizes["three_cnn"]["input_size"], sizes["four_cnn"]["input_size"]) == (100, 224)
 
 
+@pytest.mark.slow
 def test_one_line_each(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["fakeprint", "models"])
     main()
@@ -68,6 +71,7 @@ def test_layers_of_one_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "18,496" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_every_network_has_layers(name: str) -> None:
     layers = networks.layers_of(name)

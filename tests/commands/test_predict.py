@@ -231,6 +231,7 @@ def test_json_is_valid_even_where_the_model_fails(workplace, capsys, monkeypatch
     assert len(json.loads(capsys.readouterr().out)["images"]) == 1
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_it_without_a_traceback(workplace):
     reading, writing = os.pipe()
     os.close(reading)

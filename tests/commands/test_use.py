@@ -60,6 +60,7 @@ def test_a_file_of_before_takes_what_is_missing_from_the_demo(clone: Path, monke
     assert (clone / "params.yaml").read_text() == demo.replace("seed: 7", "seed: 8")
 
 
+@pytest.mark.slow
 def test_the_demo_comes_back_byte_for_byte(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = (clone / "params.yaml").read_bytes()
     use(monkeypatch, "unibuc", "--data", "../unibuc")
@@ -77,6 +78,7 @@ def test_an_empty_mapping_replaces_one(clone: Path, monkeypatch: pytest.MonkeyPa
     assert params.load().robustness.grid == {}
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_would_change_and_writes_nothing(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_dry_run_shows_what_would_change_and_writes_nothing(
     assert sorted(path.name for path in clone.iterdir()) == ["params.yaml", "presets"]
 
 
+@pytest.mark.slow
 def test_edits_are_kept_beside_the_new_file(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +125,7 @@ def test_git_ignores_kept_edits(name: str) -> None:
     subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 def test_single_changes_are_those_of_dvc(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Added, changed, added or changed, taken out: `dvc exp run -S` makes the same of params.yaml."""
     from dvc.utils import hydra
@@ -155,6 +159,7 @@ def test_data_inside_the_repository_stays_relative(clone: Path, monkeypatch: pyt
     assert params.load().data.path == "data/mine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -234,6 +239,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert (clone / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_loads(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], preset: Path
@@ -252,6 +258,7 @@ def test_the_demo_preset_is_what_the_repository_comes_with() -> None:
     assert params_yaml == demo
 
 
+@pytest.mark.slow
 def test_use_and_help_start_without_torch_or_mlflow(clone: Path) -> None:
     script = (
         "import sys; from fakeprint.__main__ import main; sys.argv = ['fakeprint', *sys.argv[1:]]\n"

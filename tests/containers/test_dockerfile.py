@@ -184,6 +184,7 @@ def test_what_an_image_installs_is_pinned(folder: Path, image: str) -> None:
         assert Version(pinned) in requirement.specifier, requirement
 
 
+@pytest.mark.slow
 def test_the_bot_needs_its_extra_alone() -> None:
     code = (
         "import fakeprint.commands.bot, fakeprint.service.bot.application, json, sys; print(json.dumps([*sys.modules]))"

@@ -58,6 +58,7 @@ def content_of(path: Path, name: str) -> bytes | str:
     return content
 
 
+@pytest.mark.slow
 def test_only_regular_files_are_opened_and_no_more_of_them_than_an_image_can_have(
     tmp_path: Path, save: Callable[..., Path]
 ) -> None:
@@ -94,6 +95,7 @@ def test_only_regular_files_are_opened_and_no_more_of_them_than_an_image_can_hav
     assert mebibytes < 60
 
 
+@pytest.mark.slow
 def test_a_zip_unpacks_no_more_than_its_directory_says_and_an_image_can_have(tmp_path: Path) -> None:
     deflated, bzip2, lzma = zeros_deflated(600), zeros_bzip2(150), zeros_lzma(150)
     members = {
@@ -149,6 +151,7 @@ def test_every_method_of_zip_gives_what_was_packed(tmp_path: Path, method: int) 
     assert content_of(plain, "gone") == "missing"
 
 
+@pytest.mark.slow
 def test_a_zip_s_directory_is_not_sent_to_the_processes(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -257,6 +260,7 @@ def test_a_zip_without_its_start_is_told_in_one_line(tmp_path: Path) -> None:
     assert "cannot be read as an archive (its start is missing)" in message(path)
 
 
+@pytest.mark.slow
 def test_a_name_of_gigabytes_is_refused(tmp_path: Path) -> None:
     for kind in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME):
         header = tarfile.TarInfo("a")
@@ -282,6 +286,7 @@ except InputError as error:
         assert mebibytes < 60
 
 
+@pytest.mark.slow
 def test_batches_of_a_compressed_tar_are_bounded_in_bytes(tmp_path: Path) -> None:
     path = tmp_path / "long.tar.gz"
     with tarfile.open(path, "w:gz", compresslevel=1) as archive:
@@ -390,6 +395,7 @@ def test_a_folder_deeper_than_python_recurses(tmp_path: Path, save: Callable[...
 # --- links and DVC
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_dvc_sees_what_we_read(tmp_path: Path, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is a link is refused because DVC sees no change in it; the links that we follow it follows too."""

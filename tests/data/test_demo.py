@@ -37,6 +37,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "images"
 
 
+@pytest.mark.slow
 def test_layout_and_sizes(images: Path) -> None:
     names = sorted(path.name for path in images.iterdir())
     assert names == [
@@ -65,6 +66,7 @@ def test_file_length_says_nothing(images: Path) -> None:
     assert len({path.stat().st_size for path in images.rglob("*.png")}) == 1
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_other_seed_others(images: Path, tmp_path: Path) -> None:
     assert drawn(tmp_path / "again")[0] == 0
     assert drawn(tmp_path / "other", SMALL.replace("seed: 7", "seed: 8"))[0] == 0

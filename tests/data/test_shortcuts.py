@@ -19,6 +19,7 @@ def audited(files: list[Facts], labels: np.ndarray, groups: np.ndarray | None = 
     return audit(container_facts(files), labels, groups, 7, "shortcut")
 
 
+@pytest.mark.slow
 def test_a_planted_shortcut_is_found_and_named() -> None:
     rng = np.random.default_rng(0)
     labels = np.array(["real", "fake"] * 150, dtype=object)
@@ -78,6 +79,7 @@ def copies(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return picture % 2, picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [balanced, one_in_fifty, five_classes, five_versions_of_each_picture, copies])
 def test_false_alarms_are_as_rare_as_the_p_value_says(drawn: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortcuts, "PERMUTATIONS", 19)

@@ -14,11 +14,11 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from fakeprint import parallel, params
-from fakeprint.data import report
 from fakeprint.data.arrays import load_dataset, load_split
 from fakeprint.data.containers import tars
 from fakeprint.data.decode import decode
 from stages import prepare, validate
+from tests.data.conftest import undrawn
 from tests.samples import DEMO
 
 COLUMNS = ["image_id", "split", "label", "path", "width", "height", "mode", "format", "bytes"]
@@ -48,7 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         **blocks: dict[str, Any],
     ) -> Done:
         if not drawn:
-            monkeypatch.setattr(report, "write_figure", lambda place, *_: place.touch())
+            undrawn(monkeypatch)
         workspace = tmp_path / where
         workspace.mkdir(exist_ok=True)
         content = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
@@ -77,6 +77,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_validate_and_prepare(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
     (csv_folder / "train" / "train03.png").write_bytes(b"")
     (csv_folder / "train" / "train04.png").unlink()
@@ -170,6 +171,7 @@ def test_workers_and_archives_give_identical_arrays(
     assert splits.tolist() == [10, 10, 80, 80, 10, 10]
 
 
+@pytest.mark.slow
 def test_one_pixel_changes_the_manifest(csv_folder: Path, save: Callable[..., Path], run: Callable[..., Any]) -> None:
     """What `prepare` depends on is the manifest alone: a change that keeps the file's length must show there."""
     path = csv_folder / "train" / "train00.bmp"
@@ -186,6 +188,7 @@ def test_one_pixel_changes_the_manifest(csv_folder: Path, save: Callable[..., Pa
     assert before.drop(columns="pixels").equals(after.drop(columns="pixels"))
 
 
+@pytest.mark.slow
 def test_what_is_not_taken_is_counted_and_told(
     csv_folder: Path, tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
 ) -> None:
@@ -211,6 +214,7 @@ def test_what_is_not_taken_is_counted_and_told(
     assert not_taken == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
 
 
+@pytest.mark.slow
 def test_a_compressed_tar_is_gone_through_four_times(
     csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +230,7 @@ def test_a_compressed_tar_is_gone_through_four_times(
     assert opened == ["validate"] * 3 + ["prepare"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", ".zip", ".tar", ".tar.gz"])
 def test_what_changed_since_validate_is_named_and_nothing_is_written(
     csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any], tmp_path: Path, suffix: str
@@ -246,6 +251,7 @@ def test_what_changed_since_validate_is_named_and_nothing_is_written(
     assert not list((tmp_path / "workspace/data/arrays").iterdir())
 
 
+@pytest.mark.slow
 def test_a_damaged_archive_stops_prepare_in_one_line(
     csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any]
 ) -> None:
@@ -282,6 +288,7 @@ def test_a_class_without_usable_images(csv_folder: Path, run: Callable[..., Any]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_shortcut", ["warn", "stop"])
 def test_a_planted_shortcut(
     tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any], on_shortcut: str
@@ -308,6 +315,7 @@ def with_videos(csv_folder: Path) -> None:
         (csv_folder / f"{split}.csv").write_text("\n".join([f"{header},video", *lines]) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_leak", ["warn", "stop", "drop"])
 def test_leaks_between_the_sources_own_splits(
     csv_folder: Path, run: Callable[..., Any], tmp_path: Path, on_leak: str
@@ -360,6 +368,7 @@ def test_dropped_leaks_may_not_cost_a_class(csv_folder: Path, run: Callable[...,
     )
 
 
+@pytest.mark.slow
 def test_groups_and_generators_reach_the_arrays(
     tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
 ) -> None:
@@ -393,6 +402,7 @@ def test_groups_and_generators_reach_the_arrays(
     assert "prepare.folds: class b has only 1 groups (" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_trace", ["note", "warn", "stop"])
 def test_jpegs_saved_again_as_png_are_identified_by_their_pixels(
     tmp_path: Path, draw: Callable[..., np.ndarray], run: Callable[..., Any], on_trace: str
@@ -428,6 +438,7 @@ def test_jpegs_saved_again_as_png_are_identified_by_their_pixels(
         assert figures["duplicates"]["search_complete"]
 
 
+@pytest.mark.slow
 def test_a_fold_of_train_stands_in_for_validation(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
     fold = {"fold": 1, "folds": 3}
     done = run("validate", "prepare", path=csv_folder, prepare=fold)
@@ -442,6 +453,7 @@ def test_a_fold_of_train_stands_in_for_validation(csv_folder: Path, run: Callabl
     assert settings.title == "hand-made, fold 1 of 3 of train"
 
 
+@pytest.mark.slow
 def test_prepare_says_what_is_missing_or_changed(csv_folder: Path, run: Callable[..., Any]) -> None:
     done = run("prepare", path=csv_folder)
     assert done.returncode == 1

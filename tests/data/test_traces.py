@@ -54,6 +54,7 @@ def audits(scans: list[Scan]) -> tuple[Audit, Audit]:
     return audit(of_containers, labels, groups, 7, "shortcut"), audit(of_pixels, labels, groups, 7, "trace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("some", "others", "strongest"),
     [
@@ -73,6 +74,7 @@ def test_what_the_container_does_not_tell_the_pixels_do(
     assert next(iter(pixels.by_fact)) in strongest, pixels
 
 
+@pytest.mark.slow
 def test_traces_of_a_share_of_the_images_are_measured(draw: Callable[..., np.ndarray]) -> None:
     contents = []
     for number in range(200):
@@ -87,6 +89,7 @@ def test_traces_of_a_share_of_the_images_are_measured(draw: Callable[..., np.nda
     assert all(also for one, also in zip(some, more, strict=True) if one)
 
 
+@pytest.mark.slow
 def test_pictures_treated_alike_are_not_told_apart(draw: Callable[..., np.ndarray]) -> None:
     assert not audits(files(draw, jpeg(75), jpeg(75)))[1].found(0.25)
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from fakeprint.data import report
 from fakeprint.data.manifest import load_manifest
 from fakeprint.data.verdicts import REASON
 from stages import check, validate
+from tests.data.conftest import undrawn
 from tests.samples import DEMO
 
 NAME = "data/verdicts/mine.csv"
@@ -25,7 +25,7 @@ def run(
     csv_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Run `check` and `validate` with these verdicts; returns what they print on stderr."""
-    monkeypatch.setattr(report, "write_figure", lambda place, *_: place.touch())
+    undrawn(monkeypatch)
 
     def stages(rows: Rows | str | None, **data: Any) -> str:
         workspace = tmp_path / "workspace"
@@ -82,6 +82,7 @@ def figures() -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_images_are_dropped_and_relabelled(run: Callable[..., str]) -> None:
     run(None)
     before = labels()
@@ -116,6 +117,7 @@ def test_images_are_dropped_and_relabelled(run: Callable[..., str]) -> None:
     assert "set aside" in errors
 
 
+@pytest.mark.slow
 def test_dropped_images_do_not_count_as_bad_files(run: Callable[..., str]) -> None:
     """`max_bad_fraction` is about files that cannot be used."""
     run(None)
@@ -123,12 +125,14 @@ def test_dropped_images_do_not_count_as_bad_files(run: Callable[..., str]) -> No
     assert "error" not in run(many[:-2])
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_used_is_counted(run: Callable[..., str], csv_folder: Path) -> None:
     (csv_folder / "train/train05.png").write_bytes(b"no picture")
     assert "error" not in run([verdict("train05", "drop")])
     assert figures()["verdicts"] == {"kept": 0, "dropped": 0, "relabelled": 0, "unused": 1, "changes": {}}
 
 
+@pytest.mark.slow
 def test_a_split_that_the_source_lacks_is_no_obstacle(run: Callable[..., str], csv_folder: Path) -> None:
     """suspects.csv names the split that `validate` put the image into; the source may call all of them train."""
     (csv_folder / "validation.csv").unlink()
@@ -136,6 +140,7 @@ def test_a_split_that_the_source_lacks_is_no_obstacle(run: Callable[..., str], c
     assert figures()["verdicts"]["dropped"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -160,6 +165,7 @@ def test_a_verdict_that_cannot_be_is_one_line(run: Callable[..., str], rows: Row
     assert not Path("data/manifest.parquet").exists()
 
 
+@pytest.mark.slow
 def test_an_id_in_two_splits_needs_the_split(run: Callable[..., str], csv_folder: Path) -> None:
     with (csv_folder / "validation.csv").open("a") as file:
         file.write("train00,a\n")
@@ -173,6 +179,7 @@ def test_an_id_in_two_splits_needs_the_split(run: Callable[..., str], csv_folder
     assert table.loc[table["image_id"] == "train00", "split"].tolist() == ["train"]
 
 
+@pytest.mark.slow
 def test_a_class_must_keep_an_image(run: Callable[..., str]) -> None:
     run(None)
     gone = labels()["train00"]
@@ -185,6 +192,7 @@ def test_a_class_must_keep_an_image(run: Callable[..., str]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_file_must_exist(run: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     run([verdict("train00", "keep")])
     Path(NAME).unlink()

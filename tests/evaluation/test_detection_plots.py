@@ -43,6 +43,7 @@ def test_the_points_are_the_figures():
     assert np.allclose(eer, detection_plots.deviate(np.array([figures["eer"]] * 2)))
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_the_same_twice(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -54,6 +55,7 @@ def test_pictures_are_drawn_and_the_same_twice(tmp_path):
             assert min(picture.size) > 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scores", [[0.1, 0.2, 0.8, 0.9], [0.5] * 4], ids=["perfect", "constant"])
 def test_pictures_of_a_perfect_and_of_a_blind_detector(tmp_path, scores):
     for kind, figure in pictures(images([0, 0, 1, 1], scores)).items():

@@ -163,6 +163,7 @@ def test_hostile_xmp_is_named_and_not_followed(packet: bytes, line: str) -> None
     assert peak(content) < 4 * MIB
 
 
+@pytest.mark.slow
 def test_xmp_of_a_hundred_thousand_levels() -> None:
     content = files.png(files.xmp_text(b"<a>" * 100_000 + b"</a>" * 100_000))
     assert read_properties(read_metadata(content)) == {}

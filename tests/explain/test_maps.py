@@ -50,6 +50,7 @@ def test_a_map_by_hand() -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_every_network_has_a_layer_for_its_map(name: str) -> None:
     """On torch's meta device, which has shapes and no numbers."""
@@ -74,6 +75,7 @@ def parts_of(name: str, side: int, **options: object) -> NetworkParts:
     return NetworkParts(network.eval(), described(name, side), "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "side", "options"),
     [
@@ -102,6 +104,7 @@ def test_maps_of_real_networks(name: str, side: int, options: dict) -> None:
     assert all(parameter.grad is None for parameter in parts.network.parameters())
 
 
+@pytest.mark.slow
 def test_a_network_without_maps_is_one_line() -> None:
     """Swin's maps have their channels last."""
     parts = parts_of("timm", 224, architecture="timm:swin_tiny_patch4_window7_224", weights=None)

@@ -45,6 +45,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_a_classifier(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = stage("lda", monkeypatch)
     items = page["data"]
@@ -72,6 +73,7 @@ def test_a_classifier(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(marked) == sorted(row["image_id"] for row in rows)
 
 
+@pytest.mark.slow
 def test_features_on_disk_give_what_extraction_gives(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage("lda", monkeypatch)
     with_files = Path("reports/explain/lda/page.html").read_bytes()
@@ -80,6 +82,7 @@ def test_features_on_disk_give_what_extraction_gives(workplace: Path, monkeypatc
     assert Path("reports/explain/lda/page.html").read_bytes() == with_files
 
 
+@pytest.mark.slow
 def test_a_network(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = stage("trace_net", monkeypatch)
     assert all("map" in each and "effects" not in each and len(each["near"]) == 3 for each in page["data"])
@@ -88,6 +91,7 @@ def test_a_network(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert notes["Nearest train images"] == "By Euclidean distance between the penultimate features of trace_net."
 
 
+@pytest.mark.slow
 def test_an_ensemble_shows_its_members(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = stage("average", monkeypatch)
     images = np.load("data/arrays/validation.npy")
@@ -104,6 +108,7 @@ def certified_from(threshold: float) -> Certificate:
     return Certificate(threshold, images=30, answered=15, errors=0, bound=0.18, max_error=0.2, confidence=0.95)
 
 
+@pytest.mark.slow
 def test_the_champion_s_answers(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its decision file says from which probability it answers; other models have none."""
     scores = load_predictions("average", CLASSES, "validation", CALIBRATED).probabilities.max(axis=1)
@@ -132,6 +137,7 @@ def test_no_answer_is_shown_that_predict_would_not_give() -> None:
     assert decided(Decision(Raw()), probabilities) is None
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again_and_their_digests(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage("average", monkeypatch)
     folder = Path("reports/explain/average")
@@ -162,6 +168,7 @@ def test_fewer_images_and_no_neighbours(workplace: Path, monkeypatch: pytest.Mon
     assert page["head"]["summary"].startswith("5 of 30 images, 2 of 30 labelled ones answered wrongly.")
 
 
+@pytest.mark.slow
 def test_suspects_of_train_come_from_other_folds(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = pd.read_parquet("data/arrays/train.parquet")
     index.loc[[8, 31], "class"] = (index.loc[[8, 31], "class"] + 1) % 3
@@ -175,6 +182,7 @@ def test_suspects_of_train_come_from_other_folds(workplace: Path, monkeypatch: p
     assert set(pd.read_csv("reports/explain/trace_net/suspects.csv")["split"]) <= {"validation"}
 
 
+@pytest.mark.slow
 def test_the_command_on_validation(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +233,7 @@ def test_a_page_of_files_opens(files: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert page.errors == []
 
 
+@pytest.mark.slow
 def test_a_shipped_model_without_train_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +301,7 @@ def test_a_model_of_crops_is_refused(
     )
 
 
+@pytest.mark.slow
 def test_arrays_of_other_images_are_no_neighbours(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped model's classes are others than those of data/arrays."""
     Image.fromarray(pictures_of(np.array([1]), 3)[0]).save("one.png")

@@ -23,6 +23,7 @@ def test_params_and_sets_have_the_same_names():
     assert set(FEATURE_SETS) == set(params.Features.model_fields) == set(OPTIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEATURE_SETS)
 def test_one_by_one_equals_the_batch(name, images):
     if name == "backbone":
@@ -84,6 +85,7 @@ def test_a_set_is_written_batch_by_batch_and_whole_or_not_at_all(tmp_path, image
     assert list((tmp_path / "features").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_features_need_neither_torch_nor_mlflow():
     code = "import sys, fakeprint.features; sys.exit(bool({'torch', 'mlflow', 'sklearn'} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -267,6 +267,7 @@ def test_no_fold_of_calibration_takes_a_class_away(monkeypatch):
         fit(SETTINGS["svm_rbf"], x, y, x, y, 28, 1, groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["svm_linear", "svm_rbf"])
 def test_calibration_is_not_fooled_by_duplicates(method):
     # Noise, each row four times: a machine knows the copies of what it was fitted on, and nothing of other rows.

@@ -109,6 +109,7 @@ def test_fitting_prefers_the_better_member(settings):
     assert np.mean(combination(fresh).argmax(1) == truth) > np.mean(fresh[:, 1].argmax(1) == truth) + 0.3
 
 
+@pytest.mark.slow
 def test_learned_follows_its_recipe(monkeypatch):
     import torch
 

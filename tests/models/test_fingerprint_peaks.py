@@ -35,6 +35,7 @@ def decoded():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["subpixel_shuffle", "transposed_conv"])
 def test_peaks_stand_where_the_decoder_put_them(decoder, decoded):
     """Both decoders give the four pixels of each 2×2 cell gains or offsets of their own."""
@@ -85,6 +86,7 @@ def test_blocks_of_eight_repeat_every_eight_pixels():
         assert (8 * peak.down) % 1 == 0 and (8 * peak.right) % 1 == 0
 
 
+@pytest.mark.slow
 def test_noise_has_no_peaks():
     """Smooth noise as well: its power falls off, and the background with it."""
     grey = [analysed(noise(seed)[:1]) for seed in range(200)]  # three channels of one noise each are as hard

@@ -64,6 +64,7 @@ def ran(tmp_path_factory):
         yield root, images["validation"]
 
 
+@pytest.mark.slow
 def test_it_knows_the_classes_by_their_patterns(ran):
     loaded = load_predictions("fingerprint", CLASSES, "validation", ran[0] / "data/predictions")
     assert np.mean(loaded.correct) > 0.9

@@ -172,6 +172,7 @@ def test_accuracy_over_the_number_of_images():
     pd.testing.assert_frame_equal(curve, again)
 
 
+@pytest.mark.slow
 def test_reports_are_the_same_bytes_each_time(tmp_path):
     x, y, _ = patterns_in_noise(90, 0)
     fresh, truth, _ = patterns_in_noise(30, 1)
@@ -196,6 +197,7 @@ def test_a_row_is_one_square_plane_or_three():
             assert as_planes(np.zeros(channels * side**2)).shape == (channels, side, side)
 
 
+@pytest.mark.slow
 def test_without_labelled_validation_images_there_is_no_curve(tmp_path):
     x, y, _ = patterns_in_noise(90, 0)
     write_reports(tmp_path, fitted(x, y), (Rows.of(x), y), (Rows.of(x[:0]), y[:0]), seed=1)

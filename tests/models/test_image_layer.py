@@ -67,6 +67,7 @@ def test_every_grey_level_reaches_the_first_product_as_it_is(name: str, kind: st
     assert off(arrived.bfloat16()) == pytest.approx(lost, abs=0.03), "the case must be one that loses something"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*OWN, "resnet18"])
 def test_in_every_network_the_image_layer_alone_is_in_float32(name: str) -> None:
     side = SIDE.get(name, 32)

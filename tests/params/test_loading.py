@@ -68,7 +68,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "train.class_weights.a: input should be greater than or equal to 0, not -1",
         ),
         ({"train__class_weights": {"a": True}}, "train.class_weights.a: input should be a valid number, not true"),
-        ({"data__per_class": {"train": True}}, "data.per_class.train: input should be a valid integer, not true"),
+        (
+            {"data__per_class": {"train": True}},
+            "data.per_class: train should be a number of images, 1 or more, or a share below 1, not True",
+        ),
         ({"models__hist_cnn": None}, "models.hist_cnn is empty, and run.networks names it"),
         ({"features__residual": None}, "features.residual is empty, and run.features names it"),
         ({"classifiers__knn__k": []}, "classifiers.knn.k: should not be empty"),
@@ -118,7 +121,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ),
         ({"train__lr": float("nan")}, "train.lr: "),
         ({"data__per_class": {"trian": 5}}, "data.per_class: 'trian' is not a split; did you mean 'train'?"),
-        ({"data__per_class": {"test": 0}}, "data.per_class: test should be a number of images, 1 or more, not 0"),
+        (
+            {"data__per_class": {"test": 0}},
+            "data.per_class: test should be a number of images, 1 or more, or a share below 1, not 0",
+        ),
         ({"train__fill": "white"}, "train.fill: input should be 'reflect', 'edge' or 'black', not 'white'"),
         (
             {"augment__interpolation": "cubic"},
@@ -355,13 +361,13 @@ def test_params_yaml_states_every_key() -> None:
 
 
 def test_the_demo_s_values_are_the_defaults() -> None:
-    """Where a default exists; what one network overrides of `model` is not a default."""
+    """Where a default exists; what one network overrides of `model` and `train` is not a default."""
     different = [key for key, default, value in _with_defaults(params.parse(demo())) if default != value]
     assert different == []
 
 
 def _with_defaults(block: params.Block, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    inherited = params.Model.model_fields if isinstance(block, params.Network) else {}
+    inherited = {*params.Model.model_fields, "train"} if isinstance(block, params.Network) else set()
     for name, field in type(block).model_fields.items():
         value = getattr(block, name)
         left_out = isinstance(value, params.Block) and field.default is None  # a block that need not be there
@@ -422,3 +428,17 @@ def test_names_that_dvc_yaml_takes_are_reserved() -> None:
             if path.parts[0] in ("models", "metrics", "reports"):
                 taken.add(Path(path.parts[1]).stem)
     assert {name for name in taken if "$" not in name} <= set(params.RESERVED)
+
+
+def test_the_seed_of_a_training() -> None:
+    """The network's own, else that of `train`, else the one of everything; a phase cannot have another."""
+    assert params.parse(changed(seed=7)).training_seed("hist_cnn") == 7
+    settings = params.parse(changed(seed=7, train__seed=8, models__three_cnn__train={"seed": 9}))
+    assert (settings.training_seed("hist_cnn"), settings.training_seed("three_cnn")) == (8, 9)
+    with pytest.raises(InputError, match=r"train.phases\[0\].seed is the same in all phases"):
+        params.parse(changed(train__phases=[{"seed": 1}]))
+
+
+def test_a_specialist_is_not_for_other_classes() -> None:
+    with pytest.raises(InputError, match=r"open_world.networks: specialist tells one class from all others"):
+        params.parse(changed(run__networks=["specialist"], run__ensembles=[], open_world__networks=["specialist"]))

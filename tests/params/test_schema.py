@@ -37,6 +37,7 @@ def test_the_demo_s_preset_names_the_schema_beside_it() -> None:
     assert json.loads((DEMO.parent / FILE).read_text(encoding="utf-8")) == schema()
 
 
+@pytest.mark.slow
 def test_the_schema_accepts_the_demo_and_refuses_what_params_refuses() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
     content = YAML(typ="safe").load(TEXT)

@@ -112,6 +112,9 @@ def forked(call: dict[str, Any]) -> int:
 if __name__ == "__main__":
     for library in LIBRARIES:
         importlib.import_module(library)
+    sys.path.insert(0, str(Path(__file__).parent))
+    importlib.import_module("quick_yaml")
+    del sys.path[0]
     assert threading.active_count() == 1, "a fork has no other thread than its own"
     gc.collect()
     gc.freeze()  # what is loaded is not looked through, and so not copied, by each fork

@@ -1,15 +1,23 @@
 """Stands in for `python`: `-m MODULE …` runs in a fork of preloaded.py, which listens in FOLDER, all else in Python.
 
 Called as `python -IS preloaded_client.py FOLDER WORD …`.
+FAKEPRINT_OWN: a folder. Each module of `stages` runs in a Python of its own the first time, and is noted there.
 """
 
+import contextlib
 import json
 import os
 import socket
 import sys
 
 place, *words = sys.argv[1:]
-if words[:1] != ["-m"]:
+own = os.environ.get("FAKEPRINT_OWN")
+first = False
+if own and words[:1] == ["-m"] and words[1].startswith("stages."):
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(f"{own}/{words[1]}")  # noqa: PTH102
+        first = True
+if first or words[:1] != ["-m"]:
     os.execv(sys.executable, [sys.executable, *words])
 os.environ["FAKEPRINT_GROUP"] = str(os.getpgid(0))  # whom sitecustomize.py kills: the fork has a group of its own
 call = json.dumps({"words": words[1:], "folder": os.getcwd(), "environment": dict(os.environ)}).encode()  # noqa: PTH109

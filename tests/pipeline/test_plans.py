@@ -50,7 +50,7 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"model.dropout": 0.3}, TRAIN),
     ({"models.hist_cnn.bins": 8}, {"train@hist_cnn"}),
     ({"models.three_cnn.train": {"lr": 0.1}}, {"train@three_cnn"}),
-    ({"train.epochs": 3}, TRAIN),
+    ({"train.epochs": 3, "train.seed": 8}, TRAIN),
     ({"predict.tta": "flip"}, {*PREDICT, *DEGRADE, *DECIDE, "track"}),
     ({"predict.crops": 4}, {*PREDICT, *each("predict_classifiers", CLASSIFIERS), *DEGRADE, *DECIDE, "track"}),
     ({"ensembles.average.calibrate": True}, {*ENSEMBLE, *DEGRADE}),

@@ -70,6 +70,7 @@ def test_a_model_does_not_see_the_class_that_is_left_out(workspace: Workspace, n
     assert (before.validation.logits != other.validation.logits).any()  # the test would see a difference
 
 
+@pytest.mark.slow
 def test_a_classifier_through_the_stage(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace(CLASSES, CLASSES, COLOURS)
     call(monkeypatch, "lda")

@@ -16,11 +16,10 @@ from fakeprint.service.jobs import work_folder
 from fakeprint.service.jobs.worker import Worker
 from fakeprint.service.settings import Settings
 from fakeprint.service.tables import connect
-from tests.pipeline.conftest import preloaded
 from tests.service.fits import TINY, Fitted, archive
 from tests.service.postgres import postgres_url
 
-__all__ = ["postgres_url", "preloaded"]  # fixtures
+__all__ = ["postgres_url"]  # a fixture
 
 
 @pytest.fixture

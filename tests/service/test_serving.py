@@ -95,6 +95,7 @@ def test_two_callers_cannot_overwrite_each_other(tmp_path: Path, models_folder: 
         assert client.get("/models").json()["revision"] == 2
 
 
+@pytest.mark.slow
 def test_every_replica_follows(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder) as first, running(tmp_path, models_folder) as second:
         first.post("/set", json={"name": "lda"})

@@ -181,6 +181,7 @@ def corners(epoch: int, batch_size: int, threads: int = 1) -> list[tuple[int, ..
     ]
 
 
+@pytest.mark.slow
 def test_each_epoch_takes_a_crop_at_another_place() -> None:
     first, second = dict_of(corners(1, 2)), dict_of(corners(2, 2))
     assert len(first) == 8 and first != second

@@ -52,22 +52,25 @@ def repository(folder: Path, seed: int = 0, model: dict[str, Any] | None = None,
     return folder
 
 
-def command(name: str) -> list[str]:
-    return [sys.executable, "-m", "stages.train", name]
+@pytest.fixture(scope="module")
+def python(preloaded: str) -> str:
+    """For the stage in a fork of a process that has loaded torch: of all signals, SIGKILL alone reaches it."""
+    return f"{preloaded.partition(':')[0]}/python"
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
 
 
-def train(folder: Path, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(name), cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+def train(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    words = [python, "-m", "stages.train", "three_cnn"]
+    return subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
 
 
-def until_epoch_2(folder: Path, number: signal.Signals, name: str = "three_cnn") -> subprocess.CompletedProcess[str]:
+def until_epoch_2(folder: Path, python: str, number: signal.Signals) -> subprocess.CompletedProcess[str]:
     """Start the stage and send it a signal when its second epoch is printed."""
     process = subprocess.Popen(
-        command(name),
+        [python, "-m", "stages.train", "three_cnn"],
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -98,9 +101,9 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def unbroken(tmp_path_factory: pytest.TempPathFactory, python: str) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = repository(tmp_path_factory.mktemp("unbroken") / "a folder", epochs=60)
-    return folder, train(folder)
+    return folder, train(folder, python)
 
 
 def test_outputs_and_messages(unbroken: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -119,10 +122,10 @@ def test_outputs_and_messages(unbroken: tuple[Path, subprocess.CompletedProcess[
 
 
 def test_killed_it_resumes_and_ends_the_same(
-    tmp_path: Path, unbroken: tuple[Path, subprocess.CompletedProcess[str]]
+    tmp_path: Path, python: str, unbroken: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     folder = repository(tmp_path / "killed", epochs=60)
-    killed = until_epoch_2(folder, signal.SIGKILL)
+    killed = until_epoch_2(folder, python, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     assert outputs(folder) == {}
     assert len(checkpoints(folder)) == 1
@@ -132,10 +135,10 @@ def test_killed_it_resumes_and_ends_the_same(
     images = np.load(other / "data" / "arrays" / "train.npy")
     images[0, 0, 0, 0] ^= 1
     np.save(other / "data" / "arrays" / "train.npy", images)
-    assert "continuing" not in until_epoch_2(other, signal.SIGKILL).stdout
+    assert "continuing" not in until_epoch_2(other, python, signal.SIGKILL).stdout
     assert len(checkpoints(other)) == 2
 
-    done = train(folder)
+    done = train(folder, python)
     assert "three_cnn: continuing after epoch" in done.stdout
     assert "epoch 1/60" not in done.stdout
     assert outputs(folder) == outputs(unbroken[0])
@@ -146,7 +149,7 @@ def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
     main = repository(tmp_path / "main", epochs=600)
     copy = main / ".dvc" / "tmp" / "exps" / "tmpcopy"
     shutil.copytree(main, copy, ignore=shutil.ignore_patterns(".dvc"))
-    stopped = until_epoch_2(copy, signal.SIGINT)
+    stopped = until_epoch_2(copy, sys.executable, signal.SIGINT)
     assert stopped.returncode == 130
     last = stopped.stderr.strip().splitlines()[-1]
     assert "three_cnn: interrupted; " in last and "of 600 epochs are saved" in last
@@ -182,7 +185,7 @@ def test_two_processes_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     monkeypatch.chdir(one)
     stages.train.main("three_cnn")
-    done = train(two)
+    done = train(two, sys.executable)
     assert done.returncode == 0, done.stderr
     assert "three_cnn: 128 training images, 32 for validation, on cpu, fp32, 2 processes" in done.stdout
     assert done.stdout.count("three_cnn epoch 2/2") == 1

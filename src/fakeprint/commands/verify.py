@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fakeprint.commands.models_used import add_device, require_device
-from fakeprint.commands.use import parsed_override
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.named_models import SHIPPED
 from fakeprint.params import near
+from fakeprint.presets import parsed_override
 from fakeprint.verification.card import CARD, SOURCE_KEYS
 from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
 from fakeprint.verification.figures import FigureCheck

@@ -81,11 +81,26 @@ def load_predictions(name: str, classes: list[str], split: str, folder: Path = P
         raise InputError(f"{path} is missing: run `dvc repro` first")
     frame = pd.read_parquet(path)
     columns = [f"p_{label}" for label in classes]
-    found_columns = [name for name in frame.columns if name.startswith("p_")]
+    found_columns = _columns(frame)
     if found_columns != columns:
         raise InputError(f"{path} was made for other classes ({first_few(found_columns)}): run `dvc repro`")
+    return _of_split(frame, split)
+
+
+def read_predictions(path: Path, split: str) -> Predictions:
+    """Read one split of a file of predictions, which names the classes itself."""
+    return _of_split(pd.read_parquet(path), split)
+
+
+def _columns(frame: pd.DataFrame) -> list[str]:
+    return [name for name in frame.columns if name.startswith("p_")]
+
+
+def _of_split(frame: pd.DataFrame, split: str) -> Predictions:
+    columns = _columns(frame)
     rows = frame[frame["split"] == split]
-    labels = rows["label"].map({label: index for index, label in enumerate(classes)}).fillna(-1).astype(np.int64)
+    numbers = {column.removeprefix("p_"): index for index, column in enumerate(columns)}
+    labels = rows["label"].map(numbers).fillna(-1).astype(np.int64)
     generators = rows["generator"].astype(object)
     return Predictions(
         rows["image_id"].to_numpy(dtype=object),

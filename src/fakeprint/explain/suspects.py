@@ -92,7 +92,8 @@ def out_of_fold(
     Raises InputError if a fold leaves a class without images.
     """
     fold = group_folds(labels, groups, folds, np.random.default_rng(seed))
-    probabilities = np.empty((len(labels), len(fitted.description["dataset"]["classes"])))
+    classes = fitted.description["dataset"]["classes"]
+    probabilities = np.empty((len(labels), len(classes)))
     for number in range(folds):
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         model = fit(
@@ -104,6 +105,7 @@ def out_of_fold(
             seed,
             workers,
             groups[inside],
+            classes,
         )
         part = FittedClassifier(model, fitted.description)
         probabilities[outside] = part.probabilities(features.at(outside))

@@ -3,6 +3,7 @@
 scikit-learn, whose import takes a second or two, is imported by the methods that need it; k-NN does not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from fakeprint.models.scaling import fitted_scaler, rooted
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+
+Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit on, and rows held out
 
 CALIBRATION_FOLDS = 3
 CALIBRATION_DRAWS = 100
@@ -80,13 +83,15 @@ def fit(
     seed: int,
     workers: int | None = None,
     groups: np.ndarray | None = None,
+    classes: Sequence[str] = (),
 ) -> "Pipeline | Neighbours":
     """Fit one classifier; scaling is fitted only on train, and only k-NN looks at validation (to choose k).
 
     x_train, x_validation: float32 (N, D), arrays or rows on disk, read block by block; y_train, y_validation: int64
     class indices from 0. groups: int64 (N,), equal for train rows that are not independent (near duplicates, a copy and
     its original), so that calibration never uses rows that the model was fitted on; None: each row is its own group.
-    seed: for random draws; the number of workers does not change the result. Raises InputError if a class has too few
+    seed: for random draws; the number of workers does not change the result. classes: labels
+    in the order of their indices, which `settings.smote` may name. Raises InputError if a class has too few
     train images.
     """
     y_train = np.asarray(y_train, dtype=np.int64)
@@ -102,12 +107,14 @@ def fit(
     scaler = fitted_scaler(train) if standard else None
     if scaler:
         train = train.then(lambda block: scaler.transform(block, copy=False))
+    count = settings.folds if isinstance(settings, params.Fingerprint) else CALIBRATION_FOLDS
+    folds = _folds(y_train, groups, seed, count) if calibrates else []
+    if isinstance(settings, params.Oversampled) and settings.smote != "none":
+        train, y_train, folds = _with_new_rows(train, y_train, folds, settings.smote, classes, seed)
     if isinstance(settings, params.Boosting | params.Forest):
         estimator = _trees(settings, train, y_train, seed, workers)
     else:
-        count = settings.folds if isinstance(settings, params.Fingerprint) else CALIBRATION_FOLDS
-        folds = {"folds": _folds(y_train, groups, seed, count)} if calibrates else {}
-        estimator = _streamed(settings, train, seed).fit(train, y_train, **folds)
+        estimator = _streamed(settings, train, seed).fit(train, y_train, **({"folds": folds} if calibrates else {}))
     return Pipeline([("scale", scaler)] * standard + [("classify", estimator)])
 
 
@@ -187,9 +194,20 @@ def _trees(
     return forest.set_params(n_jobs=None)
 
 
-def _folds(
-    y: np.ndarray, groups: np.ndarray, seed: int, count: int = CALIBRATION_FOLDS
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _with_new_rows(
+    train: Rows, y: np.ndarray, folds: Folds, smote: str | dict[str | int, float], classes: Sequence[str], seed: int
+) -> tuple[Rows, np.ndarray, Folds]:
+    """The rows, their classes and folds with those of SMOTE, each of which is in the fold of its parents."""
+    from fakeprint.models.oversampling import factors_of, oversampled
+
+    fold = np.zeros(len(y), dtype=np.int64)
+    for number, (_, held_out) in enumerate(folds):
+        fold[held_out] = number
+    train, y, fold = oversampled(train, y, fold, factors_of(smote, classes), seed)
+    return train, y, _pairs(fold, len(folds))
+
+
+def _folds(y: np.ndarray, groups: np.ndarray, seed: int, count: int = CALIBRATION_FOLDS) -> Folds:
     """Stratified folds of whole groups: rows to fit on, of all classes, and rows held out.
 
     Groups of several classes may put all of one class into one fold: then the folds are drawn again.
@@ -198,11 +216,15 @@ def _folds(
     for _ in range(CALIBRATION_DRAWS):
         fold = group_folds(y, groups, count, rng)
         if min(groups_of_class(y, fold).values()) > 1:
-            return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(count)]
+            return _pairs(fold, count)
     raise InputError(
         "calibration: one fold would hold all images of a class, because groups of train images (near duplicates, "
         "data.group_column) stay together; use a classifier without calibration, or add images"
     )
+
+
+def _pairs(fold: np.ndarray, count: int) -> Folds:
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(count)]
 
 
 def _require_enough(y: np.ndarray, groups: np.ndarray, least: int) -> None:

@@ -17,6 +17,7 @@ from fakeprint.params.classifiers import (
     Forest,
     LinearSVM,
     Logistic,
+    Oversampled,
 )
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.effects import settings_of, with_effect
@@ -24,7 +25,7 @@ from fakeprint.params.ensembles import AnyEnsemble, Average, Ensemble, Greedy, L
 from fakeprint.params.evaluation import Predict, Robustness
 from fakeprint.params.features import Features
 from fakeprint.params.loading import load, parse, read, require_stated, unstated
-from fakeprint.params.names import NAME, RESERVED, near
+from fakeprint.params.names import NAME, RESERVED, class_index, near
 from fakeprint.params.networks import Model, Models, Network
 from fakeprint.params.params import NetworkSettings, Params
 from fakeprint.params.run import Run
@@ -62,6 +63,7 @@ __all__ = [
     "Models",
     "Network",
     "NetworkSettings",
+    "Oversampled",
     "Params",
     "Predict",
     "Prepare",
@@ -72,6 +74,7 @@ __all__ = [
     "Train",
     "Transforms",
     "Validate",
+    "class_index",
     "load",
     "near",
     "parse",

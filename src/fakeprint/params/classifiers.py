@@ -18,18 +18,27 @@ class Classifier(Block):
     augmented: bool = Field(description="fit on the offline copies, too")
 
 
+class Oversampled(Classifier):
+    """A classifier that may be fitted on new rows of some classes, between their own."""
+
+    smote: Literal["none", "balanced"] | dict[str | int, Annotated[float, Interval(ge=1, le=100)]] = Field(
+        default="none",
+        description="none | balanced (new rows, as many of each class as of the largest) | {CLASS: factor, …}",
+    )
+
+
 class KNN(Classifier):
     method: Literal["knn"] = Field(description="k nearest neighbours")
     k: Distinct[PositiveInt] = Field(min_length=1, description="numbers of neighbours to try")
     metrics: Distinct[Literal["l1", "l2"]] = Field(min_length=1, description="distances to try: l1, l2")
 
 
-class Logistic(Classifier):
+class Logistic(Oversampled):
     method: Literal["logistic"] = Field(description="logistic regression")
     C: PositiveFloat = Field(description="inverse strength of regularisation")
 
 
-class LinearSVM(Classifier):
+class LinearSVM(Oversampled):
     method: Literal["svm_linear"] = Field(description="linear support vector machine")
     C: PositiveFloat = Field(description="inverse strength of regularisation")
     loss: Literal["squared_hinge", "hinge"] = Field(
@@ -37,7 +46,7 @@ class LinearSVM(Classifier):
     )
 
 
-class RBFSVM(Classifier):
+class RBFSVM(Oversampled):
     method: Literal["svm_rbf"] = Field(description="support vector machine with an RBF kernel")
     C: PositiveFloat = Field(description="inverse strength of regularisation")
     gamma: Literal["scale"] | PositiveFloat = Field(
@@ -53,14 +62,14 @@ class RBFSVM(Classifier):
     )
 
 
-class LDA(Classifier):
+class LDA(Oversampled):
     method: Literal["lda"] = Field(description="linear discriminant analysis")
     shrinkage: Literal["auto"] | Fraction = Field(
         description="of the covariance towards a multiple of the identity: auto (Ledoit-Wolf) | 0–1"
     )
 
 
-class Boosting(Classifier):
+class Boosting(Oversampled):
     method: Literal["boosting"] = Field(description="gradient boosting on histograms")
     iterations: PositiveInt = Field(description="trees per class")
     lr: Annotated[float, Interval(gt=0, le=1)] = Field(description="0–1; learning rate")
@@ -71,7 +80,7 @@ class Boosting(Classifier):
     )
 
 
-class Forest(Classifier):
+class Forest(Oversampled):
     method: Literal["forest"] = Field(description="random forest")
     trees: PositiveInt = Field(description="number of trees")
     rows: PositiveInt | None = Field(

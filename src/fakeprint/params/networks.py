@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Interval, MultipleOf
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from fakeprint.params.block import BelowOne, Block, TimmName, Weights, Whole
 
@@ -60,8 +60,8 @@ class Network(Architecture):
 
 
 class HistCNN(Network):
-    bins: Annotated[int, Interval(ge=2, le=64)] = Field(
-        default=16, description="2–64; bins per channel of its HSV histogram"
+    bins: Annotated[int, Interval(ge=0, le=64)] = Field(
+        default=16, description="0–64; bins per channel of its HSV histogram; 0 = none"
     )
     framework: Framework = Field(
         default="torch", description="torch | keras; whose first weights and batch norm the network has"
@@ -95,6 +95,12 @@ class TwoCNN(Network):
     out2: Channels = Field(default=128, description="channels of the second convolution, a multiple of 8")
     kernel: Annotated[Literal[1, 3, 5, 7, 9, 11], Whole] = Field(
         default=5, description="1, 3, 5, 7, 9 or 11; side of the kernels"
+    )
+
+
+class Specialist(Network):
+    target: NonNegativeInt = Field(
+        default=4, description="the number of its class, from 0, in the order of the confusion matrix"
     )
 
 
@@ -174,6 +180,9 @@ class Models(Block):
         default=None, description="channels (multiples of 8) and kernel (1, 3, 5, 7, 9, 11) of its convolutions"
     )
     five_cnn: Network | None = Field(default=None, description="CNN of five convolutions")
+    specialist: Specialist | None = Field(
+        default=None, description="one class against all others; target: the number of its class, from 0"
+    )
     alexnet: LibraryNetwork | None = Field(default=None, description="63 pixels per side or more")
     alexnet_rnn: AlexNetRNN | None = Field(
         default=None, description="cell: lstm | gru; hidden: units of each of its two recurrent layers"

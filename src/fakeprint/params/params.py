@@ -134,6 +134,8 @@ class Params(Block):
             block = getattr(self, key)
             require_known(f"{key}.classifiers", block.classifiers, self.run.classifiers)
             require_known(f"{key}.networks", block.networks, self.run.networks)
+            if "specialist" in block.networks:
+                raise ValueError(f"{key}.networks: specialist tells one class from all others; leave it out")
             self._require_resized(key, [*block.classifiers, *block.networks])
         self._require_resized("data.unknown", self.data.unknown)
         self._require_resized("explain", self.explain.models)
@@ -155,6 +157,11 @@ class Params(Block):
         if self.prepare.fold is None:
             return self.data.title
         return f"{self.data.title}, fold {self.prepare.fold} of {self.prepare.folds} of train"
+
+    def training_seed(self, network: str) -> int:
+        """The seed that a network is trained with: `train.seed`, its own or the shared one, else `seed`."""
+        own = self.network(network).train.seed
+        return self.seed if own is None else own
 
     def network(self, name: str) -> NetworkSettings:
         """The effective settings of one network. Raises InputError for a key of its own that is unknown or wrong."""

@@ -11,10 +11,14 @@ from fakeprint.params.block import BelowOne, Block, Fraction, Inside
 from fakeprint.params.validation import validated
 
 # What all phases of a training run have in common.
-RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "devices", "phases", "precision")
+RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "devices", "phases", "precision", "seed")
 
 
 class Train(Block):
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] | None = Field(
+        default=None,
+        description="of the networks' weights, order and augmentation, so that it alone changes; null = the seed above",
+    )
     epochs: PositiveInt = Field(description="passes over the train images, at most")
     batch_size: Annotated[int, Interval(ge=2)] = Field(description="images per batch")
     accumulate: PositiveInt = Field(
@@ -67,7 +71,8 @@ class Train(Block):
     label_smoothing: BelowOne = Field(description="0–1; share of each label that is spread over all classes")
     class_weights: Literal["none", "balanced"] | dict[str | int, NonNegativeFloat] = Field(
         default="none",
-        description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, 1 where not named",
+        description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, else 1; "
+        '"#0" = the first class',
     )
     mixup: NonNegativeFloat = Field(
         default=0.0, description="alpha: images and labels are mixed by a share from Beta(alpha, alpha); 0 = off"

@@ -17,12 +17,13 @@ from fakeprint.verdict.unknown import Outputs
 
 def refit_classifier(settings: Params, name: str, task: Task, features: bool) -> Refit:
     """See `refit`. Its features are the classifier's own, each standardised on the train images of the task."""
-    block = settings.classifiers[name]
+    block = _without_other_classes(settings.classifiers[name], task.classes)
     x, y, groups = _train_rows(block, task)
     validation = load_features([*block.features], "validation")
     known = np.flatnonzero(task.validation >= 0)
     seed = seeds.integer(settings.seed, task.purpose)
-    model = fit(block, x, y, validation.at(known), task.validation[known], seed, settings.run.workers, groups)
+    held_out = (validation.at(known), task.validation[known])
+    model = fit(block, x, y, *held_out, seed, settings.run.workers, groups, task.classes)
     description = {"settings": block.model_dump(), "dataset": {"classes": task.classes}}
     log = of_probabilities(FittedClassifier(model, description).probabilities(validation))
     if not features:
@@ -57,3 +58,11 @@ def _train_rows(block: params.AnyClassifier, task: Task) -> tuple[Rows, np.ndarr
 
 def _nothing() -> None:
     """A fit takes minutes and keeps nothing to resume from."""
+
+
+def _without_other_classes(block: params.AnyClassifier, classes: list[str]) -> params.AnyClassifier:
+    """The settings without new rows of classes that are not part of the task."""
+    if not isinstance(block, params.Oversampled) or not isinstance(block.smote, dict):
+        return block
+    kept = {label: factor for label, factor in block.smote.items() if str(label) in classes}
+    return block.model_copy(update={"smote": kept or "none"})

@@ -78,7 +78,9 @@ def refit_network(settings: Params, name: str, task: Task, features: bool) -> Re
     network = _without_other_classes(settings.network(name), task.classes)
     execution = device.choose(network.train.device, network.train.precision)
     data = TrainingData(_chosen("train", task, network.train.augmented), _chosen("validation", task), _dataset(task))
-    run, checkpoint = start(network, data, seeds.integer(settings.seed, task.purpose), execution, main_root())
+    run, checkpoint = start(
+        network, data, seeds.integer(settings.training_seed(name), task.purpose), execution, main_root()
+    )
     announce(run, data)
     with interruption_in_one_line(run):
         train(run, data, checkpoint, lambda figures, epoch: None)

@@ -87,7 +87,7 @@ def _network_accuracy(
         split.images[held_out], split.labels[held_out], prepare.image_size, prepare.train_crops
     )
     data = TrainingData(images, validation, load_dataset())
-    run, checkpoint = start(network, data, settings.seed, execution, main_root())
+    run, checkpoint = start(network, data, settings.training_seed(network.name), execution, main_root())
     try:
         loop.train(run, data, checkpoint, log_epoch)
     except Exception:
@@ -122,8 +122,9 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
     else:
         x = x.at(fitted_rows)
     seed = seeds.integer(settings.seed, f"fit/{name}")
-    model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, groups)
-    fitted = FittedClassifier(model, describe(name, block, model, {}, load_dataset().as_json()))
+    dataset = load_dataset()
+    model = fit(block, x, y, x_held_out, y_held_out, seed, settings.run.workers, groups, dataset.classes)
+    fitted = FittedClassifier(model, describe(name, block, model, {}, dataset.as_json()))
     counts = np.bincount(rows)[held_out]
     return float(np.mean(averaged(fitted.probabilities(x_held_out), counts).argmax(axis=1) == known[held_out]))
 

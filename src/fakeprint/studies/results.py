@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.studies.study import BASELINE, Changes, Study
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,38 @@ class CellResult:
     curves: dict[str, pd.DataFrame] = field(default_factory=dict)
     seconds: float | None = None
     predictions: Callable[[str], Predictions] | None = None
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A study as far as it has run: all that the report is made from.
+
+    name: of the study's file. arms: arm → what it changes in the baseline, in the order of the report; the baseline is
+    among them where it runs. replicates: the planned seeds or folds. cells: the complete ones, in any order. missing:
+    (arm, replicate) → why there is no result, where more is known than that it has not run. path: for an ablation path,
+    the names of its configurations from first to last. preset: that ran. title: of the data. bins: of the calibration
+    error (evaluate.calibration_bins). held_out: validation images per image of train, where replicates draw other
+    splits (1 / (folds − 1) for folds), so that their train splits overlap; else 0.
+    """
+
+    name: str
+    study: Study
+    arms: dict[str, Changes]
+    replicates: list[int]
+    cells: list[CellResult]
+    missing: dict[tuple[str, int], str] = field(default_factory=dict)
+    path: list[str] = field(default_factory=list)
+    preset: str = ""
+    title: str = ""
+    bins: int = 15
+    held_out: float = 0.0
+
+    @property
+    def compare_to(self) -> str:
+        """The arm that the others are compared to."""
+        return self.study.compare_to or BASELINE
+
+    def of_arm(self, arm: str) -> dict[int, CellResult]:
+        """The results of one arm by seed or fold, in the planned order."""
+        found = {result.cell.replicate: result for result in self.cells if result.cell.arm == arm}
+        return {replicate: found[replicate] for replicate in self.replicates if replicate in found}

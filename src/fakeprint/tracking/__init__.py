@@ -15,12 +15,26 @@ Each DVC experiment whose current leaderboard has the model has a tag, `dvc.expe
 `dvc repro`. A model that an experiment did not have to retrain keeps its one run and gets one tag more, so a search
 for ``tags.`dvc.experiment.NAME` = 'true'`` shows an experiment's whole leaderboard, and none of its models twice.
 
+A study has a run too, with its means, differences and report. The runs of its cells' models are below it, and have the
+tag `study.NAME`; a run that two studies share is below the one that was reported first.
+
 Where: `mlflow.db` and `mlartifacts/` in the repository's root, also from DVC's copies of it (`--temp`, `--queue`), or
 the server that MLFLOW_TRACKING_URI names.
 """
 
 from fakeprint.tracking.making import noted
-from fakeprint.tracking.page import page, server
-from fakeprint.tracking.runs import TrackedRun, TrackedSearch, record, search_run, training_run
+from fakeprint.tracking.page import compare_page, page, server
+from fakeprint.tracking.runs import TrackedRun, TrackedSearch, record, record_study, search_run, training_run
 
-__all__ = ["TrackedRun", "TrackedSearch", "noted", "page", "record", "search_run", "server", "training_run"]
+__all__ = [
+    "TrackedRun",
+    "TrackedSearch",
+    "compare_page",
+    "noted",
+    "page",
+    "record",
+    "record_study",
+    "search_run",
+    "server",
+    "training_run",
+]

@@ -5,7 +5,8 @@ import json
 VIEW = "fakeprint"
 COLUMNS = ("accuracy", "worst_accuracy", "log_loss")
 DESCRIPTION = """\
-One run per trained model, named after the model; `search …` is a hyperparameter search, its trials are runs below it.
+One run per trained model, named after the model; `search …` is a hyperparameter search, its trials are runs below it;
+`study …` is a study, the runs of its arms are below it.
 
 | metric | |
 |---|---|

@@ -1,12 +1,15 @@
-"""The address of the experiment's page, and the command that serves it."""
+"""The addresses of the experiment's page and of a study's comparison, and the command that serves them."""
 
+import json
 import os
 import sys
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from fakeprint.errors import InputError
-from fakeprint.tracking.connection import connect, import_mlflow, masked, tracking_uri
+from fakeprint.tracking.connection import import_mlflow, masked, tracking_uri
 from fakeprint.tracking.experiment import VIEW
+from fakeprint.tracking.session import Session
+from fakeprint.tracking.studies import compared_runs
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # what MLflow's server can keep runs in
 
@@ -17,15 +20,39 @@ def page(experiment: str, port: int) -> str:
     Without the user and password of the server's address. Creates the experiment where there is none. Raises InputError
     where MLflow cannot be reached, and where MLFLOW_TRACKING_URI names neither a server nor a database.
     """
+    root = _root(port)
+    experiment_id = _session(experiment).experiment_id
+    return f"{root}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+
+
+def compare_page(experiment: str, study: str, port: int) -> str:
+    """The address of MLflow's comparison of all runs of a study, as `page` gives that of the experiment.
+
+    Raises InputError where `page` does, and if fewer than two runs belong to the study.
+    """
+    root, session = _root(port), _session(experiment)
+    runs = compared_runs(session, study)
+    if len(runs) < 2:
+        raise InputError(
+            f"{study}: MLflow has {len(runs)} run{'s' * (len(runs) != 1)} of this study, and a comparison needs two; "
+            f"`fakeprint study report {study}` attaches the runs of its finished cells"
+        )
+    listed, of = (quote(json.dumps(ids, separators=(",", ":"))) for ids in (runs, [session.experiment_id]))
+    return f"{root}/#/compare-runs?runs={listed}&experiments={of}"
+
+
+def _root(port: int) -> str:
     uri = tracking_uri()
-    root = f"http://127.0.0.1:{port}" if _is_database(uri) else _without_user(uri)
+    return f"http://127.0.0.1:{port}" if _is_database(uri) else _without_user(uri)
+
+
+def _session(experiment: str) -> Session:
     try:
         import_mlflow()
-        _, experiment_id = connect(experiment)
+        return Session(experiment)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(masked(f"MLflow at {uri} cannot be used: {reason}")) from None
-    return f"{root}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+        raise InputError(masked(f"MLflow at {tracking_uri()} cannot be used: {reason}")) from None
 
 
 def server(port: int) -> tuple[list[str], dict[str, str]] | None:

@@ -144,3 +144,18 @@ def record(params: Params, models: Iterable[str]) -> None:
     folders = {name: Path("models") / name for name in models}
     with Background(params.tracking.experiment) as background:
         background.send(lambda session: evaluated.record(session, params, folders))
+
+
+def record_study(params: Params, study: str, **content: Any) -> list[str]:
+    """Write a study's run and attach its cells' runs, whose ids are returned.
+
+    content: the arguments of `tracking.studies.record`. Where MLflow cannot be used, one warning says so.
+    """
+    if not params.tracking.enabled:
+        return []
+    from fakeprint.tracking import studies
+
+    attached: list[str] = []
+    with Background(params.tracking.experiment) as background:
+        background.send(lambda session: attached.extend(studies.record(session, study, **content)))
+    return attached

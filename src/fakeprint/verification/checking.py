@@ -13,6 +13,7 @@ from fakeprint.verification.card import (
     ANSWER_DIGITS,
     CARD,
     Card,
+    Degraded,
     Measured,
     Sample,
     read_card,
@@ -251,7 +252,7 @@ def record(folder: Path, given: Given) -> tuple[Card, str]:
         now, words = _kept(folder, before)
     if given.degraded:
         table, confidence = given.degraded
-        degraded = of_table(table, model.name, now, confidence)
+        degraded: Degraded | None = of_table(table, model.name, now, confidence)
     else:
         degraded = before.degraded if before and _kept(folder, before)[0] else None
     return write_card(folder, model.name, now, _sample(model), degraded), words

@@ -107,6 +107,12 @@ NETWORKS = {
         100,
         "blocks.-1.2",
     ),
+    "specialist": NetworkEntry(
+        "CNN that tells one class from all others, a member for ensembles",
+        "idea: UniBuc challenge (system C); layers: ThreeCNN's",
+        100,
+        "block3.2",
+    ),
     "alexnet": NetworkEntry(
         "AlexNet", "Krizhevsky 2014, torchvision (system E)", 224, "body.features.11", own_layers=False
     ),

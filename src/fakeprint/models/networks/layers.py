@@ -109,8 +109,8 @@ def conv_block(
     )
 
 
-def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequential:
-    """From maps (N, channels, H, W) to logits (N, classes), as in ThreeCNN and related networks.
+def dense_head(design: Design, channels: int, side: int, hidden: int, outputs: int | None = None) -> nn.Sequential:
+    """From maps (N, channels, H, W) to logits (N, classes) or (N, outputs), as in ThreeCNN and related networks.
 
     Dropout of channels, average pool to side × side (1 × 1 for the design's head "pool"), a dense layer with ReLU and
     dropout, and the last dense layer.
@@ -122,7 +122,7 @@ def dense_head(design: Design, channels: int, side: int, hidden: int) -> nn.Sequ
         nn.Linear(channels * places, hidden),
         activation(design),
         head_dropout(design),
-        nn.Linear(hidden, design.classes),
+        nn.Linear(hidden, design.classes if outputs is None else outputs),
     )
 
 

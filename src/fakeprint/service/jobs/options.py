@@ -11,10 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from fakeprint import params
-from fakeprint.commands.use import overlaid
 from fakeprint.errors import InputError, printable
 from fakeprint.params import Data, Model, Train, near
 from fakeprint.params.schema import schema
+from fakeprint.presets import overlaid
 from fakeprint.service import sources
 from fakeprint.service.jobs import pipeline
 from fakeprint.service.schemas import FitOptions, FitRequest

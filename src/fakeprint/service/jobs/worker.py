@@ -1,7 +1,7 @@
 """A worker: takes jobs, runs their pipeline in a group of processes of its own, and ends the group when it must.
 
-A job that is cancelled ends within seconds; one whose worker is killed ends with it (see `runner`) and is taken over by
-another worker, which goes on from the last epoch; one whose worker is told to stop (SIGTERM) is queued again.
+A job that is cancelled ends within seconds; one whose worker is killed ends with it (see `tied_process`) and is taken
+over by another worker, which goes on from the last epoch; one whose worker is told to stop (SIGTERM) is queued again.
 """
 
 import contextlib
@@ -21,8 +21,9 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from fakeprint import tied_process
 from fakeprint.errors import InputError
-from fakeprint.service.jobs import quota, runner, store, work_folder
+from fakeprint.service.jobs import quota, store, work_folder
 from fakeprint.service.jobs.progress import Progress
 from fakeprint.service.jobs.results import log_of_job
 from fakeprint.service.settings import Settings
@@ -216,7 +217,7 @@ def _pipeline(folder: Path, log: Path, environment: dict[str, str]) -> Iterator[
     """Start `dvc repro` in a group of its own, which is gone in the end."""
     with log.open("ab") as output:
         popen = subprocess.Popen(
-            [work_folder.PYTHON, runner.__file__, "dvc", "repro"],
+            [work_folder.PYTHON, tied_process.__file__, "dvc", "repro"],
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,  # closes when this process ends

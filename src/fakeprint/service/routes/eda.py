@@ -15,13 +15,13 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from fakeprint import __version__
+from fakeprint import __version__, tied_process
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, temporary_folder
 from fakeprint.params import Data
 from fakeprint.service import datasets, sources
 from fakeprint.service.forms import received
-from fakeprint.service.jobs import pipeline, runner, work_folder
+from fakeprint.service.jobs import pipeline, work_folder
 from fakeprint.service.problems import ServiceError, responses
 from fakeprint.service.routes.datasets import FIELDS, Fitting, form_body
 from fakeprint.service.schemas import Profile
@@ -97,7 +97,7 @@ async def _computed(settings: Settings, source: Path) -> dict[str, Any]:
     max_pixels = min(settings.max_pixels, Data.model_fields["max_pixels"].default)
     with temporary_folder(settings.folder / "uploads") as folder:
         target = folder / "profile.json"
-        command = [work_folder.PYTHON, runner.__file__, "fakeprint.service.profiling", source, max_pixels, target]
+        command = [work_folder.PYTHON, tied_process.__file__, "fakeprint.service.profiling", source, max_pixels, target]
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
             env=work_folder.environment(settings) | {"PYTHONPATH": str(pipeline.PACKAGE.parent)},

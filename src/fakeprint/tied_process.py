@@ -1,4 +1,4 @@
-"""Runs a module, and dies with who started it: `python runner.py MODULE ARGUMENT…`, stdin a pipe.
+"""Runs a module, and dies with who started it: `python tied_process.py MODULE ARGUMENT…`, stdin a pipe.
 
 Who starts it keeps the other end of the pipe. When that process ends, however it ends, the pipe closes, and this one
 kills its whole group: DVC, the stage and what the stage started. It is started as the first of a group of its own, and
@@ -19,10 +19,11 @@ def _end_with_the_starter() -> None:
 
 
 def main() -> None:
-    """Run the module and exit with 0 if it did."""
+    """Run the module and exit with its status, as a shell tells it: 128 and the number of the signal that ended it."""
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     command = [sys.executable, "-m", *sys.argv[1:]]
-    sys.exit(subprocess.run(command, stdin=subprocess.DEVNULL).returncode != 0)
+    status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    sys.exit(status if status >= 0 else 128 - status)
 
 
 if __name__ == "__main__":

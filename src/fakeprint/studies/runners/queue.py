@@ -1,0 +1,145 @@
+"""Cells through DVC's queue, in one clone, with workers that are looked after.
+
+Workers of DVC 3.67 leave when they have nothing to do, and may die; what a dead one was at stays "Running" for ever.
+They live on when `fakeprint study run` is killed: the same command takes over what they have finished or are at.
+"""
+
+import re
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakeprint.errors import InputError
+from fakeprint.files import remove, written
+from fakeprint.studies.experiments import git
+from fakeprint.studies.runners import Ended, Job, clones
+from fakeprint.studies.runners.failures import failure_of
+from fakeprint.studies.runners.processes import PYTHON
+from fakeprint.studies.store import Failure, Store
+
+EVERY = 5.0  # seconds between two looks at the queue: each starts DVC
+TASK = re.compile(r"^(?P<id>[0-9a-f]{7})\s+(?P<name>\S+)\s.*\s(?P<state>Queued|Running|Failed|Success|Canceled)\s*$")
+WORKERS = re.compile(r"^Worker status: (?P<active>\d+) active, (?P<idle>\d+) idle", re.MULTILINE)
+OVER = ("Failed", "Success", "Canceled")
+
+
+@dataclass
+class _Task:
+    job: Job
+    since: float = field(default_factory=time.monotonic)
+
+
+class QueueRunner:
+    """Keeps up to `jobs` cells in DVC's queue and as many workers. Raises InputError where code is not committed."""
+
+    def __init__(self, store: Store, jobs: int) -> None:
+        clones.require_committed(store.root)
+        self.jobs, self._store = jobs, store
+        self._variables = clones.variables(store.root)
+        self._folder = clones.prepared(store, 1)
+        self._tasks: dict[str, _Task] = {}  # by the experiment's name
+        self._left: dict[str, str] | None = None  # states of what a killed run had queued, by name
+        self._looked = 0.0
+
+    def start(self, job: Job) -> None:
+        """Queue a cell, or take over the one of this name that a killed run had queued."""
+        if self._left is None:
+            self._left, _ = self._status()
+        state = self._left.pop(job.name, None)
+        if state not in ("Queued", "Running"):
+            if state is not None:
+                self._dvc("queue", "remove", job.name)
+            given = clones.copy_given(self._store.root, self._folder)
+            with written(self._folder / "params.yaml") as partial:
+                partial.write_text(job.text, encoding="utf-8")
+            copied = [word for name in given for word in ("--copy-paths", name)]
+            self._dvc("exp", "run", "--queue", "--name", job.name, *copied)
+        self._tasks[job.name] = _Task(job)
+
+    def poll(self) -> list[Ended]:
+        """The cells that have ended, and those whose worker has died; workers that are missing are started."""
+        if not self._tasks or time.monotonic() - self._looked < EVERY:
+            return []
+        states, workers = self._status()
+        if not workers:  # once more: a worker may have ended its task and left between the two answers
+            states, workers = self._status()
+        ended = []
+        for name, task in list(self._tasks.items()):
+            state = states.get(name)
+            if state == "Running" and not workers:
+                self._dvc("queue", "kill", "--force", name, check=False)
+                self._dvc("queue", "remove", name, check=False)
+                ended.append(self._ended(name, task, Failure(own=False, line="its worker died")))
+            elif state is None or state in OVER:
+                ended.append(self._ended(name, task, self._outcome(name, task, state)))
+        if workers < min(self.jobs, len(self._tasks)):
+            self._dvc("queue", "start", "--jobs", str(self.jobs))
+        self._looked = time.monotonic()
+        return ended
+
+    def _ended(self, name: str, task: _Task, failure: Failure | None) -> Ended:
+        del self._tasks[name]
+        clones.take_experiments(self._store.root, self._folder)
+        return Ended(task.job, time.monotonic() - task.since, failure)
+
+    def _outcome(self, name: str, task: _Task, state: str | None) -> Failure | None:
+        """Why a task failed, by its log; a failed set-up leaves none but the workers' output."""
+        if state in (None, "Success"):
+            return None
+        log = self._store.log(task.job.cell.key)
+        printed = self._dvc("queue", "logs", name, check=False)
+        if not printed.strip() or "No output logs" in printed:
+            outputs = sorted(
+                (self._folder / ".dvc/tmp/exps/celery").glob("*.out"), key=lambda file: file.stat().st_mtime
+            )
+            printed = outputs[-1].read_text(errors="replace")[-4000:] if outputs else printed
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(printed, encoding="utf-8")
+        self._dvc("queue", "remove", name, check=False)
+        return failure_of(1, log)
+
+    def stop(self) -> None:
+        """Kill workers and what they run, and empty the queue."""
+        self._dvc("queue", "stop", "--kill", check=False)
+        self._dvc("queue", "remove", "--all", check=False)
+        self._tasks.clear()
+
+    def _status(self) -> tuple[dict[str, str], int]:
+        """Each task's state by name, and the number of workers."""
+        printed = self._dvc("queue", "status")
+        tasks = filter(None, map(TASK.match, printed.splitlines()))
+        workers = WORKERS.search(printed)
+        return {task["name"]: task["state"] for task in tasks}, sum(map(int, workers.groups())) if workers else 0
+
+    def _dvc(self, *words: str, check: bool = True) -> str:
+        return dvc(self._folder, self._variables, *words, check=check)
+
+
+def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True) -> str:
+    """What a DVC command prints. Raises InputError if it fails, unless `check` is off."""
+    done = subprocess.run(
+        [str(PYTHON), "-m", "dvc", *words], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+    if check and done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise InputError(f"dvc {' '.join(words[:2])} failed: {said[-1] if said else 'no reason given'}")
+    return done.stdout
+
+
+def forget_tasks(store: Store, names: set[str]) -> None:
+    """Remove these experiments' entries from the queue of each clone, and what is left of them."""
+    for folder in store.clones():
+        for reference in clones.finished(folder):
+            if reference.rpartition("/")[2] in names:
+                git(folder, "update-ref", "-d", reference)
+        if not (folder / ".dvc/tmp/exps/celery").exists():
+            continue
+        variables = clones.variables(store.root)
+        for line in dvc(folder, variables, "queue", "status", check=False).splitlines():
+            task = TASK.match(line)
+            if task and task["name"] in names:
+                if task["state"] == "Running":
+                    dvc(folder, variables, "queue", "kill", "--force", task["name"], check=False)
+                dvc(folder, variables, "queue", "remove", task["name"], check=False)
+        remove(folder / ".dvc/tmp/exps/standalone")
