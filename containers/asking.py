@@ -3,10 +3,12 @@
 Each check is what must hold, whether it does, and what was seen.
 """
 
+import base64
 import io
 import json
 import time
 import zipfile
+from typing import Any
 
 import httpx
 import numpy as np
@@ -29,17 +31,28 @@ TINY = {
 
 
 def answers(url: str, key: str) -> list[Check]:
-    """/health, and /predict about a drawn image, with a key and without."""
+    """/health, and /predict about a drawn image, with a key and without; with the key also for a map and evidence."""
     files = {"files": ("drawn.png", _drawn(0, 100), "image/png")}
     with httpx.Client(base_url=url, timeout=60) as client:
         health, refused = client.get("/health"), client.post("/predict", files=files)
-        answer = client.post("/predict", files=files, headers=_headers(key))
+        wanted = {"explain": True, "evidence": True}
+        answer = client.post("/predict", files=files, headers=_headers(key), params=wanted)
     [image] = answer.json()["images"] if answer.is_success else [{}]
     return [
         ("/health answers", health.status_code == 200, health.text),
         ("/predict wants a key", refused.status_code == 401, f"status {refused.status_code}"),
-        ("/predict answers", image.get("status") == "answered", json.dumps(image)[:300]),
+        ("/predict answers", image.get("status") == "answered", json.dumps(image | {"map": "…"})[:300]),
+        ("/predict draws a map", *_map(image)),
+        ("/predict looks for evidence", image.get("evidence") is not None, f"not checked: {image.get('not_checked')}"),
     ]
+
+
+def _map(image: dict[str, Any]) -> tuple[bool, str]:
+    """Whether an answer has a map that is a picture, and its size, or why there is none."""
+    if not image.get("map"):
+        return False, str(image.get("map_note"))
+    with Image.open(io.BytesIO(base64.b64decode(image["map"]))) as drawn:
+        return drawn.format == "PNG", f"{drawn.width} × {drawn.height} pixels"
 
 
 def fits(url: str, key: str) -> list[Check]:

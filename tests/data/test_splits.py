@@ -113,6 +113,14 @@ def test_balanced_sampling(per_class: int | None) -> None:
     assert not kept.equals(sampled(rows, per_class, 8))
 
 
+def test_a_share_of_each_class_keeps_what_a_smaller_one_keeps() -> None:
+    rows = pd.concat([rows_of(a=20, b=9, c=1), rows_of(a=4, b=4, c=4).assign(split="validation")], ignore_index=True)
+    half, quarter = (sampled(rows, {"train": share}, 7) for share in (0.5, 0.25))
+    assert half.groupby(["split", "label"]).size().tolist() == [10, 4, 1, 4, 4, 4]
+    assert quarter.groupby(["split", "label"]).size().tolist() == [5, 2, 1, 4, 4, 4]
+    assert set(quarter["path"]) <= set(half["path"])
+
+
 def test_balanced_sampling_by_split() -> None:
     splits = ("train", "validation", "test")
     rows = pd.concat([rows_of(a=10, b=10).assign(split=split) for split in splits], ignore_index=True)

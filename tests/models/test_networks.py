@@ -380,6 +380,13 @@ def test_the_registry_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=SOURCE)
 
 
+def test_the_histogram_can_be_left_out() -> None:
+    network, without = built("hist_cnn", 32, 0.25), built("hist_cnn", 32, 0.25, bins=0)
+    assert without(torch.rand(2, 3, 32, 32)).shape == (2, 5)
+    assert not [name for name, _ in without.named_modules() if name.startswith(("histogram", "colours"))]
+    assert network.head[0].in_features - without.head[0].in_features == network.colours[0].out_features
+
+
 def test_a_specialist_tells_its_class_from_the_others() -> None:
     """It is logistic regression in the clothes of five classes: the same probability, and the same gradient."""
     network, labels = built("specialist", 32, 0.25, target=2), torch.tensor([0, 1, 2, 3, 4, 2])

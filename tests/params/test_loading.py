@@ -68,7 +68,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
             "train.class_weights.a: input should be greater than or equal to 0, not -1",
         ),
         ({"train__class_weights": {"a": True}}, "train.class_weights.a: input should be a valid number, not true"),
-        ({"data__per_class": {"train": True}}, "data.per_class.train: input should be a valid integer, not true"),
+        (
+            {"data__per_class": {"train": True}},
+            "data.per_class: train should be a number of images, 1 or more, or a share below 1, not True",
+        ),
         ({"models__hist_cnn": None}, "models.hist_cnn is empty, and run.networks names it"),
         ({"features__residual": None}, "features.residual is empty, and run.features names it"),
         ({"classifiers__knn__k": []}, "classifiers.knn.k: should not be empty"),
@@ -118,7 +121,10 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ),
         ({"train__lr": float("nan")}, "train.lr: "),
         ({"data__per_class": {"trian": 5}}, "data.per_class: 'trian' is not a split; did you mean 'train'?"),
-        ({"data__per_class": {"test": 0}}, "data.per_class: test should be a number of images, 1 or more, not 0"),
+        (
+            {"data__per_class": {"test": 0}},
+            "data.per_class: test should be a number of images, 1 or more, or a share below 1, not 0",
+        ),
         ({"train__fill": "white"}, "train.fill: input should be 'reflect', 'edge' or 'black', not 'white'"),
         (
             {"augment__interpolation": "cubic"},

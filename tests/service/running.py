@@ -107,7 +107,9 @@ def listening(folder: Path, models: Path, **settings: Any) -> Iterator[str]:
     """The API on a port of this machine, in a thread: its address."""
     chosen = {"folder": folder, "models_folder": models, "rate": "100000/minute", **settings}
     server = uvicorn.Server(uvicorn.Config(create_app(Settings(**chosen)), log_config=None, access_log=False))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:  # as `fakeprint serve` has it
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from fakeprint.__main__ import main
+from fakeprint.commands.serve import bound
 from fakeprint.service.client import ApiError, Client
 from fakeprint.service.workers import Workers
 from tests.service.running import encoded, models_folder, pictures
@@ -228,3 +229,9 @@ def test_a_worker_that_dies_is_started_anew(tmp_path: Path, caplog: pytest.LogCa
         int(file.name) for file in started.iterdir()
     } - {first[0]}
     assert "a worker has ended with code -9; another starts in 0.1 s" in caplog.text
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    """Asyncio turns Nagle's algorithm off only for sockets that name their protocol."""
+    with bound("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP

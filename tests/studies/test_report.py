@@ -221,3 +221,9 @@ def test_the_waterfall_goes_from_first_to_last(results: StudyResults, statistics
     shown = texts(plots.path_picture(results, statistics, MODEL))
     mean = statistics.summaries["smooth", MODEL, "accuracy"].mean
     assert any(text.startswith(f"{100 * mean:.2f} %   +") for text in shown)
+
+
+def test_the_steps_of_a_path_are_named_by_what_they_add(results: StudyResults) -> None:
+    path = [BASELINE, "smooth", "smooth + late", "another"]
+    names = tables.step_names(replace(results, path=path))
+    assert list(names) == path and list(names.values()) == [BASELINE, "+ smooth", "+ late", "another"]

@@ -52,6 +52,16 @@ def test_many_groups_are_thrown_together(monkeypatch):
     assert sums.actual.sum(axis=0).min() > 80  # 125 expected
 
 
+def test_the_spread_of_blocks_is_that_of_groups(monkeypatch):
+    monkeypatch.setattr(resampling, "BLOCKS", 400)
+    large = sample(6000, size=2)
+    blocks = blocks_of([large])
+    found = resampled({("a", 1): block_totals(large, blocks, 15)}, blocks.count, ["accuracy"], 7)
+    of_groups = large.correct.reshape(-1, 2).mean(axis=1)
+    expected = of_groups.std() / np.sqrt(len(of_groups))
+    assert found["a", 1]["accuracy"].std() == pytest.approx(expected, rel=0.15)  # 4 standard errors of 400 blocks
+
+
 def test_images_without_a_label_do_not_count():
     labelled = sample(30)
     half = Predictions(

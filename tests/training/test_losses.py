@@ -78,8 +78,9 @@ def test_class_weights() -> None:
     assert balanced is not None and balanced.tolist() == pytest.approx([4 / 6, 2.0])
     given = class_weights({"b": 3.0}, labels, ["a", "b"])
     assert given is not None and given.tolist() == [1.0, 3.0]
-    numbered = class_weights({4: 2.0}, labels, ["0", "4"])
-    assert numbered is not None and numbered.tolist() == [1.0, 2.0]
+    for key in (4, "#1"):
+        numbered = class_weights({key: 2.0}, labels, ["0", "4"])
+        assert numbered is not None and numbered.tolist() == [1.0, 2.0]
     both = Targets(torch.tensor([0, 1]))
     assert criterion(class_weights={"b": 3.0})(LOGITS, both).item() == pytest.approx((FIRST + 3 * SECOND) / 2)
 

@@ -94,7 +94,7 @@ def bound(host: str, port: int) -> socket.socket:
     """A socket that listens. Raises InputError if the address or the port cannot be had."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(found[0], found[1])
+        listener = socket.socket(*found[:3])  # the protocol too: only then asyncio sends small answers without delay
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(found[4])

@@ -64,6 +64,7 @@ def _add_run(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     parser.add_argument("--hours", type=float, metavar="H", help="start no cell after so many hours")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where --runner direct works and leaves results")
+    parser.add_argument("--again", action="store_true", help="also run the cells that failed by their own fault")
     parser.set_defaults(run=run)
 
 
@@ -101,6 +102,8 @@ def run(args: argparse.Namespace) -> None:
     with store.locked(plan.name):
         runner = _runner(args, plan, store)
         finished = Finished(plan, store, args.out)
+        if args.again:
+            store.forget_failures(plan.cells(plan.arms(finished.mean())))
         study = Run(plan, store, runner, finished, lambda line: print(line, flush=True), args.hours)
         try:
             standing = study.go()

@@ -16,12 +16,15 @@ from fakeprint.params import Data, Prepare
 GROUPED = "near duplicates and images of one data.group_column value are one group"
 
 
-def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed: int) -> pd.DataFrame:
+def sampled(rows: pd.DataFrame, per_class: float | Mapping[str, float] | None, seed: int) -> pd.DataFrame:
     """At most `per_class` images of each class of each labelled split, drawn evenly; the order stays.
+
+    What a smaller number keeps, a larger one keeps too.
 
     Args:
         rows: split, label (None = unlabelled, all kept), path.
-        per_class: one number for all splits, or one per split by name; None, or no number for a split, keeps all.
+        per_class: one number for all splits, or one per split by name; below 1 it is the share of the class's images,
+            of which at least one is kept. None, or no number for a split, keeps all.
         seed: params.seed. A class's draw depends on no other class.
     """
     if per_class is None:
@@ -29,6 +32,8 @@ def sampled(rows: pd.DataFrame, per_class: int | Mapping[str, int] | None, seed:
     keep = rows["label"].isna().to_numpy(copy=True)
     for (split, label), members in rows[~keep].groupby(["split", "label"]):
         wanted = per_class.get(str(split)) if isinstance(per_class, Mapping) else per_class
+        if isinstance(wanted, float):
+            wanted = max(1, round(wanted * len(members)))
         rng = seeds.generator(seed, f"per_class/{split}/{label}")
         keep[rng.permutation(members.index.to_numpy())[:wanted]] = True
     return rows[keep].reset_index(drop=True)

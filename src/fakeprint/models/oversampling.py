@@ -6,7 +6,7 @@ import numpy as np
 
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.params import near
+from fakeprint.params import class_index, near
 
 NEIGHBOURS = 5  # of which one is drawn for each new row, as published
 MEMORY = 2 * 2**30  # bytes of train features that SMOTE may hold
@@ -20,10 +20,13 @@ def factors_of(smote: str | dict[str | int, float], classes: Sequence[str]) -> d
     """
     if not isinstance(smote, dict):
         return None
-    for label in smote:
-        if str(label) not in classes:
+    factors = {}
+    for label, factor in smote.items():
+        index = class_index(label, classes)
+        if index is None:
             raise InputError(f"classifiers: smote: there is no class '{label}'{near(str(label), classes)}")
-    return {list(classes).index(str(label)): factor for label, factor in smote.items()}
+        factors[index] = factor
+    return factors
 
 
 def oversampled(

@@ -23,8 +23,7 @@ class Oversampled(Classifier):
 
     smote: Literal["none", "balanced"] | dict[str | int, Annotated[float, Interval(ge=1, le=100)]] = Field(
         default="none",
-        description="none | balanced (as many rows of each class as of the largest) | {CLASS: factor, …}; rows between "
-        "near ones",
+        description="none | balanced (new rows, as many of each class as of the largest) | {CLASS: factor, …}",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import Interval
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from fakeprint.params.block import Block, Folds, Fraction
+from fakeprint.params.block import Block, Folds, Fraction, Inside
 from fakeprint.params.names import NAME, near
 
 SPLITS = ("train", "validation", "test")
@@ -51,9 +51,10 @@ class Data(Block):
     test_fraction: Annotated[float, Interval(ge=0, lt=0.5)] = Field(
         default=0.1, description="of the train images, where the source has no test split; stratified; 0 = none"
     )
-    per_class: PositiveInt | dict[str, PositiveInt] | None = Field(
+    per_class: PositiveInt | Inside | dict[str, PositiveInt | Inside] | None = Field(
         default=None,
-        description="images kept per class, drawn by seed; {train: 1000} = of that split; null = all",
+        description="images kept per class, drawn by seed, or a share of them (0.1); {train: 1000} = of that split; "
+        "null = all",
     )
     # Pillow itself opens none larger
     max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = Field(
@@ -84,8 +85,9 @@ class Data(Block):
         for split, count in value.items() if isinstance(value, dict) else ():
             if split not in SPLITS:
                 raise ValueError(f"'{split}' is not a split{near(str(split), SPLITS)}")
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"{split} should be a number of images, 1 or more, not {count!r}")
+            share = isinstance(count, float) and 0 < count < 1
+            if not share and (type(count) is not int or count < 1):
+                raise ValueError(f"{split} should be a number of images, 1 or more, or a share below 1, not {count!r}")
         return value
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # A model's name is a folder, a word of a shell command and part of an MLflow filter.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -26,3 +26,15 @@ def require_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{key}: '{name}' is unknown{near(name, known)}")
+
+
+def class_index(key: str | int, classes: Sequence[str]) -> int | None:
+    """The class that a key names, by its label, or by `#N`, its number from 0 whatever the labels are; None if unknown.
+
+    classes: labels in the order of the confusion matrix.
+    """
+    if str(key) in classes:
+        return list(classes).index(str(key))
+    number = str(key).removeprefix("#")
+    numbered = str(key).startswith("#") and number.isdecimal() and int(number) < len(classes)
+    return int(number) if numbered else None

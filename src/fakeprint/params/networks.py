@@ -60,8 +60,8 @@ class Network(Architecture):
 
 
 class HistCNN(Network):
-    bins: Annotated[int, Interval(ge=2, le=64)] = Field(
-        default=16, description="2–64; bins per channel of its HSV histogram"
+    bins: Annotated[int, Interval(ge=0, le=64)] = Field(
+        default=16, description="0–64; bins per channel of its HSV histogram; 0 = none"
     )
     framework: Framework = Field(
         default="torch", description="torch | keras; whose first weights and batch norm the network has"

@@ -71,7 +71,8 @@ class Train(Block):
     label_smoothing: BelowOne = Field(description="0–1; share of each label that is spread over all classes")
     class_weights: Literal["none", "balanced"] | dict[str | int, NonNegativeFloat] = Field(
         default="none",
-        description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, 1 where not named",
+        description="none | balanced (all classes weigh the same) | {CLASS: weight, …} in the loss, else 1; "
+        '"#0" = the first class',
     )
     mixup: NonNegativeFloat = Field(
         default=0.0, description="alpha: images and labels are mixed by a share from Beta(alpha, alpha); 0 = off"

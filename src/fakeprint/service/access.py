@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
@@ -55,14 +55,14 @@ def list_keys(engine: Engine) -> list[tuple[str, list[str]]]:
         return [(key.name, key.scopes.split(",")) for key in session.scalars(select(Key).order_by(Key.name))]
 
 
-def require(scope: Scope) -> Callable[..., str | None]:
+def require(scope: Scope) -> Callable[..., Awaitable[str | None]]:
     """A dependency: the name of the caller's key, or None where no key is required.
 
     `admin` may do everything. A request whose key lacks the scope gets 403; without a key, or with an unknown one, it
     has got 401 from `gate` before its body was read.
     """
 
-    def caller(
+    async def caller(  # as a coroutine, so that it needs no thread
         request: Request,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],  # both for OpenAPI: `gate` reads them
         header: Annotated[str | None, Depends(_header)],
@@ -97,7 +97,7 @@ class Caller(NamedTuple):
     sees_all: bool
 
 
-def fit_caller(request: Request, owner: Annotated[str | None, Depends(require("fit"))]) -> Caller:
+async def fit_caller(request: Request, owner: Annotated[str | None, Depends(require("fit"))]) -> Caller:
     """A dependency: the caller, whose key has the scope `fit`. It sees its own; `admin`, or no key at all, sees all."""
     return Caller(owner, request.state.sees_all)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from fakeprint.service.problems import ServiceError
 from fakeprint.service.schemas import Evidence, Prediction, PredictResponse, Unreadable
 from fakeprint.verdict.decision import Answer
 
+T = TypeVar("T")
+
+FEW = 2  # images, whose answers take a fraction of a millisecond each
 TOO_MANY = "so many images wait that no more are taken; try again soon"
 
 
@@ -58,7 +61,7 @@ async def answer(requested: Requested, opened: Opened, batcher: Batcher, inspect
         raise ServiceError(503, TOO_MANY, {"Retry-After": "1"}) from None
     try:
         reads = await asyncio.wrap_future(group.done)
-        rows = await asyncio.to_thread(_rows, opened, reads)
+        rows = await _beside(len(reads), _rows, opened, reads)
         if requested.explain:
             for row, read in zip(rows, reads, strict=True):
                 await _add_map(row, read, opened, batcher)
@@ -71,7 +74,12 @@ async def answer(requested: Requested, opened: Opened, batcher: Batcher, inspect
         raise
     finally:
         batcher.cancel(group)
-    return await asyncio.to_thread(_response, requested, opened, rows)
+    return await _beside(len(rows), _response, requested, opened, rows)
+
+
+async def _beside(images: int, work: Callable[..., T], *arguments: Any) -> T:
+    """Do work in a thread, or here where there are so few images that the way to a thread would take longer."""
+    return work(*arguments) if images <= FEW else await asyncio.to_thread(work, *arguments)
 
 
 def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:

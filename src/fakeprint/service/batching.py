@@ -67,7 +67,9 @@ class Batcher:
 
     Args:
         batch_size: images per forward pass, at most.
-        wait_ms: how long a batch that could be larger waits for images that are on their way.
+        wait_ms: how long a batch that could be larger waits for the next image that is on its way. Each that comes
+            starts the time anew, up to the time that the last batch took: so those who are answered together, and ask
+            again, stay together.
         most: images that may wait for an answer.
         note: called with the size of each batch.
     """
@@ -78,6 +80,8 @@ class Batcher:
         self._queue: deque[tuple[Group, int]] = deque()
         self._tasks: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._requests = 0  # that are being received
+        self._arrived = 0  # requests that have begun and images that were decoded, ever
+        self._took = 0.0  # seconds of the last forward pass
         self._decoding = self.waiting = 0  # images; all that have no answer yet are `waiting`
         self._closed = False
         self._one_large = threading.Lock()
@@ -98,6 +102,7 @@ class Batcher:
         """A request is being received: a batch may wait for its images."""
         with self._changed:
             self._requests += 1
+            self._arrived += 1
         try:
             yield
         finally:
@@ -168,6 +173,7 @@ class Batcher:
             self._decoding -= 1
             if read.versions is not None:
                 self._queue.append((group, place))
+                self._arrived += 1
             self._changed.notify_all()
         if read.versions is None:
             self._finish(group)
@@ -213,9 +219,13 @@ class Batcher:
     def _batch(self) -> list[tuple[Group, int]]:
         """Images of one model, in the order of arrival. Called with the lock held, which waiting gives back."""
         size = min(self._batch_size, self._queue[0][0].opened.batch)
-        until = time.monotonic() + self._wait
+        began = latest = time.monotonic()
+        arrived = self._arrived
         while len(self._queue) < size and (self._decoding or self._requests) and not self._closed:
-            left = until - time.monotonic()
+            now = time.monotonic()
+            if arrived != self._arrived:
+                arrived, latest = self._arrived, now
+            left = min(latest + self._wait, began + max(self._wait, self._took)) - now
             if left <= 0:
                 break
             self._changed.wait(left)
@@ -232,6 +242,7 @@ class Batcher:
         if wanted:
             self._note(len(wanted))
             opened = wanted[0][0].opened
+            began = time.monotonic()
             try:
                 versions = [read.versions or [] for _, read in wanted]
                 probabilities, variants = probabilities_of(versions, opened.model, opened.kinds)
@@ -241,6 +252,7 @@ class Batcher:
                     read.versions = None
             except BaseException as error:
                 self._fail([group for group, _ in wanted], error)
+            self._took = time.monotonic() - began
         for group in [*(group for group, _ in wanted), *dropped]:
             self._finish(group)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from fastapi import Request
 from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.aio.storage import MemoryStorage  # that of threads starts one for every request
+from limits.aio.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -71,15 +71,16 @@ class Gate:
                 caller = await asyncio.to_thread(authenticated, scope["app"].state.engine, Headers(scope=scope))
             except ServiceError as error:
                 refusal = error
-        self._count(f"key {caller[0]}" if caller else f"address {network_of(scope)}")
+        await self._count(f"key {caller[0]}" if caller else f"address {network_of(scope)}")
         if refusal:
             raise refusal
         scope.setdefault("state", {})["caller"] = caller
 
-    def _count(self, who: str) -> None:
-        if self._limiter.hit(self._rate, who):
+    async def _count(self, who: str) -> None:
+        if await self._limiter.hit(self._rate, who):
             return
-        seconds = max(1, math.ceil(self._limiter.get_window_stats(self._rate, who).reset_time - time.time()))
+        window = await self._limiter.get_window_stats(self._rate, who)
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
         raise ServiceError(
             429, f"more than {self._settings.rate} requests; try again in {seconds} s", {"Retry-After": str(seconds)}
         )

@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="where networks run: auto, cpu, cuda, cuda:N, mps")
 
-    batch_wait_ms: NonNegativeFloat = Field(3.0, description="how long a request waits for others to share its batch")
+    batch_wait_ms: NonNegativeFloat = Field(
+        3.0,
+        description="how long a batch waits for each image that is on its way; in all no longer than a batch takes",
+    )
     batch_size: PositiveInt = Field(32, description="images per forward pass, at most")
     request_seconds: PositiveFloat = Field(60.0, description="time that one request for predictions may take")
     queue_images: PositiveInt = Field(4096, description="images that may wait for an answer; more are refused with 503")

@@ -30,6 +30,7 @@ NOT_OF_A_CELL = (
     *("check", "compare", "decide", "open_world", "open_world_networks", "unknown", "cross_generator"),
     *("cross_generator_networks", "explain", "submit", "track"),
 )
+NETWORKS = "src/fakeprint/models/networks"
 DIGESTS = Path(".fakeprint/studies/data")  # digests of sources outside the repository, by path
 
 
@@ -120,7 +121,10 @@ class Sources:
     def code(self, run: Run) -> str:
         """The digest of the code that computes what `run` names."""
         wanted = set(self._listed(run))
-        files = [f"{name} {blob}" for name, blob in sorted(self.files.items()) if _is_in(name, wanted)]
+        # stages that depend on the folder of all models still use the networks alone that run
+        others = {f"{NETWORKS}/{name}.py" for name in params.Models.model_fields if name not in run.networks}
+        listed = [row for row in sorted(self.files.items()) if _is_in(row[0], wanted) and row[0] not in others]
+        files = [f"{name} {blob}" for name, blob in listed]
         return hashlib.sha256("\n".join(files).encode()).hexdigest()
 
     def _listed(self, run: Run) -> Iterator[str]:
@@ -164,6 +168,14 @@ class Sources:
     def alias(self, place: str, path: str) -> None:
         """Let the data at `place` count as those at `path`, of which they are a copy."""
         self._data[place] = self.data(path)
+
+    def placed(self, path: str) -> str:
+        """The path by which a clone of the repository finds a source: absolute, unless git or dvc.yaml put it there."""
+        if Path(path).is_absolute() or self.maker_of(path):
+            return path
+        command = ["git", "ls-files", "--", path]
+        listed = subprocess.run(command, cwd=self.root, capture_output=True, text=True).stdout
+        return path if listed else (self.root / path).resolve().as_posix()
 
     def maker_of(self, path: str) -> Path | None:
         """The folder whose own dvc.yaml makes this source, relative to the root; None for a source that is given."""

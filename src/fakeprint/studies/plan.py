@@ -282,6 +282,11 @@ def _require_effects(plan: Plan) -> None:
             plan.merged[arm.name] = same
         else:
             raise InputError(f"{plan.path}: arms.{arm.added or arm.name} {_without_effect(plan, arm, same)}")
+    if study.compare_to in plan.merged:
+        same = plan.merged[study.compare_to]
+        raise InputError(
+            f"{plan.path}: compare_to: '{study.compare_to}' is the same as {same}: write compare_to: {same}"
+        )
     if len(plan.replicates) > 1:
         second = effective(plan.settings(Arm(BASELINE, {}), plan.replicates[1]))
         if second == baseline:

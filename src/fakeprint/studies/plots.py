@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,14 +85,14 @@ def _draw_difference(axes: Axes, comparison: Comparison, place: int, factor: flo
     colour = COLOURS.get(comparison.word or "", DARK)
     seeds = factor * np.array(list(comparison.differences.values()))
     # Dots of equal seeds would hide each other: they are spread a little, below the mean, in the order of the seeds.
-    heights = place + 0.2 + 0.12 * (np.arange(len(seeds)) % 2) if len(seeds) else []
+    heights = place + 0.2 + 0.12 * (np.arange(len(seeds)) % 2)
     axes.plot(seeds, heights, "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
     if comparison.interval:
         axes.plot(factor * np.array(comparison.interval), [place, place], color=colour, linewidth=2.2)
     if comparison.difference is not None:
         axes.plot(factor * comparison.difference, place, "s", color=colour, markersize=6)
     text = "" if comparison.difference is None else difference_text(comparison)
-    beside = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "fontsize": 8.5}
+    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "fontsize": 8.5}
     axes.annotate(text, (1.015, place - 0.17), va="center", color=colour, **beside)
     axes.annotate(comparison.word or "", (1.015, place + 0.2), va="center", color=colour, **beside)
 
@@ -189,7 +190,8 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
     means = {arm: mean for arm in path if (mean := statistics.summaries[arm, model, first].mean) is not None}
     if len(means) < 2:
         return None
-    names = short_names(path, LONGEST)
+    steps = tables.step_names(results)
+    names = short_names(list(steps.values()), LONGEST)
     figure = Figure(figsize=(10.0, 1.6 + 0.42 * max(3, len(path))), layout="constrained")
     axes = figure.subplots()
     for place, arm in enumerate(path):
@@ -198,7 +200,12 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
             axes.annotate("no results", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=GREY)
             continue
         value = factor * means[arm]
-        beside = {"xycoords": ("axes fraction", "data"), "annotation_clip": False, "va": "center", "fontsize": 8.5}
+        beside: dict[str, Any] = {
+            "xycoords": ("axes fraction", "data"),
+            "annotation_clip": False,
+            "va": "center",
+            "fontsize": 8.5,
+        }
         text = f"{value:.2f} %" if factor == 100 else f"{value:.4f}"
         if step is None or step.difference is None:
             axes.plot(value, place, "o", color="black", markersize=6)
@@ -212,7 +219,7 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
         if step.interval:
             axes.plot(start + factor * np.array(step.interval), [place, place], color="black", linewidth=1)
         axes.annotate(f"{text}   {difference_text(step)}", (1.015, place), color=colour, **beside)
-    axes.set_yticks(range(len(path)), [_with_missing(results, arm, names[arm]) for arm in path])
+    axes.set_yticks(range(len(path)), [_with_missing(results, arm, names[steps[arm]]) for arm in path])
     axes.set_ylim(len(path) - 0.4, -0.6)
     _tidy(axes)
     axes.set_xlabel(

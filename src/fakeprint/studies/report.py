@@ -172,9 +172,9 @@ def _beside(results: StudyResults, statistics: Statistics, model: str) -> tuple[
 def _steps(results: StudyResults, statistics: Statistics, model: str) -> tuple[list[str], list[list[str]]]:
     first = results.study.metrics[0]
     rows = []
-    for arm in results.path:
+    for arm, name in tables.step_names(results).items():
         step = statistics.steps.get((arm, model, first))
-        rows.append([arm, mean_text(statistics.summaries[arm, model, first]), difference_text(step) if step else NONE])
+        rows.append([name, mean_text(statistics.summaries[arm, model, first]), difference_text(step) if step else NONE])
     return ["configuration", heading(first), "difference to the line above"], rows
 
 

@@ -69,20 +69,26 @@ class Run:
     def go(self) -> Standing:
         """Run until every cell is done, has failed, or may not begin any more."""
         cells = self._cells()
+        self.store.remember(self.plan, cells, self.runner.jobs)
         standing = self._standing(cells)
         self._report(f"{self.plan.name}: {standing.cells} cells, {standing.done} done{_failed(standing)}")
+        ended: list[Ended] = []
+        waiting = [cell for cell in cells if self._may_begin(cell)]
         try:
             while True:
-                cells = self._cells()
-                waiting = [cell for cell in cells if self._may_begin(cell)]
+                if ended:
+                    cells = self._cells()
+                    waiting = [cell for cell in cells if self._may_begin(cell)]
                 while waiting and len(self._running) < self.runner.jobs and not self._late:
                     self._start(waiting.pop(0))
                     self.store.remember(self.plan, cells, self.runner.jobs, list(self._running))
                 if not self._running:
                     break
-                for ended in self.runner.poll():
-                    self._end(ended)
-                time.sleep(PAUSE)
+                ended = self.runner.poll()
+                for each in ended:
+                    self._end(each)
+                if not ended:
+                    time.sleep(PAUSE)
         finally:
             self.runner.stop()
             self.store.remember(self.plan, cells, self.runner.jobs)
@@ -110,7 +116,9 @@ class Run:
 
     def _start(self, cell: Cell) -> None:
         arm = next(arm for arm in self.plan.arms(self.finished.mean(self._lost())) if arm.name == cell.arm)
-        text = self.plan.text(arm, cell.replicate)
+        path = self.plan.base["data"]["path"]
+        place = {"data": {"path": self.plan.sources.placed(path)}}
+        text = self.plan.text(arm, cell.replicate, last=[place])
         job = Job(cell, experiment_name(self.plan.name, cell), text)
         self._attempts[cell.key] += 1
         self.runner.start(job)
@@ -166,7 +174,7 @@ def standing_of(
 
 def _failed(standing: Standing) -> str:
     failed = sum(standing.failed.values())
-    return f", {failed} failed before" if failed else ""
+    return f", {failed} failed before (--again tries them again)" if failed else ""
 
 
 def hours_shown(hours: float) -> str:

@@ -109,7 +109,9 @@ def analyse(results: StudyResults, seed: int = SEED) -> Statistics:
     all arms and models of the study, run or not.
     """
     study, to = results.study, results.compare_to
-    summaries, comparisons, steps = {}, {}, {}
+    summaries: dict[tuple[str, str, str], Summary] = {}
+    comparisons: dict[tuple[str, str, str], Comparison] = {}
+    steps: dict[tuple[str, str, str], Comparison] = {}
     arms = {arm: results.of_arm(arm) for arm in results.arms}
     pairs = [(arm, to) for arm in arms if arm != to]
     path_pairs = list(zip(results.path[1:], results.path[:-1], strict=True))
@@ -190,7 +192,7 @@ def _with_words(
             constant = _is_constant(comparison, arms)
             tested[key] = (replace(comparison, p_seeds=None if constant else _p_seeds(comparison, results)), constant)
     raw = [max(each.p_seeds or 0.0, 1.0 if each.p_both is None else each.p_both) for each, _ in tested.values()]
-    adjusted = holm(np.array(raw)) if raw else []
+    adjusted = holm(np.array(raw))
     return {
         key: _judged(replace(comparison, p=float(p)), constant, results, len(tested), arms)
         for (key, (comparison, constant)), p in zip(tested.items(), adjusted, strict=True)

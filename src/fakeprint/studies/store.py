@@ -66,6 +66,12 @@ class Store:
         failure = self._about(key).get("failure")
         return Failure(**failure) if failure else None
 
+    def forget_failures(self, cells: list[Cell]) -> None:
+        """Let these cells run again, where they have failed."""
+        for cell in cells:
+            if self.failure(cell.key) is not None:
+                remove(self._cell(cell.key))
+
     def forget(self, key: str) -> None:
         """Remove a cell's note, log and taken result."""
         for path in (self._cell(key), self.log(key), self.taken(key)):

@@ -1,6 +1,7 @@
 """The tables of a study as rows of text, for the page and for the terminal, and as numbers for JSON and CSV."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from fakeprint.errors import InputError, first_few
 from fakeprint.evaluation.leaderboard import p_text
+from fakeprint.studies.arms import JOINED
 from fakeprint.studies.results import CellResult, StudyResults
 from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, Summary
 
@@ -63,6 +65,15 @@ def replicates_text(results: StudyResults, arm: str) -> str:
     """`5`, or `3 of 5` where cells are missing."""
     done, planned = len(results.of_arm(arm)), len(results.replicates)
     return str(done) if done == planned else f"{done} of {planned}"
+
+
+def step_names(results: StudyResults) -> dict[str, str]:
+    """Each configuration of a path by the name of its step: `+ flip` for `jpeg + flip` after `jpeg`."""
+    names = dict(zip(results.path[:1], results.path[:1], strict=True))
+    for before, arm in pairwise(results.path):
+        added = arm.removeprefix(f"{before}{JOINED}")
+        names[arm] = arm if added == arm and before != results.path[0] else f"{JOINED.lstrip()}{added}"
+    return names
 
 
 def comparison_of(

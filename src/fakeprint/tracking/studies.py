@@ -74,7 +74,9 @@ def _turn_to_parent(session: Session, study: str, description: str) -> None:
 
 
 def _attach(session: Session, study: str, cells: Mapping[tuple[str, str], str]) -> list[str]:
-    member, found, which = member_tag(study), {}, {}
+    member = member_tag(study)
+    found: dict[str, Any] = {}
+    which: dict[str, list[str]] = {}
     for (experiment, model), cell in cells.items():
         where = f"tags.`dvc.experiment.{as_key(experiment)}` = 'true' AND attributes.run_name = '{model}'"
         for run in session.runs(where)[:1]:  # the latest is that of the experiment's model

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fakeprint.errors import InputError
-from fakeprint.params import near
+from fakeprint.params import class_index, near
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def class_weights(
         return len(labels) / (len(classes) * np.maximum(counts, 1))
     weights = np.ones(len(classes))
     for name, weight in requested.items():
-        if str(name) not in classes:
+        index = class_index(name, classes)
+        if index is None:
             raise InputError(f"train.class_weights: there is no class '{name}'{near(str(name), classes)}")
-        weights[list(classes).index(str(name))] = weight
+        weights[index] = weight
     return weights

@@ -30,8 +30,8 @@ CUT_NORMAL = 0.87962566103423978  # standard deviation of a standard normal dist
 
 
 def build(design: Design, bins: int = 16, framework: Literal["torch", "keras"] = "torch") -> "HistCNN":
-    """HistCNN, for images of 8 pixels per side or more. bins: per channel of the histogram. framework: whose defaults
-    to use for batch norm, the first weights of dense layers, and He's normal distribution.
+    """HistCNN, for images of 8 pixels per side or more. bins: per channel of the histogram, 0 = none. framework: whose
+    defaults to use for batch norm, the first weights of dense layers, and He's normal distribution.
     """
     network = HistCNN(design, bins)
     if framework == "keras":
@@ -71,10 +71,11 @@ class HistCNN(nn.Module):
         self.skip3 = nn.Conv2d(c3, c5, 1)
         self.gather = gather(design, "pool", side=0)
         places = (design.side // 8) ** 2 if design.head == "flatten" else 1
-        self.histogram = HSVHistogram(bins)
-        self.colours = nn.Sequential(nn.Linear(3 * bins, colours), activation(design, "leaky_relu", SLOPE))
+        self.histogram = HSVHistogram(bins) if bins else None
+        if bins:
+            self.colours = nn.Sequential(nn.Linear(3 * bins, colours), activation(design, "leaky_relu", SLOPE))
         self.head = nn.Sequential(
-            nn.Linear(c5 * places + colours, hidden),
+            nn.Linear(c5 * places + colours * bool(bins), hidden),
             nn.BatchNorm1d(hidden),
             activation(design, "leaky_relu", SLOPE),
             head_dropout(design),
@@ -86,8 +87,10 @@ class HistCNN(nn.Module):
         first = self.block1(self.input(images))
         third = self.block3(self.block2(first)) + self.skip1(first)
         fifth = self.block5(self.block4(third)) + self.skip3(third)
-        both = torch.cat([self.gather(fifth), self.colours(self.histogram(images))], dim=1)
-        logits: Tensor = self.head(both)
+        gathered = self.gather(fifth)
+        if self.histogram is not None:
+            gathered = torch.cat([gathered, self.colours(self.histogram(images))], dim=1)
+        logits: Tensor = self.head(gathered)
         return logits
 
 

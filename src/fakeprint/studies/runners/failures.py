@@ -13,6 +13,7 @@ MACHINE = re.compile(
     r"|[Uu]nable to acquire lock|database is locked|Connection (refused|reset|aborted)|BrokenProcessPool"
     r"|CUDA error|cuDNN error|can't start new thread"
 )
+BY_SIGNAL = range(129, 193)  # statuses by which a shell tells of a signal; DVC's own for a failure is 255
 LAST_LINES = 4000  # characters of a log that count
 
 
@@ -20,14 +21,14 @@ def failure_of(status: int | None, log: Path, begin: int = 0) -> Failure:
     """What went wrong.
 
     Args:
-        status: of the process that ran the cell; below 0 or above 128 if a signal ended it, None if nobody knows.
+        status: of the process that ran the cell, below 0 or in `BY_SIGNAL` if a signal ended it; None if nobody knows.
         log: what it printed.
         begin: byte of the log where this attempt begins.
     """
     text = _tail(log, begin)
     said = ERROR.findall(text)
     found = MACHINE.search(text)
-    if status is None or not 0 <= status <= 128:
+    if status is None or status < 0 or status in BY_SIGNAL:
         return Failure(own=False, line=found[0] if found else "killed")
     if found:
         return Failure(own=False, line=_line_with(text, found.start()))

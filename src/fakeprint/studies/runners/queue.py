@@ -39,13 +39,16 @@ class QueueRunner:
         self._variables = clones.variables(store.root)
         self._folder = clones.prepared(store, 1)
         self._tasks: dict[str, _Task] = {}  # by the experiment's name
+        self._left: dict[str, str] | None = None  # states of what a killed run had queued, by name
         self._looked = 0.0
 
     def start(self, job: Job) -> None:
         """Queue a cell, or take over the one of this name that a killed run had queued."""
-        states, _ = self._status()
-        if states.get(job.name) not in ("Queued", "Running"):
-            if job.name in states:
+        if self._left is None:
+            self._left, _ = self._status()
+        state = self._left.pop(job.name, None)
+        if state not in ("Queued", "Running"):
+            if state is not None:
                 self._dvc("queue", "remove", job.name)
             given = clones.copy_given(self._store.root, self._folder)
             with written(self._folder / "params.yaml") as partial:
@@ -53,18 +56,15 @@ class QueueRunner:
             copied = [word for name in given for word in ("--copy-paths", name)]
             self._dvc("exp", "run", "--queue", "--name", job.name, *copied)
         self._tasks[job.name] = _Task(job)
-        self._dvc("queue", "start", "--jobs", str(self.jobs))
 
     def poll(self) -> list[Ended]:
         """The cells that have ended, and those whose worker has died; workers that are missing are started."""
         if not self._tasks or time.monotonic() - self._looked < EVERY:
             return []
-        self._looked = time.monotonic()
         states, workers = self._status()
-        ended = []
-        if not workers:
-            # looked at again: a worker may have finished its task and left between the two answers
+        if not workers:  # once more: a worker may have ended its task and left between the two answers
             states, workers = self._status()
+        ended = []
         for name, task in list(self._tasks.items()):
             state = states.get(name)
             if state == "Running" and not workers:
@@ -73,8 +73,9 @@ class QueueRunner:
                 ended.append(self._ended(name, task, Failure(own=False, line="its worker died")))
             elif state is None or state in OVER:
                 ended.append(self._ended(name, task, self._outcome(name, task, state)))
-        if self._tasks and not workers:
+        if workers < min(self.jobs, len(self._tasks)):
             self._dvc("queue", "start", "--jobs", str(self.jobs))
+        self._looked = time.monotonic()
         return ended
 
     def _ended(self, name: str, task: _Task, failure: Failure | None) -> Ended:
