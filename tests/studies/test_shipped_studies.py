@@ -48,6 +48,12 @@ def test_it_fits_the_demo_and_the_preset_of_its_system(file: Path, tmp_path: Pat
         assert plan.study.published and preset
 
 
+def test_the_docs_list_every_study() -> None:
+    text = Path("docs/experiments.md").read_text(encoding="utf-8").partition("## The systems' named studies")[2]
+    rows = [line.split("`")[1] for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    assert sorted(rows) == [file.stem for file in FILES if file.stem != "neighbours"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_each_arm_trains_a_step(file: Path, tmp_path: Path) -> None:
