@@ -1,6 +1,8 @@
 """Every file in studies/: its arms are parameters, at demo scale and of the system's preset, and each trains a step."""
 
+import argparse
 import json
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ import numpy as np
 import pytest
 
 from fakeprint import params
+from fakeprint.commands import study
 from fakeprint.data.arrays import Dataset
 from fakeprint.features import extract
 from fakeprint.models import classifiers, ensemble_fits
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Params
 from fakeprint.studies.plan import Options, Plan, load
+from fakeprint.studies.study import BASELINE
 from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
 from fakeprint.training.inputs import TrainingData
@@ -22,6 +26,7 @@ from fakeprint.training.loop import train
 from fakeprint.training.start import start
 
 FILES = sorted(Path("studies").glob("*.yaml"))
+DOCS = (Path("docs/experiments.md"), Path("docs/studies.md"))
 CLASSES = ["a", "b", "c", "d", "e"]
 STEP = {"epochs": 1, "warmup": 0.0, "batch_size": 10, "swa": 0.0, "device": "cpu", "precision": "fp32"}
 
@@ -52,6 +57,20 @@ def test_the_docs_list_every_study() -> None:
     text = Path("docs/experiments.md").read_text(encoding="utf-8").partition("## The systems' named studies")[2]
     rows = [line.split("`")[1] for line in text.partition("\n## ")[0].splitlines() if line.startswith("| `")]
     assert sorted(rows) == [file.stem for file in FILES if file.stem != "neighbours"]
+
+
+def test_the_commands_of_the_docs_name_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `fakeprint study` line is read by the command's own parser; its study and its arm exist."""
+    parser = argparse.ArgumentParser()
+    study.add_parser(parser.add_subparsers())
+    lines = [line for page in DOCS for line in page.read_text(encoding="utf-8").splitlines()]
+    words = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fakeprint study ")]
+    given = [parser.parse_args(each) for each in words if each[2] not in ("NAME", "FOLDER")]
+    assert len(given) > 10
+    for args in given:
+        file = Path("studies") / f"{args.study}.yaml"
+        arms = {*(arm.name for arm in demo(file).arms()), *demo(file).merged}
+        assert getattr(args, "arm", BASELINE) in arms
 
 
 @pytest.mark.slow
