@@ -1,5 +1,5 @@
-# make repro · make test · make test-fast · make coverage · make ui · make serve · make app · make experiments ·
-# make lint · make bench (each installs what it needs)
+# make repro · make test · make test-fast · make ui · make serve · make app · make experiments · make lint · make bench
+# (each installs what it needs)
 
 SHELL := /bin/sh
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -7,21 +7,18 @@ export PYTHONPATH := src
 unexport PYTHONDONTWRITEBYTECODE # each stage is a new process: without bytecode files, half of its start-up is compiling
 PORT ?= 5000
 
-.PHONY: repro test test-fast coverage ui serve app experiments lint bench env lock
+.PHONY: repro test test-fast ui serve app experiments lint bench env lock
 
 repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
 	@fakeprint leaderboard
 
-test: env ## all tests
-	@python -m pytest -n 2 --dist worksteal
+test: env ## all tests, and the share of lines that run in their own processes (Python 3.12 counts them at less cost)
+	@COVERAGE_CORE=$$(python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')") \
+	    python -m pytest -n 2 --dist worksteal --cov --cov-report term
 
 test-fast: env ## without the tests marked slow: those that take over half a second, among them all that start processes
 	@python -m pytest -n 2 --dist worksteal -m "not slow"
-
-coverage: env ## all tests, and the share of lines that run in their own processes: half as long again on Python 3.11
-	@COVERAGE_CORE=$$(python -c "import sys; print('sysmon' if sys.version_info >= (3, 12) else 'ctrace')") \
-	    python -m pytest -n 2 --dist worksteal --cov --cov-report term
 
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures
 	@fakeprint ui --port $(PORT)
