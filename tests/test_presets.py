@@ -1,7 +1,5 @@
 """Every system's preset, on tiny data of its own layout: `use`, then the stages, a step of each network."""
 
-import itertools
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -17,7 +15,6 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.__main__ import main
 from fakeprint.data.arrays import load_dataset
-from fakeprint.files import read_json, write_json
 from fakeprint.presets import overlaid
 
 ROOT = Path(__file__).parents[1]
@@ -149,42 +146,6 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
 
 def test_every_preset_is_run_here() -> None:
     assert {path.stem for path in (ROOT / "presets").glob("*.yaml")} == {*PRESETS, "demo"}
-
-
-BASES = ("-adam", "-geometric")  # what others are compared with: the preset as it is
-
-
-def studies() -> list[tuple[str, list[str]]]:
-    """Preset and arguments of each `dvc exp run` line among the named studies of docs/experiments.md."""
-    text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
-    found, preset = [], ""
-    for line in text.partition("## The systems' named studies")[2].partition("\n## ")[0].splitlines():
-        words = shlex.split(line) if line.startswith(("dvc ", "fakeprint ")) else []
-        if words[:2] == ["fakeprint", "use"]:
-            preset = Path(words[2]).stem
-        elif words[:3] == ["dvc", "exp", "run"]:
-            found.append((preset, words))
-    return found
-
-
-@pytest.mark.parametrize("preset", sorted({preset for preset, _ in studies()}))
-def test_the_named_studies_change_what_they_name(preset: str, tmp_path: Path) -> None:
-    """By DVC's own reading of -S: every key is there, and each experiment differs from the preset or is its base."""
-    from dvc.utils import hydra
-
-    base = _overlaid(preset)
-    for number, (_, words) in enumerate(line for line in studies() if line[0] == preset):
-        changes = [value for flag, value in itertools.pairwise(words) if flag == "-S"]
-        assert words[3] == "--queue" and changes
-        sweeps = hydra.get_hydra_sweeps({"params.yaml": changes})
-        seen = set()
-        for experiment, sweep in enumerate(sweeps):
-            file = tmp_path / f"{number}-{experiment}.json"  # DVC reads YAML slowly
-            write_json(file, base)
-            hydra.apply_overrides(file, sweep["params.yaml"])
-            seen.add(params.parse(read_json(file)).model_dump_json())
-        assert len(seen) == len(sweeps)
-        assert len(seen) > 1 or seen != {params.parse(base).model_dump_json()} or words[5].endswith(BASES)
 
 
 def _overlaid(name: str) -> dict[str, Any]:

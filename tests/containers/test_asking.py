@@ -23,5 +23,5 @@ def test_an_api_that_answers_passes_and_one_without_maps_does_not(
         checks = {what: (holds, shown) for what, holds, shown in asking.answers(url, key)}
     failed = [what for what, (holds, _) in checks.items() if not holds]
     assert failed == ([] if has_map else ["/predict draws a map"])
-    if has_map:
-        assert checks["/predict draws a map"][1] == "100 × 100 pixels"
+    if has_map:  # a small image is drawn larger
+        assert checks["/predict draws a map"][1] == "280 × 280 pixels"

@@ -86,13 +86,15 @@ def test_what_use_writes_is_what_dvc_writes(preset: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_dvc_exp_run_changes_one_line_twice_in_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dvc_exp_run_changes_one_line_twice_in_a_row(
+    preloaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command itself, in a repository of one stage; then `use` reads and replaces what it wrote, and keeps it."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "presets", "presets")
     shutil.copy("presets/demo.yaml", "params.yaml")
     Path("dvc.yaml").write_text("stages: {only: {cmd: 'true', params: [model]}}\n")
-    clone = Clone(tmp_path)
+    clone = Clone(tmp_path, preloaded)
     clone.run("git", "init", "-q")
     clone.dvc("init", "-q")
     clone.commit()

@@ -11,11 +11,11 @@ from tests.samples import DEMO
 pytestmark = pytest.mark.slow
 
 
-def test_dvc_lock_is_as_new_as_the_code_and_the_parameters() -> None:
+def test_dvc_lock_is_as_new_as_the_code_and_the_parameters(preloaded: str) -> None:
     """A failure means: run `make repro`, look at the figures, and commit dvc.lock and metrics/ with the change."""
     if (ROOT / "params.yaml").read_bytes() != DEMO.read_bytes():
         pytest.skip("params.yaml is not the demo's, which is what is committed")
-    status = json.loads(Clone(ROOT).dvc("status", "--json"))
+    status = json.loads(Clone(ROOT, preloaded).dvc("status", "--json"))
     outdated = [
         f"{stage}: {path}"
         for stage, changes in status.items()

@@ -83,8 +83,9 @@ def test_queue_with_two_workers_on_a_fresh_database(clone: Clone) -> None:
     for name in ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm"):
         (clone.root / name).unlink(missing_ok=True)
     for dropout in ("0.1", "0.2"):
-        narrow = ("-S", "run.ensembles=[]", "-S", "run.networks=[hist_cnn]")
-        changes = (*narrow, "-S", f"models.hist_cnn.dropout={dropout}")
+        lists = ("features", "classifiers", "ensembles")
+        narrow = ("run.networks=[hist_cnn]", "robustness.grid={}", *(f"run.{name}=[]" for name in lists))
+        changes = [word for change in (*narrow, f"models.hist_cnn.dropout={dropout}") for word in ("-S", change)]
         clone.dvc("exp", "run", "--queue", *changes, **IDENTITY)
     clone.dvc("queue", "start", "-j", "2", **IDENTITY)
     for _ in range(60):

@@ -33,6 +33,15 @@ from fakeprint.service.settings import Settings
 api.ROUTES = ("datasets", "fit", "jobs")
 uvicorn.run(api.create_app(Settings()), port=int(sys.argv[1]), log_level="warning")
 """
+# `fakeprint worker` whose jobs run their stages by another `python`.
+WORKER = """
+import sys
+from pathlib import Path
+from fakeprint.__main__ import main
+from fakeprint.service.jobs import work_folder
+work_folder.PYTHON = Path(sys.argv.pop())
+main()
+"""
 
 
 def submit(engine: Engine, fitted: Fitted, **changes: Any) -> StoredJob:
@@ -79,8 +88,9 @@ def serving(url: str) -> bool:
 
 
 def test_a_fit_survives_the_death_of_its_worker_and_of_the_api(
-    fitted: Fitted, engine: Engine, processes: list["subprocess.Popen[bytes]"], tmp_path: Path
+    fitted: Fitted, engine: Engine, processes: list["subprocess.Popen[bytes]"], tmp_path: Path, preloaded: str
 ) -> None:
+    worker = ("-c", WORKER, "worker", f"{preloaded.partition(':')[0]}/python")
     settings = fitted.settings.model_copy(update={"lease_seconds": 2.0})
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
@@ -91,7 +101,7 @@ def test_a_fit_survives_the_death_of_its_worker_and_of_the_api(
     job = store.find(engine, sent["id"], None, True)
     folder = folder_of_job(settings, job.id)
 
-    processes.append(start(settings, "-m", "fakeprint", "worker"))
+    processes.append(start(settings, *worker))
     until(lambda: has_epoch(settings, job, 3), processes[-1])
     processes[0].kill()
     processes[1].kill()
@@ -99,7 +109,7 @@ def test_a_fit_survives_the_death_of_its_worker_and_of_the_api(
     assert not has_epoch(settings, job, 60)
 
     processes.append(start(settings, "-c", SERVER, port))
-    processes.append(start(settings, "-m", "fakeprint", "worker"))
+    processes.append(start(settings, *worker))
     until(lambda: has_epoch(settings, job, 60), processes[-1])
     until(lambda: (folder / "models/three_cnn/model.json").exists(), processes[-1])
     until(lambda: serving(url), processes[-2])

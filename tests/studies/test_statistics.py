@@ -110,7 +110,7 @@ def test_folds_use_the_corrected_t():
 def test_a_difference_inside_the_margin_is_too_small_to_matter():
     effects = {"hardly": 0.01}
     found = verdict(study(effects, replicates=range(8), images=2000, chance=0.05, margin=0.02), "hardly")
-    assert found.word == "too small to matter" and found.why == "the interval is inside ±0.02"
+    assert found.word == "too small to matter" and found.why == "the interval is inside the margin"
     assert verdict(study(effects, replicates=range(8), images=2000, chance=0.05), "hardly").word != found.word
 
 

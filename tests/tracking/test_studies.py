@@ -140,7 +140,7 @@ def test_mlflows_page_compares_them(server: Server, settings: params.Params, tmp
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(address)
+        page.goto(address, wait_until="commit", timeout=90_000)
         page.get_by_text("Comparing 2 Runs").first.wait_for(timeout=90_000)
         for run_id in ours:
             page.get_by_text(run_id).first.wait_for(timeout=30_000)

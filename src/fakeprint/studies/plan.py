@@ -193,6 +193,8 @@ def load(path: Path, options: Options = Options(), root: Path | None = None) -> 
     study = params.validated(Study, _yaml(path), prefix="", name=str(path))
     _require_consistent(path, study, options)
     preset = find_preset(options.preset or study.preset)
+    if preset.resolve() == DEMO.resolve():
+        study = study.model_copy(update={"baseline": study.baseline | study.demo})
     data = data_path(Path(options.data)) if options.data else None
     options = Options(options.preset, data, options.changes)
     text = overlaid(preset, data, options.changes, [OFF, nested(study.baseline)])
@@ -253,7 +255,7 @@ def _require_free_keys(path: Path, study: Study, options: Options) -> None:
     """Raises InputError where an arm sets what the study itself sets."""
     seed = "seed" if study.vary == "all" else "train.seed"
     replicated = {"prepare.fold": "folds"} if study.folds else {seed: "seeds"}
-    places = {"baseline": study.baseline, "grid": study.grid} | {
+    places = {"baseline": study.baseline, "demo": study.demo, "grid": study.grid} | {
         f"arms.{name}": each for name, each in study.arms.items()
     }
     places["-S"] = {change.lstrip("+~").partition("=")[0]: None for change in options.changes}

@@ -14,7 +14,7 @@ from fakeprint.studies import plots, tables
 from fakeprint.studies.paired import LEVEL
 from fakeprint.studies.results import StudyResults
 from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, analyse
-from fakeprint.studies.tables import NONE, difference_text, heading, mean_text, unit
+from fakeprint.studies.tables import NONE, difference_text, heading, is_share, mean_text, unit
 
 PAGES, METRICS = Path("docs/studies"), Path("metrics/studies")
 EXPLAINED = "../experiments.md#what-a-studys-report-says"
@@ -188,7 +188,9 @@ def _explained(results: StudyResults, statistics: Statistics) -> list[str]:
         if study.test == "t"
         else "the exact Wilcoxon signed-rank test"
     )
-    margin = f" Differences inside ±{study.margin:g} are too small to matter." if study.margin else ""
+    first = study.metrics[0]
+    size = f"{100 * study.margin if is_share(first) else study.margin:g}{unit(first)}"
+    margin = f" Differences inside the margin of ±{size} are too small to matter." if study.margin else ""
     return [
         f"n: {one}s with results. Mean ± standard deviation over {one}s. Differences are to "
         f"{_plain(results.compare_to)}, paired by {one}; their {100 * CONFIDENCE:g} % intervals cover other "

@@ -242,7 +242,7 @@ def _judged(
         return replace(comparison, p=None, word="identical on every seed", why="the change has no effect on this model")
     low, high = comparison.interval or (-np.inf, np.inf)
     if study.margin and -study.margin <= low and high <= study.margin:
-        why = f"the interval is inside ±{study.margin:g}"
+        why = "the interval is inside the margin"
         return replace(comparison, word="too small to matter", why=why)
     if few := None if constant else _too_few(n, study.test == "t" or bool(study.folds), unit, count):
         return replace(comparison, p=None, word="too few seeds to tell", why=few)

@@ -17,6 +17,10 @@ class Study(Block):
     published: str = Field(default="", description="what the authors of the system found, where they tried the same")
     preset: str = Field(default="demo", description="presets/NAME.yaml; `--preset` replaces it")
     baseline: Changes = Field(default_factory=dict, description="changes of the preset that all arms share")
+    demo: Changes = Field(
+        default_factory=dict,
+        description="further changes of the demo for all arms, so that it takes minutes; not used with other presets",
+    )
     arms: dict[str, Changes] = Field(default_factory=dict, description="what each arm changes in the baseline")
     grid: dict[str, list[Any]] = Field(
         default_factory=dict, description="instead of arms: each combination of these values is an arm"

@@ -59,10 +59,10 @@ def accuracy_in_words(accuracy: Mapping[str, Any] | None) -> str:
 def worst_in_words(worst: Mapping[str, Any]) -> str:
     """Accuracy on degraded images, a body of `schemas.Degraded`, with what it was measured on where that is known."""
     bounds = "" if worst["low"] is None else f" ({100 * worst['low']:.1f}–{100 * worst['high']:.1f})"
-    on = f"{worst['images']:,} images of the split {plain(worst['split'])}" if worst["images"] else "images"
+    on = f"{worst['images']:,} images of the split {plain(worst['split'])}," if worst["images"] else "images"
     among = f", the worst of {worst['degradations']} degradations that were measured" if worst["degradations"] else ""
     return (
-        f"{100 * worst['value']:.1f} %{bounds}, on {on}, degraded by {plain(worst['degradation'])}{among}. "
+        f"{100 * worst['value']:.1f} %{bounds}, on {on} degraded by {plain(worst['degradation'])}{among}. "
         "Images from messengers and web pages are often degraded like this."
     )
 

@@ -83,6 +83,8 @@ def chosen() -> Sequence[StoredImage]:
         return _images(dataset, _page(client().url, dataset, None, number, 1)["images"])
     splits = {split: count for split, count in _page(client().url, dataset, None, 0, 1)["splits"].items() if count}
     split = st.selectbox("Split", list(splits), format_func=lambda each: f"{each} ({splits[each]:,} images)")
+    if split == "train":
+        st.caption("A model that was fitted to this data set has learned from these images, and is right about most.")
     which = st.radio("Which images", [ONE, SEVERAL], horizontal=True)
     if which == SEVERAL:
         most = min(MOST, splits[split])
