@@ -79,7 +79,7 @@ class Plan:
     def arms(self, mean: Mean = lambda arm: None) -> list[Arm]:
         """The configurations, the baseline first.
 
-        mean: an arm's mean of the first metric, None while cells are missing, NaN if some can't be had. Of a greedy
+        mean: an arm's mean of the first metric, None while cells are missing, NaN if some will never be. Of a greedy
         path it decides the next step, so that more arms are known the more cells are done.
         """
         return [arm for arm in configurations(self.study, mean) if arm.name not in self.merged]

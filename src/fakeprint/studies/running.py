@@ -105,8 +105,8 @@ class Run:
 
     def _lost(self) -> set[str]:
         """Keys of cells that will have no result."""
-        asked = [key for key in self.store.cells(self.plan.name) if key not in self._given_up]
-        return self._given_up | {key for key in asked if (failure := self.store.failure(key)) and failure.own}
+        requested = [key for key in self.store.cells(self.plan.name) if key not in self._given_up]
+        return self._given_up | {key for key in requested if (failure := self.store.failure(key)) and failure.own}
 
     def _may_begin(self, cell: Cell) -> bool:
         if cell.key in self._running or cell.key in self._given_up or self.finished.of(cell):
@@ -140,12 +140,12 @@ class Run:
             self._given_up.add(cell.key)
         cells = self._cells()
         standing = self._standing(cells)
-        said = f"failed: {failure.line}{again}" if failure else self._said(cell, ended.seconds)
+        outcome = f"failed: {failure.line}{again}" if failure else self._outcome(cell, ended.seconds)
         left = f", about {hours_shown(standing.hours_left)} left" if standing.hours_left else ""
         seed = "fold" if self.plan.study.folds else "seed"
-        self._report(f"[{standing.done}/{standing.cells}] {cell.arm}, {seed} {cell.replicate}: {said}{left}")
+        self._report(f"[{standing.done}/{standing.cells}] {cell.arm}, {seed} {cell.replicate}: {outcome}{left}")
 
-    def _said(self, cell: Cell, seconds: float) -> str:
+    def _outcome(self, cell: Cell, seconds: float) -> str:
         result, metric = self.finished.of(cell), self.plan.study.metrics[0]
         figures = result.figures if result else {}
         shown = [f"{model} {of[metric]:.4f}" for model, of in figures.items() if metric in of]

@@ -81,15 +81,15 @@ def _checked(folder: Path) -> str:
     """The key of a result, after a look at all that belongs to it. Raises InputError."""
     try:
         about = read_json(folder / ABOUT)
-        said, data, code = (str(about[name]) for name in ("key", "data", "code"))
+        stated, data, code = (str(about[name]) for name in ("key", "data", "code"))
         models, recorded = list(about["models"]), about["effective"]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{folder / ABOUT} is damaged ({error!r}): copy the folder again") from None
     settings = params.load(folder / "params.yaml")
     own = effective(settings, weights=recorded.get("weights"), verdicts=recorded.get("validate", {}).get("verdicts"))
     key = key_of(own, data, code)
-    if key != said:
-        raise InputError(f"{folder}: its parameters are not those of the cell {said}: copy the folder again")
+    if key != stated:
+        raise InputError(f"{folder}: its parameters are not those of the cell {stated}: copy the folder again")
     result = taken_result(folder, Cell("", 0, key), models)
     if result is None or result.predictions is None:
         raise InputError(f"{folder}: figures of {', '.join(models)} are not complete: run the same command there again")

@@ -26,14 +26,14 @@ def failure_of(status: int | None, log: Path, begin: int = 0) -> Failure:
         begin: byte of the log where this attempt begins.
     """
     text = _tail(log, begin)
-    said = ERROR.findall(text)
+    errors = ERROR.findall(text)
     found = MACHINE.search(text)
     if status is None or status < 0 or status in BY_SIGNAL:
         return Failure(own=False, line=found[0] if found else "killed")
     if found:
         return Failure(own=False, line=_line_with(text, found.start()))
-    if said:
-        return Failure(own=True, line=said[0])
+    if errors:
+        return Failure(own=True, line=errors[0])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return Failure(own=True, line=lines[-1][:300] if lines else f"ended with status {status}")
 

@@ -122,8 +122,8 @@ def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True
         [str(PYTHON), "-m", "dvc", *words], cwd=folder, env=variables, capture_output=True, text=True, check=False
     )
     if check and done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise InputError(f"dvc {' '.join(words[:2])} failed: {said[-1] if said else 'no reason given'}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise InputError(f"dvc {' '.join(words[:2])} failed: {lines[-1] if lines else 'no reason given'}")
     return done.stdout
 
 
