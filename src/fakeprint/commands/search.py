@@ -23,18 +23,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("search", help="search for good parameter values", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="searches/NAME.yaml")
     parser.add_argument("--trials", type=int, metavar="N", help="total number of trials (default: as in the file)")
+    parser.add_argument(
+        "--study", metavar="NAME", help="write studies/NAME.yaml, which confirms the best trial over seeds"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the trials that are left and print the best. Raises InputError; Ctrl-C exits with code 130."""
     from fakeprint import parallel
-    from fakeprint.search import space, trials
+    from fakeprint.search import confirmation, influence, space, trials
 
     if args.trials is not None and args.trials < 1:
         raise InputError(f"--trials should be at least 1, not {args.trials}")
     plan = space.load(args.file)
     wanted = args.trials or plan.search.trials
+    study_path = confirmation.study_file(args.study) if args.study else None
     with trials.opened(plan, main_root()) as study, parallel.backend(plan.settings({}).run):
         done = len(trials.finished(study))
         if done:
@@ -49,8 +53,16 @@ def run(args: argparse.Namespace) -> None:
             )
             sys.exit(130)
         Console().print(_table(plan, study))
-        best = trials.best_trials(study)[0]
-        print(f"\ndvc exp run {_changes(plan, trials.values_of(plan, best))}")
+        best = trials.values_of(plan, trials.best_trials(study)[0])
+        shares = influence.importances(plan, study)
+        files = influence.write(plan, study)
+    if files:
+        print("importance: " + ", ".join(f"{path} {share:.2f}" for path, share in shares.items()))
+        print(f"pictures: {files[0].parent}")
+    print(f"\ndvc exp run {_changes(plan, best)}")
+    if study_path:
+        confirmation.write_study(plan, best, study_path)
+        print(f"fakeprint study run {study_path.stem}  # {study_path}: the best trial over seeds or folds")
 
 
 def _table(plan: Any, study: Any) -> Table:
