@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -66,7 +66,7 @@ def write(plan: Plan, study: "optuna.Study") -> list[Path]:
     if len(shares) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            contour = optuna.visualization.matplotlib.plot_contour(
+            contour: Any = optuna.visualization.matplotlib.plot_contour(
                 study, params=list(shares)[:2], target_name="accuracy on the folds"
             )
         contour.set_title(f"{plan.search.model}: accuracy over the two that matter most")
