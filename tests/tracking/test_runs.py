@@ -117,6 +117,7 @@ def test_a_fitted_model_has_one_run_with_what_it_was_made_from_and_how_it_did(
     assert before <= run.info.start_time < run.info.end_time - 90 and run.info.end_time <= after
     assert run.data.params == {
         **{"model": "lda", "kind": "classifier", "seed": "7", "method": "lda", "shrinkage": "auto", "scale": "sqrt"},
+        "smote": "none",
         **{"augmented": "True", "features": "['hsv_joint', 'residual', 'spectrum']", "feature.hsv_joint.bins": "8"},
         **{f"feature.residual.{key}": str(value) for key, value in settings.features.residual},
         **{"feature.spectrum.bins": "32"},

@@ -51,8 +51,8 @@ OTHER: dict[str, Any] = {
     "interpolation": "nearest",
     "fill": "black",
 }
-# Of the whole training: where and on what it computes. Phases are parts of their own.
-RUN_WIDE = {"phases", "deterministic", "devices", "device", "precision", "augment_on", "augmented"}
+# Of the whole training: where and on what it computes, and its seed. Phases are parts of their own.
+RUN_WIDE = {"seed", "phases", "deterministic", "devices", "device", "precision", "augment_on", "augmented"}
 
 
 def settings(**train: Any) -> NetworkSettings:

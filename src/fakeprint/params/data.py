@@ -53,8 +53,7 @@ class Data(Block):
     )
     per_class: PositiveInt | Inside | dict[str, PositiveInt | Inside] | None = Field(
         default=None,
-        description="images kept per class, drawn by seed, or a share of them (0.1); {train: 1000} = of that split; "
-        "null = all",
+        description="images per class or a share (0.1), by seed; {train: 9} = of a split; null = all",
     )
     # Pillow itself opens none larger
     max_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = Field(
