@@ -13,6 +13,7 @@ from fakeprint.training.averaging import EpochMean, MovingAverage, State, copied
 from fakeprint.training.device import Execution
 from fakeprint.training.freezing import Freezing, require_head
 from fakeprint.training.history import History
+from fakeprint.training.optimisers import restore
 from fakeprint.training.recipe import Phase, Recipe
 
 
@@ -85,7 +86,10 @@ class Run:
         self.history.load_state_dict(state["history"])
         self._begin_phase()
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if part is self.optimiser:
+                restore(self.optimiser, state[name])
+            else:
+                part.load_state_dict(state[name])
         self.best_weights = state["best_weights"]
 
     def _parts(self) -> dict[str, Any]:
