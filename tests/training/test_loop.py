@@ -110,6 +110,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
         {"swa": 0.8, "freeze": 1, "sampling": "balanced"},
         {"phases": [{"epochs": 2, "ema": 0.9}, {"epochs": 2, "schedule": "cosine"}]},
         {"augment_on": "device", "swa": 0.5},
+        {"keep": "last", "validate_every": 3},
     ],
 )
 def test_resumed_it_ends_as_an_unbroken_one(
@@ -174,6 +175,26 @@ def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
     assert run.history.accuracies[-1] < max(run.history.accuracies), "the case must have a worse last epoch"
     assert run.history.kept_epoch == 8
     assert accuracy_of(run) == pytest.approx(run.history.accuracies[-1])
+
+
+def test_validation_of_some_epochs_changes_no_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phases = [{"epochs": 3}, {"epochs": 4, "ema": 0.8}]
+    each, _ = trained(tmp_path / "each", settings(keep="last", phases=phases))
+    capsys.readouterr()
+    run, logged = trained(tmp_path / "some", settings(keep="last", phases=phases, validate_every=2))
+    assert same(weights(each), weights(run)) and run.history.kept_epoch == 7
+    # Each second epoch of a phase, and its last.
+    told = [epoch for epoch, figures in logged if "validation_accuracy" in figures]
+    assert told == [epoch for epoch, figures in logged if "validation_loss" in figures] == [2, 3, 5, 7]
+    assert [row for row in each.history.rows if row["epoch"] in told] == [
+        row for row in run.history.rows if row["epoch"] in told
+    ]
+    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if " epoch " in line]
+    best = f"best {run.history.rows[1]['validation_accuracy']:.4f} in epoch 2"
+    assert "validation" not in first and "best" not in first
+    assert "· validation loss " in second and best in second
+    with pytest.raises(InputError, match=r"infinite in epoch 1 \(train (nan|inf)\); lower train\.lr"):
+        trained(tmp_path / "x", settings(optimiser="sgd", lr=1e30, keep="last", validate_every=2))
 
 
 def accuracy_of(run: Run) -> float:

@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "min_lr": 1e-9,
     "early_stopping": 95,
     "keep": "last",
+    "validate_every": 93,
     "loss": "hinge",
     "label_smoothing": 0.25,
     "class_weights": "balanced",

@@ -1,4 +1,4 @@
-"""The loop: epochs of training steps, validation after each, the kept weights at the end."""
+"""The loop: epochs of training steps, validation after each or some, the kept weights at the end."""
 
 import math
 import os
@@ -58,20 +58,18 @@ def _epoch(run: Run, images: Images, validation: Images, pool: ThreadPoolExecuto
     lr = learning_rate(run, 0, run.phase.batching.steps(len(images)))
     with reporter.timed():
         loss, accuracy = train_epoch(run, images, epoch, pool, reporter.seen)
-    validation_loss, validation_accuracy = validate(run.validated, validation, run.execution, pool)
-    if not (math.isfinite(loss) and math.isfinite(validation_loss)):
+    row: Row = {"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy}
+    if run.history.validates_next:
+        figures = validate(run.validated, validation, run.execution, pool)
+        row["validation_loss"], row["validation_accuracy"] = figures
+    row["lr"] = lr
+    losses = {key: row[f"{key}_loss"] for key in ("train", "validation") if f"{key}_loss" in row}
+    if not all(map(math.isfinite, losses.values())):
+        described = ", ".join(f"{key} {value:g}" for key, value in losses.items())
         raise InputError(
-            f"{run.recipe.name}: the loss became NaN or infinite in epoch {epoch} (train {loss:g}, validation "
-            f"{validation_loss:g}); lower train.lr, now {run.phase.schedule.lr:g}"
+            f"{run.recipe.name}: the loss became NaN or infinite in epoch {epoch} ({described}); lower train.lr, now "
+            f"{run.phase.schedule.lr:g}"
         )
-    row = {
-        "epoch": epoch,
-        "train_loss": loss,
-        "train_accuracy": accuracy,
-        "validation_loss": validation_loss,
-        "validation_accuracy": validation_accuracy,
-        "lr": lr,
-    }
     run.add_epoch(row)
     reporter.epoch(row)
     if run.epoch_mean.count and run.history.phase_over:
