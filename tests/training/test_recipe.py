@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "mix_p": 0.25,
     "ema": 0.25,
     "swa": 0.25,
+    "clean_norm": True,
     "freeze": 94,
     "sampling": "balanced",
     "compile": True,

@@ -99,6 +99,10 @@ class Train(Block):
         description="0–1; share of the epochs, the last ones, whose weights are averaged and written; needs "
         "early_stopping: 0; 0 = off",
     )
+    clean_norm: bool = Field(
+        default=False,
+        description="true = at the end, the kept weights get batch norm statistics of clean, unmixed train images",
+    )
     freeze: NonNegativeInt = Field(
         default=0, description="first epochs in which only the network's head is trained; as many as epochs = always"
     )

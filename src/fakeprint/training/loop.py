@@ -14,7 +14,7 @@ from fakeprint.training.images import Images, placed
 from fakeprint.training.inputs import TrainingData
 from fakeprint.training.reporting import Reporter
 from fakeprint.training.run import Run
-from fakeprint.training.steps import keep_mean, learning_rate, train_epoch, validate
+from fakeprint.training.steps import keep_clean_norm, keep_mean, learning_rate, train_epoch, validate
 
 LogEpoch = Callable[[dict[str, float], int], None]
 
@@ -75,6 +75,9 @@ def _epoch(run: Run, images: Images, validation: Images, pool: ThreadPoolExecuto
     if run.epoch_mean.count and run.history.phase_over:
         keep_mean(run, images, epoch, pool)
         reporter.mean(*validate(run.network, validation, run.execution, pool))
+    if run.phase.clean_norm and run.history.phase_over:
+        keep_clean_norm(run, images, epoch, pool)
+        reporter.clean_norm(*validate(run.network, validation, run.execution, pool))
     return row
 
 

@@ -117,6 +117,13 @@ class Reporter:
             f"validation loss {loss:.4f} accuracy {accuracy:.4f}"
         )
 
+    def clean_norm(self, loss: float, accuracy: float) -> None:
+        """Print the validation figures of the kept weights with batch norm statistics of clean images."""
+        self.line(
+            f"{self._run.recipe.name}: batch norm statistics of clean images: validation loss {loss:.4f} accuracy "
+            f"{accuracy:.4f}"
+        )
+
     def phase(self) -> None:
         """Say that the next phase begins."""
         history = self._run.history

@@ -22,7 +22,7 @@ class Run:
 
     network: the one that is trained. optimiser, average (the moving average, None without `ema`) and epoch_mean: of the
     current phase. best_weights: of the epoch of this phase that `History.kept_epoch` names; after the last epoch of a
-    phase with `swa`, the mean of its last epochs.
+    phase with `swa`, the mean of its last epochs; with `clean_norm`, with batch norm statistics of clean images.
     """
 
     def __init__(self, recipe: Recipe, network: nn.Module, execution: Execution) -> None:
