@@ -36,7 +36,7 @@ def train(run: Run, data: TrainingData, checkpoint: Checkpoint, log_epoch: LogEp
         for row in run.history.rows:
             _log(log_epoch, row)
     with (
-        ThreadPoolExecutor(_threads(run.execution)) as pool,
+        ThreadPoolExecutor(batch_threads(run.execution)) as pool,
         Reporter(run, len(images)) as reporter,
         device.refusals_in_one_line(run.recipe.name),
     ):
@@ -89,7 +89,7 @@ def _require_fitting(run: Run, data: TrainingData) -> None:
         raise InputError("the validation split has no images, so training cannot choose its best epoch")
 
 
-def _threads(execution: Execution) -> int:
+def batch_threads(execution: Execution) -> int:
     """Threads that prepare batches: one on a CPU, where they compete with the network; more to keep a GPU busy."""
     cores = (os.cpu_count() or 1) // distributed.world()
     return 1 if execution.device == "cpu" else max(1, min(8, cores - 1))
