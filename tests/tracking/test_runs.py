@@ -288,7 +288,7 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
     model(Path(), "hist_cnn", {"kind": "network"})
     Path("metrics/hist_cnn").mkdir(parents=True)
     Path("metrics/hist_cnn/history.csv").write_text(
-        "epoch,train_loss,validation_loss,lr\n1,0.75,,0.1\n2,0.5,0.625,0.05\n"  # epoch 1 was not validated
+        "epoch,train_loss,validation_loss,lr\n1,0.75,nan,0.1\n2,0.5,0.625,0.05\n"  # epoch 1 was not validated
     )
     evaluate("hist_cnn", {"accuracy": 0.5})
     tracking.record(settings, ["hist_cnn"])
