@@ -1,6 +1,7 @@
 """Searches on tiny arrays: what a trial sees, how it goes on, what it refuses."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.data.manifest import COLUMNS, save_manifest
 from fakeprint.data.splits import folds
 from fakeprint.errors import InputError
-from fakeprint.search import scoring, space, trials
+from fakeprint.search import running, scoring, space, storage, trials
 from tests.samples import index_rows
 
 pytestmark = pytest.mark.slow
@@ -92,10 +93,18 @@ def plan(content: dict[str, Any], **changes: Any) -> space.Plan:
     return space.load(path)
 
 
+@contextmanager
+def opened(plan: space.Plan) -> Iterator[storage.StoredSearch]:
+    root = Path.cwd()
+    with storage.opened(storage.location(None, root), trials.study_name(plan), root) as search:
+        yield search
+
+
 def outcome(plan: space.Plan, count: int, say: Callable[[str], None] = print) -> list[tuple[Any, ...]]:
-    with trials.opened(plan, Path.cwd()) as study:
-        trials.run(plan, study, count, say)
-        return [(trial.number, trial.value, trials.values_of(plan, trial)) for trial in trials.best_trials(study)]
+    with opened(plan) as search:
+        running.run(plan, search, count, 1, say)
+        found = trials.best_trials(search.study)
+        return [(trial.number, trial.value, trials.values_of(plan, trial)) for trial in found]
 
 
 def test_a_trial_learns_from_the_other_folds_alone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +145,8 @@ def test_interrupted_it_ends_as_an_unbroken_one(here: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         outcome(unbroken, 3, interrupt)
-    with trials.opened(unbroken, here) as study:
-        study.ask()  # a process that died in its second trial
+    with opened(unbroken) as search:
+        search.study.ask()  # a process that died in its second trial
     lines: list[str] = []
     again = outcome(unbroken, 3, lines.append)
     assert len(lines) == 2
@@ -159,8 +168,8 @@ def test_a_classifiers_grid_over_two_folds(here: Path) -> None:
         (values["classifiers.logistic.C"], tuple(values["classifiers.logistic.features"])) for _, _, values in found
     ]
     assert sorted(tried) == sorted((c, f) for c in (1e-6, 1.0) for f in (("hsv_hist",), ("hsv_hist", "hsv_joint")))
-    with trials.opened(plan(CLASSIFIER), here) as study:
-        best = trials.best_trials(study)[0]
+    with opened(plan(CLASSIFIER)) as search:
+        best = trials.best_trials(search.study)[0]
     assert best.value == pytest.approx(np.mean(best.user_attrs["folds"]))
     assert best.value > 0.8
     # each figure is that of the same fit by hand
@@ -232,13 +241,6 @@ def test_the_same_values_are_not_tried_twice(here: Path, monkeypatch: pytest.Mon
     assert len(outcome(plan(NETWORK, sampler="random", ranges=only), 8, lines.append)) == 2
     assert len(calls) == 2
     assert sum("same values as trial" in line for line in lines) == 6
-
-
-def test_one_process_a_search(here: Path) -> None:
-    it = plan(NETWORK)
-    with trials.opened(it, here), pytest.raises(InputError) as raised, trials.opened(it, here):
-        pass
-    assert str(raised.value) == "searches/it.yaml: another process is running this search; wait for it or stop it"
 
 
 def test_the_arrays_must_be_those_of_params(here: Path) -> None:

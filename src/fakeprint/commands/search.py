@@ -5,6 +5,7 @@ Run the same command again to continue after an interruption, or with a larger -
 
 import argparse
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("search", help="search for good parameter values", description=__doc__)
     parser.add_argument("file", type=Path, metavar="FILE", help="searches/NAME.yaml")
     parser.add_argument("--trials", type=int, metavar="N", help="total number of trials (default: as in the file)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trials at a time (default: 1)")
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database that several machines share, postgresql+psycopg://USER:PASSWORD@HOST/DATABASE "
+        "(default: FAKEPRINT_SEARCH_STORAGE, else a file of this machine)",
+    )
     parser.add_argument(
         "--study", metavar="NAME", help="write studies/NAME.yaml, which confirms the best trial over seeds"
     )
@@ -30,28 +38,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the trials that are left and print the best. Raises InputError; Ctrl-C exits with code 130."""
-    from fakeprint import parallel
-    from fakeprint.search import confirmation, influence, space, trials
+    """Run the trials that are left and print the best. Raises InputError; Ctrl-C and SIGTERM exit with code 130."""
+    from fakeprint.search import confirmation, influence, space, storage, trials
 
-    if args.trials is not None and args.trials < 1:
-        raise InputError(f"--trials should be at least 1, not {args.trials}")
+    for option, number in (("--trials", args.trials), ("--jobs", args.jobs)):
+        if number is not None and number < 1:
+            raise InputError(f"{option} should be at least 1, not {number}")
     plan = space.load(args.file)
-    wanted = args.trials or plan.search.trials
     study_path = confirmation.study_file(args.study) if args.study else None
-    with trials.opened(plan, main_root()) as study, parallel.backend(plan.settings({}).run):
-        done = len(trials.finished(study))
-        if done:
-            print(f"{plan.name}: continuing after {done} trials", flush=True)
-        try:
-            trials.run(plan, study, wanted, lambda line: print(line, flush=True))
-        except KeyboardInterrupt:
-            done = len(trials.finished(study))
-            print(
-                f"{plan.name}: interrupted after {done} of {wanted} trials; run the same command to continue",
-                file=sys.stderr,
-            )
-            sys.exit(130)
+    place = storage.location(args.storage, main_root())
+    with storage.opened(place, trials.study_name(plan), main_root()) as search:
+        _run_trials(plan, search, args.trials or plan.search.trials, args.jobs)
+        study = search.study
         Console().print(_table(plan, study))
         best = trials.values_of(plan, trials.best_trials(study)[0])
         shares = influence.importances(plan, study)
@@ -63,6 +61,28 @@ def run(args: argparse.Namespace) -> None:
     if study_path:
         confirmation.write_study(plan, best, study_path)
         print(f"fakeprint study run {study_path.stem}  # {study_path}: the best trial over seeds or folds")
+
+
+def _run_trials(plan: Any, search: Any, wanted: int, jobs: int) -> None:
+    from fakeprint.search import running, trials
+
+    done, elsewhere = len(trials.finished(search.study)), len(search.running())
+    if done:
+        print(f"{plan.name}: continuing after {done} trials", flush=True)
+    if elsewhere:
+        print(f"{plan.name}: joining other processes, which run {elsewhere} trials now", flush=True)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    try:
+        running.run(plan, search, wanted, jobs, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        done = len(trials.finished(search.study))
+        print(
+            f"{plan.name}: interrupted after {done} of {wanted} trials; run the same command to continue",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _table(plan: Any, study: Any) -> Table:

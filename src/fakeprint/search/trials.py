@@ -1,21 +1,22 @@
-"""Trials, one after the other, stored by optuna and logged to MLflow. An interrupted search can be continued.
+"""Trials, stored by optuna and logged to MLflow. An interrupted search can be continued, and processes can share one.
 
 A search is identified by a digest of its file and of the parameters, data and network code that it depends on. The
-same search continues where it stopped, any other one starts from the beginning. Each trial has its own seed, so that
-an interrupted search ends with the same result as an uninterrupted one.
+same search continues where it stopped, any other one starts from the beginning. Each trial has a place among all, and
+its own seed by that, so that an interrupted search ends with the same result as an uninterrupted one. A process takes
+the first place that is free; so the number of trials is exact, and no point of a grid is tried twice.
 """
 
+import functools
 import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from fakeprint import seeds, tracking
 from fakeprint.data.arrays import ARRAYS, load_dataset, load_index
@@ -25,12 +26,16 @@ from fakeprint.errors import InputError
 from fakeprint.params import Params
 from fakeprint.search.scoring import COPIES, epochs_of, scores_of
 from fakeprint.search.space import Plan, shown
+from fakeprint.search.storage import GRACE, StoredSearch
 
 if TYPE_CHECKING:
     import optuna
 
-STORAGE = Path(".fakeprint/searches.db")
-REASON, TWIN = "reason", "same as trial"  # attributes of a trial that failed, and of one whose values had been tried
+# Attributes of a trial that failed, and of one whose values had been tried
+REASON, TWIN = "reason", "same as trial"
+PLACE = "place"  # attribute of a trial: its place among those of the search, from 0; a killed one's is taken again
+RUN = "mlflow run"  # attribute of the study: the id of the search's run
+PAUSE = 0.5  # seconds between two looks at what other processes do
 RANDOM_TRIALS = 8  # the first ones, before TPE uses their scores
 UNPRUNED_TRIALS = 4  # before the median is meaningful
 
@@ -67,30 +72,6 @@ def fold_numbers(settings: Params) -> np.ndarray:
     return folds(rows["label"].to_numpy(), rows["group"].to_numpy(), settings.prepare.folds, settings.seed)
 
 
-@contextmanager
-def opened(plan: Plan, root: Path) -> Iterator["optuna.Study"]:
-    """The search's study in `.fakeprint/searches.db` of the main repository; trials that were killed are marked failed.
-
-    Raises InputError if another process runs the search.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name = study_name(plan)
-    storage = root / STORAGE
-    storage.parent.mkdir(exist_ok=True)
-    try:
-        with FileLock(storage.with_name(f"{name}.lock"), timeout=0):
-            study = optuna.create_study(
-                storage=f"sqlite:///{storage}", study_name=name, load_if_exists=True, direction="maximize"
-            )
-            for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            yield study
-    except Timeout:
-        raise InputError(f"{plan.path}: another process is running this search; wait for it or stop it") from None
-
-
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
     """Trials with an outcome: a score, pruned, or failed for a known reason."""
     from optuna.trial import TrialState
@@ -114,110 +95,186 @@ def values_of(plan: Plan, trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
     }
 
 
-def run(plan: Plan, study: "optuna.Study", trials: int, report: Callable[[str], None]) -> None:
-    """Run trials until `trials` of them have an outcome; `report` is called with a line after each.
+def run(
+    plan: Plan, search: StoredSearch, trials: int, report: Callable[[str], None], tracked: tracking.TrackedSearch
+) -> None:
+    """Run trials until `trials` of them have an outcome, here or in other processes of the search.
 
-    Raises InputError if none has a score.
+    `report` is called with a line after each that ran here.
     """
+    study, numbers = search.study, fold_numbers(plan.settings({}))
+    before, since = len(finished(study)), time.perf_counter()
+    wanted = total(plan, trials)
+    while trial := _next_trial(plan, search, wanted, report):
+        with search.alive(trial):
+            _run_trial(plan, search, trial, numbers, tracked)
+        count = len(finished(study))
+        left = (time.perf_counter() - since) / max(1, count - before) * (wanted - count)
+        report(line(plan, study, trial.number, count, trials, left))
+        if tracked.ends:
+            log_best(study, count, tracked)
+
+
+def search_run(plan: Plan, search: StoredSearch, ends: bool = True) -> AbstractContextManager[tracking.TrackedSearch]:
+    """MLflow's run of the search, which its processes share. ends: whether this one also ends it."""
     settings = plan.settings({})
-    numbers = fold_numbers(settings)
-    settings_to_log = {
+    about = {
         "model": plan.search.model,
         "search": plan.search.model_dump(exclude_none=True),
         "seed": settings.seed,
     }
-    durations: list[float] = []
-    with tracking.search_run(settings, f"search {plan.name}", study.study_name, plan.kind, settings_to_log) as tracked:
-        while (count := len(finished(study))) < trials:
-            started = time.perf_counter()
-            trial = _next_trial(plan, study, count)
-            if trial is None:
-                report(f"the grid has only {count} trials")
-                break
-            _run_trial(plan, study, trial, numbers, tracked)
-            durations.append(time.perf_counter() - started)
-            left = sum(durations) / len(durations) * (trials - count - 1)
-            report(_line(plan, study, trial.number, count + 1, trials, left))
-            best = best_trials(study)
-            if best:
-                tracked.log_epoch({"best_accuracy": float(best[0].value or 0)}, count + 1)
+    agreed = functools.partial(search.agreed, RUN)
+    return tracking.search_run(settings, f"search {plan.name}", search.name, plan.kind, about, agreed, ends)
+
+
+def total(plan: Plan, trials: int) -> int:
+    """How many trials there will be: as many as wanted, but a grid has only so many points."""
+    return min(trials, len(_grid(plan))) if plan.search.sampler == "grid" else trials
+
+
+def require_score(plan: Plan, study: "optuna.Study") -> None:
+    """Raises InputError where no trial has a score."""
     if not best_trials(study):
         reasons = [trial.user_attrs.get(REASON, "pruned") for trial in finished(study)]
         raise InputError(f"{plan.path}: none of {len(reasons)} trials has a score; the last one failed: {reasons[-1]}")
 
 
-def _next_trial(plan: Plan, study: "optuna.Study", count: int) -> "optuna.Trial | None":
-    """The next trial, drawn from the scores of the `count` before it; None if the grid is exhausted."""
+def log_best(study: "optuna.Study", count: int, tracked: tracking.TrackedSearch) -> None:
+    """Add the best score so far, after `count` trials, to the curve of the search's run."""
+    best = best_trials(study)
+    if best:
+        tracked.log_epoch({"best_accuracy": float(best[0].value or 0)}, count)
+
+
+def _grid(plan: Plan) -> list[tuple[Any, ...]]:
+    return list(itertools.product(*(values.values() or [] for values in plan.search.ranges.values())))
+
+
+def _next_trial(plan: Plan, search: StoredSearch, wanted: int, report: Callable[[str], None]) -> "optuna.Trial | None":
+    """The next trial, at the first free place; None when all have an outcome.
+
+    While other processes run the last trials, waits for them: if one is killed, its place is free again.
+    """
+    waits = False
+    while True:
+        with search.locked():
+            search.release_dead()
+            taken = {trial.user_attrs[PLACE] for trial in search.running()}
+            # Trials of earlier versions have no place: they are the first, in order
+            taken |= {trial.user_attrs.get(PLACE, rank) for rank, trial in enumerate(finished(search.study))}
+            free = next((place for place in range(wanted) if place not in taken), None)
+            if free is not None:
+                return _drawn(plan, search, free)
+            if len(finished(search.study)) >= wanted:
+                return None
+        if not waits:
+            waits = True
+            report(f"waiting for {wanted - len(finished(search.study))} trials of other processes")
+        time.sleep(PAUSE)
+
+
+def _drawn(plan: Plan, search: StoredSearch, place: int) -> "optuna.Trial":
+    """A new trial, drawn from the scores there are. Only while `search` is locked."""
     import optuna
 
-    search = plan.search
-    seed = seeds.integer(search.seed, f"search/{plan.name}", count)
+    study, ranges = search.study, plan.search.ranges
+    seed = seeds.integer(plan.search.seed, f"search/{plan.name}", place)
     study.pruner = (
         optuna.pruners.MedianPruner(UNPRUNED_TRIALS, n_warmup_steps=epochs_of(plan, plan.settings({})) // 4)
-        if search.pruner == "median"
+        if plan.search.pruner == "median"
         else optuna.pruners.NopPruner()
     )
-    if search.sampler == "tpe":
+    study.sampler = optuna.samplers.RandomSampler(seed=seed)
+    if plan.search.sampler == "tpe":
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=seed)
-    else:
-        study.sampler = optuna.samplers.RandomSampler(seed=seed)
-    if search.sampler == "grid":
-        every = list(itertools.product(*(values.values() or [] for values in search.ranges.values())))
-        if count >= len(every):
-            return None
-        order = seeds.generator(search.seed, f"search/{plan.name}/grid").permutation(len(every))
-        chosen = zip(search.ranges, every[order[count]], strict=True)
-        study.enqueue_trial({path: search.ranges[path].stored(value) for path, value in chosen})
-    trial = study.ask()
-    for path, values in search.ranges.items():
+    elif plan.search.sampler == "grid":
+        points = _grid(plan)
+        order = seeds.generator(plan.search.seed, f"search/{plan.name}/grid").permutation(len(points))
+        point = {path: ranges[path].stored(value) for path, value in zip(ranges, points[order[place]], strict=True)}
+        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+            study.sampler = optuna.samplers.PartialFixedSampler(point, study.sampler)
+    trial = search.asked()
+    for path, values in ranges.items():
         values.drawn(trial, path)
+    trial.set_user_attr(PLACE, place)
+    search.taken(trial)
     return trial
 
 
+def _twin(search: StoredSearch, trial: "optuna.Trial") -> "optuna.trial.FrozenTrial | None":
+    """A trial with an outcome and the same values, if there is one. Waits for an earlier one that runs elsewhere."""
+    while True:
+        twin = next((each for each in finished(search.study) if each.params == trial.params), None)
+        earlier = [each for each in search.running() if each.number < trial.number and each.params == trial.params]
+        if twin or not earlier:
+            return twin
+        time.sleep(PAUSE)
+        with search.locked():
+            search.release_dead()
+
+
 def _run_trial(
-    plan: Plan, study: "optuna.Study", trial: "optuna.Trial", numbers: np.ndarray, tracked: tracking.TrackedSearch
+    plan: Plan, search: StoredSearch, trial: "optuna.Trial", numbers: np.ndarray, tracked: tracking.TrackedSearch
 ) -> None:
-    """Run one trial and store its outcome. Values that were tried before are not tried again."""
+    """Run one trial and store its outcome, unless other processes gave it up. Values are not tried twice."""
     from optuna import TrialPruned
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
-    twin = next((each for each in finished(study) if each.params == trial.params), None)
-    if twin:
-        trial.set_user_attr(TWIN, twin.number)
-        if REASON in twin.user_attrs:
-            trial.set_user_attr(REASON, twin.user_attrs[REASON])
-        study.tell(trial, twin.value if twin.state == TrialState.COMPLETE else None, state=twin.state)
-        return
-    values = values_of(plan, study.trials[trial.number])
+    study = search.study
     try:
-        settings = plan.settings(values)
-        with tracked.trial(
-            f"{plan.search.model} trial {trial.number}",
-            f"{study.study_name}/{trial.number}",
-            plan.kind,
-            {"model": plan.search.model, "seed": settings.seed, **plan.effective(values)},
-        ) as tracked_run:
-            try:
-                scores = scores_of(plan, settings, trial, numbers, tracked_run)
-            except TrialPruned:
-                tracked_run.set_tags({"search.pruned": "true"})
-                study.tell(trial, state=TrialState.PRUNED)
-                return
-            tracked_run.log_metrics(
-                {
-                    "fold_accuracy": float(np.mean(scores)),
-                    "fold": dict(zip(map(str, plan.search.folds), scores, strict=True)),
-                }
-            )
-    except InputError as error:  # these values cannot be trained: a kernel larger than the image, a diverging loss
-        trial.set_user_attr(REASON, str(error))
-        study.tell(trial, state=TrialState.FAIL)
-        return
-    trial.set_user_attr("folds", scores)
-    study.tell(trial, float(np.mean(scores)))
+        twin = _twin(search, trial)
+        if twin:
+            trial.set_user_attr(TWIN, twin.number)
+            if REASON in twin.user_attrs:
+                trial.set_user_attr(REASON, twin.user_attrs[REASON])
+            value = twin.value if twin.state == TrialState.COMPLETE else None
+            study.tell(trial, value, state=twin.state, skip_if_finished=True)
+            return
+        try:
+            scores = _scored(plan, search, trial, numbers, tracked)
+        except TrialPruned:
+            study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+            return
+        except InputError as error:  # these values cannot be trained: a kernel larger than the image, a diverging loss
+            trial.set_user_attr(REASON, str(error))
+            study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            return
+        trial.set_user_attr("folds", scores)
+        study.tell(trial, float(np.mean(scores)), skip_if_finished=True)
+    except UpdateFinishedTrialError:  # it was given up: this machine slept, or was cut off, for longer than `GRACE`
+        pass
 
 
-def _line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: int, left: float) -> str:
+def _scored(
+    plan: Plan, search: StoredSearch, trial: "optuna.Trial", numbers: np.ndarray, tracked: tracking.TrackedSearch
+) -> list[float]:
+    """The score on each fold, in a run of MLflow's. Raises optuna.TrialPruned and InputError."""
+    from optuna import TrialPruned
+
+    values = values_of(plan, search.study.trials[trial.number])
+    settings = plan.settings(values)
+    with tracked.trial(
+        f"{plan.search.model} trial {trial.number}",
+        f"{search.name}/{trial.number}",
+        plan.kind,
+        {"model": plan.search.model, "seed": settings.seed, **plan.effective(values)},
+    ) as tracked_run:
+        try:
+            scores = scores_of(plan, settings, trial, numbers, tracked_run)
+        except TrialPruned:
+            tracked_run.set_tags({"search.pruned": "true"})
+            pruned = True
+        else:
+            pruned = False
+            by_fold = dict(zip(map(str, plan.search.folds), scores, strict=True))
+            tracked_run.log_metrics({"fold_accuracy": float(np.mean(scores)), "fold": by_fold})
+    if pruned:  # not inside: its run has ended well
+        raise TrialPruned
+    return scores
+
+
+def line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: int, left: float) -> str:
     """`trial 3 of 20: 0.6120, models.two_cnn.out1 = 32; best 0.6512 (trial 1); 12 min left`."""
     trial = study.trials[number]
     values = ", ".join(f"{path} = {shown(value)}" for path, value in values_of(plan, trial).items())
@@ -225,6 +282,8 @@ def _line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: in
         outcome = f"same values as trial {trial.user_attrs[TWIN]}"
     elif REASON in trial.user_attrs:
         outcome = f"failed ({trial.user_attrs[REASON]})"
+    elif trial.state.name == "FAIL":
+        outcome = f"given up, because it showed no sign of life for {GRACE} s; its values are tried again"
     else:
         outcome = f"{trial.value:.4f}" if trial.state.name == "COMPLETE" else "pruned"
     best = best_trials(study)

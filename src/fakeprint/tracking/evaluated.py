@@ -164,8 +164,11 @@ def shown(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _curves(name: str) -> list[Point]:
-    """What training wrote of each epoch; nothing for models without epochs."""
-    history = Path("metrics") / name / "history.csv"
+    return curves(Path("metrics") / name / "history.csv")
+
+
+def curves(history: Path) -> list[Point]:
+    """What training wrote of each epoch; nothing where there is no such file, as for models without epochs."""
     if not history.exists():
         return []
     with history.open(encoding="utf-8", newline="") as lines:

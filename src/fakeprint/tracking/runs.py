@@ -84,7 +84,14 @@ def _ended(end: Callable[[str], None]) -> Iterator[None]:
 
 
 class TrackedSearch(TrackedRun):
-    """The run of a hyperparameter search, and one below it for each trial."""
+    """The run of a hyperparameter search, and one below it for each trial.
+
+    ends: whether this process ends it.
+    """
+
+    def __init__(self, background: Background | None = None, ends: bool = True):
+        super().__init__(background)
+        self.ends = ends
 
     @contextlib.contextmanager
     def trial(self, name: str, key: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedRun]:
@@ -111,10 +118,21 @@ class TrackedSearch(TrackedRun):
 
 
 @contextlib.contextmanager
-def search_run(params: Params, name: str, study: str, kind: str, settings: dict[str, Any]) -> Iterator[TrackedSearch]:
+def search_run(
+    params: Params,
+    name: str,
+    study: str,
+    kind: str,
+    settings: dict[str, Any],
+    agreed: Callable[[str], str] = str,
+    ends: bool = True,
+) -> Iterator[TrackedSearch]:
     """One MLflow run around a hyperparameter search; the same study continues in its own run.
 
     An exception inside marks it FAILED, Ctrl-C KILLED.
+
+    agreed: the id that all processes of the search use, given the one that this process would. ends: whether this
+    process ends the run, and the trials of dead processes below it.
     """
     if not params.tracking.enabled:
         yield TrackedSearch()
@@ -122,14 +140,20 @@ def search_run(params: Params, name: str, study: str, kind: str, settings: dict[
 
     def begin(session: Session) -> None:
         tags = {**source_tags(name, "search"), **machine_tags(kind), SEARCH: study, "search.kind": kind}
-        session.begin_search(name, tags)
+        session.begin_search(name, tags, agreed)
         session.log_params(settings)
         session.log_data(params.title, data_digests())
+        if ends:
+            session.end_dead_trials()
+
+    def end(status: str) -> None:
+        background.send(Session.end_dead_trials)
+        background.send(lambda session: session.end(status), final=True)
 
     with Background(params.tracking.experiment) as background:
         background.send(begin)
-        with _ended(lambda status: background.send(lambda session: session.end(status), final=True)):
-            yield TrackedSearch(background)
+        with _ended(end) if ends else contextlib.nullcontext():
+            yield TrackedSearch(background, ends)
 
 
 def record(params: Params, models: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ Every method may be called again after it failed half-way: what MLflow has alrea
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,14 +57,42 @@ class Session:
         else:
             self._create(name, tags, start)
 
-    def begin_search(self, name: str, tags: dict[str, str]) -> None:
-        """Start the run of a search, or continue that of the same study."""
+    def begin_search(self, name: str, tags: dict[str, str], agreed: Callable[[str], str]) -> None:
+        """Start the run of a search, or continue that of the same study.
+
+        agreed: the id that all processes of the search use, given the one that this process would.
+        """
         known = self.runs(f"tags.`{SEARCH}` = '{tags[SEARCH]}'")
         if known:
-            self._continue(known[0].info.run_id, tags)
+            self.turn_to(known[-1].info.run_id)
         else:
             self._create(name, tags)
+        shared = agreed(self.run_id)
+        if shared != self.run_id and self._has(shared):  # another process began it at the same time
+            if not known:
+                self.client.delete_run(self.run_id)
+            self.turn_to(shared)
+        self._continue(self.run_id, tags)
         self.search_id = self.run_id
+
+    def end_dead_trials(self) -> None:
+        """The trials of this search whose process is dead become KILLED."""
+        below = f"tags.`mlflow.parentRunId` = '{self.search_id}' AND attributes.status = 'RUNNING'"
+        for run in self.runs(below):
+            if not lives(run.data.tags.get(PROCESS, "")):
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _has(self, run_id: str) -> bool:
+        """Whether this experiment has the run; a study's processes may log to MLflow of different machines."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            info = self.client.get_run(run_id).info
+        except MlflowException as error:
+            if error.get_http_status_code() == 404:
+                return False
+            raise
+        return bool(info.experiment_id == self.experiment_id and info.lifecycle_stage == "active")
 
     def _create(self, name: str, tags: dict[str, str], start: float | None = None) -> None:
         milliseconds = None if start is None else int(1000 * start)
