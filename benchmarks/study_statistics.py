@@ -2,21 +2,26 @@
 
 Studies come from a known world. An image has a difficulty; each arm adds what it does to this image with every seed,
 each seed what it does to all images, and each seed and image something of their own. An image is classified correctly
-where the sum is above 0, and the probabilities grow with it. All arms are equal on average over seeds and images, so
-the true difference of every figure is 0. The rows vary what dominates.
+where the sum is above 0, and the probabilities grow with it. Where all arms are equal on average over seeds and images,
+the true difference of every figure is 0; where one adds a constant to the score, that of accuracy follows from the
+normal distribution. The rows vary what dominates.
 
 For the coverage, the peer is the plain hierarchical bootstrap of the same cells: percentiles over draws of seeds, then
 of groups. For the words, any `better` or `worse` is a false claim; the peer is the paired test over seeds alone, Holm's
-correction included. `python -m benchmarks.study_statistics [--json FILE]`
+correction included. `python -m benchmarks.study_statistics [--studies N] [--json FILE]`
 """
 
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import norm
 
-from benchmarks.table import Row, json_option, report, row
+from benchmarks.table import Row, report, row
 from fakeprint import seeds
 from fakeprint.evaluation import metrics
 from fakeprint.evaluation.intervals import holm
@@ -29,6 +34,8 @@ from fakeprint.studies.study import Study
 
 CLASSES, BINS, MODEL = 3, 15, "model"
 STUDIES = 300
+EASE = 1.2  # what is added to the score of every image
+DIFFERENCES = (0.01, 0.03)  # true ones in accuracy, beside 0
 FIGURES = ["accuracy", "macro_f1", "log_loss", "ece"]
 Test = Literal["wilcoxon", "t"]
 
@@ -46,8 +53,15 @@ class World:
     images: int = 200
     size: int = 1
 
-    def study(self, arms: int, count: int, rng: np.random.Generator, test: Test = "wilcoxon") -> StudyResults:
-        """Draw the results of `arms` equal arms with `count` seeds."""
+    def effect(self, difference: float) -> float:
+        """What an arm has to add to every score, so that its expected accuracy is so much higher."""
+        spread = np.sqrt(1 + self.image**2 + self.seed**2 + self.left**2)
+        return float(spread * norm.ppf(norm.cdf(EASE / spread) + difference) - EASE)
+
+    def study(
+        self, arms: int, count: int, rng: np.random.Generator, test: Test = "wilcoxon", difference: float = 0.0
+    ) -> StudyResults:
+        """Draw the results of `arms` arms with `count` seeds; all but the first are better by `difference`."""
         groups = np.arange(self.images) // self.size
 
         def on_images(rows: int) -> np.ndarray:
@@ -61,7 +75,8 @@ class World:
         for arm in range(arms):
             for number in range(count):
                 common = self.seed * rng.standard_normal()
-                score = 1.2 + difficulty + of_arm[arm] + common + self.left * rng.standard_normal(self.images)
+                score = EASE + difficulty + of_arm[arm] + common + self.left * rng.standard_normal(self.images)
+                score += self.effect(difference) if arm else 0.0
                 cells.append(_cell(f"arm {arm}", number, labels, wrong, score, groups))
         names = {f"arm {arm}": {"model.dropout": arm} for arm in range(arms)}
         about = Study(question="?", arms=names, models=[MODEL], metrics=FIGURES, compare_to="arm 0", test=test)
@@ -108,17 +123,23 @@ def percentile_intervals(results: StudyResults, rng: np.random.Generator) -> dic
     return found
 
 
-def coverage(world: World, count: int, studies: int, with_peer: bool = True) -> dict[str, tuple[float, float]]:
-    """By figure: the share of studies of two equal arms whose interval contains 0, ours and the percentile one."""
-    held = {figure: np.zeros(2) for figure in FIGURES}
+def coverage(
+    world: World, count: int, studies: int, with_peer: bool = True, difference: float = 0.0
+) -> dict[str, tuple[float, float]]:
+    """By figure: the share of studies of two arms whose interval contains the truth, ours and the percentile one.
+
+    difference: the true one in accuracy. Where it is not 0, only accuracy is looked at.
+    """
+    figures = FIGURES if difference == 0 else FIGURES[:1]
+    held = {figure: np.zeros(2) for figure in figures}
     for number in range(studies):
         rng = seeds.generator(7, "study", number, count)
-        results = world.study(2, count, rng)
+        results = world.study(2, count, rng, difference=difference)
         analysed = statistics.analyse(results, number)
         peer = percentile_intervals(results, rng) if with_peer else {}
-        for figure in FIGURES:
+        for figure in figures:
             pairs = [analysed.comparisons["arm 1", MODEL, figure].interval, peer.get(figure)]
-            held[figure] += [pair is not None and pair[0] <= 0 <= pair[1] for pair in pairs]
+            held[figure] += [pair is not None and pair[0] <= difference <= pair[1] for pair in pairs]
     return {
         figure: (float(shares[0]), float(shares[1])) for figure, shares in ((f, h / studies) for f, h in held.items())
     }
@@ -136,26 +157,37 @@ def false_claims(world: World, arms: int, count: int, studies: int, test: Test) 
     return ours / studies, peer / studies
 
 
-def rows_of_coverage(world: World, count: int, studies: int) -> list[Row]:
-    shares = coverage(world, count, studies)
+def rows_of_coverage(world: World, count: int, studies: int, difference: float = 0.0) -> list[Row]:
+    shares = coverage(world, count, studies, difference=difference)
+    name = f"{world.name}, {count} seeds, true difference {difference:g}"
     return [
-        row(f"{world.name}, {count} seeds: {figure}", ours, max(peer, 1 / studies), "coverage", "higher", None)
+        row(f"{name}: {figure}", ours, max(peer, 1 / studies), "coverage", "higher", None)
         for figure, (ours, peer) in shares.items()
     ]
 
 
+def row_of_claims(world: World, test: Test, count: int, studies: int, arms: int = 4) -> Row:
+    ours, peer = false_claims(world, arms, count, studies, test)
+    name = f"{world.name}, {arms - 1} comparisons, {count} seeds, {test}: false claims"
+    return row(name, max(ours, 1 / studies), max(peer, 1 / studies), "share", "lower", None)
+
+
+def rows_of(studies: int) -> list[Row]:
+    """All rows. studies: drawn for each."""
+    rows = [each for world in WORLDS for count in (3, 5, 10) for each in rows_of_coverage(world, count, studies)]
+    for difference in DIFFERENCES:
+        rows += [each for world in WORLDS for each in rows_of_coverage(world, 5, studies, difference)]
+    claims: Sequence[tuple[Test, int]] = (("wilcoxon", 7), ("wilcoxon", 8), ("wilcoxon", 10), ("t", 5))
+    return rows + [row_of_claims(world, test, count, studies) for world in WORLDS for test, count in claims]
+
+
 def main() -> None:
-    json_path = json_option(__doc__)
-    rows = [each for world in WORLDS for count in (3, 5, 10) for each in rows_of_coverage(world, count, STUDIES)]
-    for world in WORLDS:
-        tests: tuple[tuple[Test, int, int], ...] = (("wilcoxon", 4, 7), ("t", 4, 5))
-        for test, arms, count in tests:
-            ours, peer = false_claims(world, arms, count, STUDIES, test)
-            name = f"{world.name}, {arms - 1} comparisons, {count} seeds, {test}: false claims"
-            rows.append(row(name, max(ours, 1 / STUDIES), max(peer, 1 / STUDIES), "share", "lower", None))
-    report(
-        rows, f"Intervals ({CONFIDENCE:.0%}) and words of a study; peers: percentiles, the seeds' test alone", json_path
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=STUDIES, help="per row (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to this file")
+    args = parser.parse_args()
+    title = f"Intervals ({CONFIDENCE:.0%}) and words of a study; peers: percentiles, the seeds' test alone"
+    report(rows_of(args.studies), title, args.json)
 
 
 if __name__ == "__main__":

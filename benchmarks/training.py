@@ -1,11 +1,15 @@
 """Training: the real loop against (a) the network alone and (b) the usual loop around it.
 
-(a) the same network on one batch that never leaves memory: what is lost to the data. (b) torchvision's ImageFolder of
-PNG files, its v2 transforms with the same probabilities and ranges, and a DataLoader with a worker a core. Same
-network, batch size, optimiser and precision: networks as presets/unibuc.yaml and unibuc-best.yaml train them, on
-100×100 images, and the demo's, a quarter as wide, on 64×64. A repeat of ours is an epoch (shuffling, augmentation, the
-way to the device), one of the peer as many steps. The first row is deterministic mode against the usual one; where
-steps run in bfloat16, one row a network is its image layer in float32, as it is, against one in bfloat16 too.
+(a) the same network on one batch that never leaves memory, neither mixed nor averaged: what is lost to all that is not
+its forward and backward pass, the loss and the optimiser. (b) torchvision's ImageFolder of PNG files, its v2 transforms
+with the same probabilities and ranges, a DataLoader with a worker a core, v2's CutMix and MixUp, torch's AveragedModel,
+batches channels last. Same network, batch size, optimiser, precision and compilation: all that presets/unibuc.yaml and
+unibuc-best.yaml say, on 100×100 images, and the demo's networks, a quarter as wide, on 64×64. A repeat of ours is an
+epoch of training (shuffling, augmentation, the way to the device, mixing, averages), one of the peers as many steps.
+
+The first row is deterministic mode against the usual one, the second TraceNet's fused optimiser against one that goes
+from tensor to tensor; where steps run in bfloat16, one row a network is its image layer in float32, as it is, against
+one in bfloat16 too.
 `python -m benchmarks.training [--json FILE]`
 """
 
@@ -20,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 from ruamel.yaml import YAML
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
@@ -33,11 +38,13 @@ from fakeprint.presets import overlaid
 from fakeprint.training import device
 from fakeprint.training.batches import prefetch, to_device
 from fakeprint.training.images import Images, placed
+from fakeprint.training.loop import batch_threads
 from fakeprint.training.recipe import build_recipe
 from fakeprint.training.run import Run, new_run
 from fakeprint.training.steps import train_epoch
 
 CLASSES, REPEATS, SEED = list("abcde"), 5, 7
+STEPS = 20  # of an optimiser alone, per repeat
 DEMO, UNIBUC, UNIBUC_BEST = (Path(f"presets/{name}.yaml") for name in ("demo", "unibuc", "unibuc-best"))
 
 
@@ -95,10 +102,26 @@ def loader(folder: Path, settings: NetworkSettings, side: int) -> DataLoader[tup
     )
 
 
-def step(run: Run, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """One step of the plain loop; the loss, still on the device."""
+def mixing(settings: NetworkSettings) -> v2.Transform:
+    """Mixup and CutMix of torchvision as training draws them; labels become probabilities (N, classes)."""
+    train = settings.train
+    kinds = {v2.MixUp: train.mixup, v2.CutMix: train.cutmix}
+    chosen = [kind(alpha=alpha, num_classes=len(CLASSES)) for kind, alpha in kinds.items() if alpha]
+    return v2.RandomApply([v2.RandomChoice(chosen)], p=train.mix_p) if chosen else v2.Identity()
+
+
+def averaged(run: Run) -> AveragedModel | None:
+    """Torch's moving average of the weights and of batch norm's statistics, where training has one."""
+    decay = run.phase.averaging.ema
+    if not decay:
+        return None
+    return AveragedModel(run.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def step(run: Run, network: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """One step of the plain loop; the loss, still on the device. network: what `Run.ready` returned."""
     with run.execution.autocast():
-        logits = run.network(inputs)
+        logits = network(inputs)
     loss = torch.nn.functional.cross_entropy(logits.float(), labels, label_smoothing=run.phase.criterion.smoothing)
     run.optimiser.zero_grad()
     loss.backward()
@@ -109,28 +132,33 @@ def step(run: Run, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 def compared(case: Case, execution: device.Execution, folder: Path) -> list[Row]:
     """The rows of one network."""
     settings = case.settings()
-    plain = settings.train.model_copy(update={"cutmix": 0.0, "mixup": 0.0, "ema": 0.0})  # the peers have neither
-    settings = settings.model_copy(update={"train": plain})
-    drawn, labels = pictures(case.steps * plain.batch_size, case.side)
+    train = settings.train
+    drawn, labels = pictures(case.steps * train.batch_size, case.side)
     images = Images([drawn], labels)
     as_files(drawn, labels, folder)
     run = new_run(build_recipe(settings, images, CLASSES, SEED, execution.device), execution)
-    images, _ = placed(images, images, plain.augment_on, [plain.transforms], execution.device)
-    one = to_device((drawn[: plain.batch_size], labels[: plain.batch_size]), execution.device)
-    files = loader(folder, settings, case.side)
+    images, _ = placed(images, images, train.augment_on, [train.transforms], execution.device)
+    one = to_device((drawn[: train.batch_size], labels[: train.batch_size]), execution.device)
+    files, mix, average = loader(folder, settings, case.side), mixing(settings), averaged(run)
 
     def ours() -> None:
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(batch_threads(execution)) as pool:
             train_epoch(run, images, 1, pool, lambda count: None)
 
     def network_alone() -> None:
-        run.network.train()
-        float(sum(step(run, *one) for _ in range(case.steps)))  # waits until the device is done
+        network = run.ready()
+        float(sum(step(run, network, *one) for _ in range(case.steps)))  # waits until the device is done
+
+    def usual_step(network: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        inputs = inputs.to(execution.device, memory_format=torch.channels_last, non_blocking=True)
+        loss = step(run, network, *mix(inputs, labels.to(execution.device, non_blocking=True)))
+        if average:
+            average.update_parameters(run.network)
+        return loss
 
     def usual_loop() -> None:
-        run.network.train()
-        place = execution.device
-        float(sum(step(run, inputs.to(place), labels.to(place)) for inputs, labels in files))
+        network = run.ready()
+        float(sum(usual_step(network, *batch) for batch in files))
 
     rate, alone, usual = (
         len(images) / seconds for seconds in medians_in_turn([ours, network_alone, usual_loop], REPEATS)
@@ -161,7 +189,7 @@ def deterministic(case: Case, execution: device.Execution) -> Row:
 
         def epoch() -> None:
             device.reproducible(execution, deterministic)
-            with ThreadPoolExecutor(1) as pool:
+            with ThreadPoolExecutor(batch_threads(execution)) as pool:
                 train_epoch(run, placed_images, 1, pool, lambda count: None)
 
         return epoch
@@ -187,8 +215,8 @@ def image_layer(case: Case, execution: device.Execution) -> Row:
 
     def steps(run: Run) -> Callable[[], None]:
         def some() -> None:
-            run.network.train()
-            float(sum(step(run, *one) for _ in range(case.steps)))  # waits until the device is done
+            network = run.ready()
+            float(sum(step(run, network, *one) for _ in range(case.steps)))  # waits until the device is done
 
         return some
 
@@ -197,12 +225,35 @@ def image_layer(case: Case, execution: device.Execution) -> Row:
     return row(f"{case.name}, {case.preset.stem}: image in bf16", exact, rounded, "images/s", "higher", None)
 
 
+def optimiser(case: Case, execution: device.Execution) -> Row:
+    """A step of the optimiser alone, with the gradients of one batch: fused, and tensor by tensor as torch does."""
+    settings = case.settings()
+    drawn, labels = pictures(2, case.side)
+    run = new_run(build_recipe(settings, Images([drawn], labels), CLASSES, SEED, execution.device), execution)
+    step(run, run.ready(), *to_device((drawn, labels), execution.device))
+    plain = run.phase.optimiser.of(run.network)
+    for group in plain.param_groups:
+        group["fused"] = False
+
+    def steps_of(each: torch.optim.Optimizer) -> Callable[[], None]:
+        def some() -> None:
+            for _ in range(STEPS):
+                each.step()
+            float(next(run.network.parameters()).detach().sum())  # waits until the device is done
+
+        return some
+
+    seconds = measure_in_turn(steps_of(run.optimiser), steps_of(plain), REPEATS)
+    fused, one_by_one = (1000 * each / STEPS for each in seconds)
+    return row(f"{case.name}, {case.preset.stem}: fused step", fused, one_by_one, "ms", "lower", 1.0)
+
+
 def _in_one_part(made: tuple[np.ndarray, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     return [made[0]], made[1]
 
 
 def _our_first_batch(run: Run, images: Images) -> None:
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(batch_threads(run.execution)) as pool:
         tasks = run.phase.batching.tasks(images, SEED, run.recipe.purpose, 1)
         to_device(next(prefetch(tasks, pool)), run.execution.device)
 
@@ -214,9 +265,11 @@ def _usual_first_batch(folder: Path, case: Case) -> None:
 def main() -> None:
     path = json_option(__doc__)
     execution = device.choose("auto", "auto")
+    device.full_float32()
     if execution.device == "cpu":
         device.keep_freed_memory()
-    rows = [deterministic(CASES[1], execution)]  # first: cuBLAS asks once for its workspace
+    # First deterministic mode: cuBLAS asks once for its workspace.
+    rows = [deterministic(CASES[1], execution), optimiser(CASES[2], execution)]
     if execution.bf16:
         rows += [image_layer(case, execution) for case in CASES]
     for case in CASES:

@@ -216,7 +216,8 @@ def test_hopeless_trials_are_pruned_and_failing_ones_told(here: Path, monkeypatc
         for epoch in range(1, 5):
             epochs.append(accuracy)
             run.history.rows.append({"validation_accuracy": accuracy})
-            log({"validation_accuracy": accuracy}, epoch)
+            validated = {} if epoch == 2 else {"validation_accuracy": accuracy}  # as with train.validate_every
+            log({"train_loss": 1.0, **validated}, epoch)
 
     monkeypatch.setattr(loop, "train", curve)
     lines: list[str] = []

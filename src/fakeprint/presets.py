@@ -1,23 +1,21 @@
 """params.yaml made of presets/demo.yaml, a preset and single changes: what `fakeprint use`, studies and jobs share.
 
 A preset only lists what differs from the demo, so the result does not depend on what params.yaml was before. Changes
-are read as `dvc exp run -S` does, by Hydra's grammar. Comments of the demo stay, and so does DVC's way of writing.
+are read as `dvc exp run -S` does (`overrides.py`). Comments of the demo stay, and so does DVC's way of writing.
 """
 
 import copy
 from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from fakeprint import params
 from fakeprint.errors import InputError
-
-if TYPE_CHECKING:
-    from hydra.core.override_parser.types import Override
+from fakeprint.overrides import parsed_override
 
 PRESETS = Path("presets")
 DEMO = PRESETS / "demo.yaml"
@@ -89,49 +87,28 @@ def differences(before: Any, after: Any, key: str = "") -> Iterator[tuple[str, s
 def _change(content: CommentedMap, change: str) -> None:
     """Apply one `-S`. Raises InputError where the key is not there, or there already, or `change` cannot be read."""
     override = parsed_override(change)
-    key = str(override.key_or_group)
-    value: Any = override.value()
+    key, value = override.key, override.value
     *blocks, last = key.split(".")
     block: Any = content
     for name in blocks:
         block = block.get(name) if isinstance(block, dict) else None
     here = block if isinstance(block, dict) else {}
-    if override.is_delete():
+    if override.kind == "delete":
         if last not in here:
             raise InputError(f"-S {change}: {key} is not in params.yaml{_near(last, here)}")
         if value is not None and value != here[last]:
             raise InputError(f"-S {change}: {key} has the value {_shown(here[last])}")
         del here[last]
         return
-    if override.is_add() and here.get(last) is not None and not isinstance(value, dict | list):
+    if override.kind == "add" and here.get(last) is not None and not isinstance(value, dict | list):
         raise InputError(
             f"-S {change}: {key} already exists with the value {_shown(here[last])}; use {change[1:]} to change it"
         )
-    if not override.is_add() and not override.is_force_add():
+    if override.kind == "set":
         _require_there(here, {last: value}, ".".join(blocks), change)
     for name in reversed([*blocks, last]):
         value = {name: value}
     merge(content, value)
-
-
-def parsed_override(change: str) -> "Override":
-    """One `-S`, by Hydra's grammar. Raises InputError if it cannot be read or names several values."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        override = OverridesParser.create().parse_override(change)
-    except HydraException as error:
-        reason = " ".join(str(error).splitlines()[0].split())
-        raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3 ({reason})") from None
-    if not override.key_or_group or override.package is not None:
-        raise InputError(f"-S {change}: write KEY=VALUE, for example model.dropout=0.3")
-    if override.is_sweep_override():
-        raise InputError(
-            f"-S {change}: several values work only with `dvc exp run --queue`; to give a text with commas, quote it "
-            "twice"
-        )
-    return override
 
 
 def _require_there(known: dict[str, Any], changed: dict[str, Any], prefix: str, change: str) -> None:

@@ -43,6 +43,8 @@ def take_in(root: Path, left_out: set[tuple[str, int]]) -> None:
         scores = {"three_cnn": difficulty + EFFECTS[each.arm] + 0.2 * rng.standard_normal(200)}
         made, folder = cell(each.arm, each.replicate, scores, extras=True), store.taken(each.key)
         write_json(folder / "metrics/three_cnn/evaluate.json", made.figures["three_cnn"])
+        arm = next(arm for arm in plan.arms() if arm.name == each.arm)
+        (folder / "params.yaml").write_text(plan.text(arm, each.replicate))
         degraded = {name: {"accuracy": value} for name, value in made.degraded["three_cnn"].items()}
         write_json(folder / "metrics/robustness.json", {"models": {"three_cnn": degraded}})
         write_csv(folder / "metrics/three_cnn/history.csv", made.curves["three_cnn"])
@@ -99,13 +101,35 @@ def test_report_writes_the_page_and_mlflows_run(
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
-    [study] = client.search_runs([client.get_experiment_by_name("fakeprint").experiment_id])
+    experiment = client.get_experiment_by_name("fakeprint").experiment_id
+    [study] = client.search_runs([experiment], "tags.fakeprint.study = 'drop'")
     results = results_of(load(Path("studies/drop.yaml")), repository)
     mean = np.mean([each.figures["three_cnn"]["accuracy"] for each in results.of_arm("none").values()])
     assert study.data.metrics["three_cnn/none/accuracy/mean"] == pytest.approx(mean, abs=1e-6)
     assert study.data.tags["mlflow.note.content"].startswith("Does dropout help?\n\nthree\\_cnn:\n\n- **none**: worse")
     files = {file.path for file in client.list_artifacts(study.info.run_id)}
     assert {"drop.md", "arms.json", "forest-three_cnn.png", "curves-three_cnn.png"} <= files
+
+    below = f"tags.mlflow.parentRunId = '{study.info.run_id}'"
+    children = {run.data.tags["study.drop"]: run for run in client.search_runs([experiment], below)}
+    assert set(children) == {f"{each.cell.arm}, seed {each.cell.replicate}" for each in results.cells}
+    child, result = children["none, seed 2"], results.of_arm("none")[2]
+    assert child.info.run_name == "three_cnn" and child.info.status == "FINISHED"
+    assert child.data.tags["fakeprint.taken"] == result.cell.key
+    assert child.data.params["model.dropout"] == "0.0" and child.data.params["train.seed"] == "2"
+    assert child.data.metrics["accuracy"] == pytest.approx(result.figures["three_cnn"]["accuracy"])
+    assert child.data.metrics["seconds"] == result.seconds
+    curve = [point.value for point in client.get_metric_history(child.info.run_id, "validation_accuracy")]
+    assert curve == pytest.approx(list(result.curves["three_cnn"].validation_accuracy))
+
+    client.update_run(child.info.run_id, status="RUNNING")  # as if the report had been killed at that run
+    take_in(repository, set())
+    run(monkeypatch, "report", "drop")
+    again = client.search_runs([experiment], below)
+    assert len(again) == len(children) + 1 == 9
+    assert {each.info.run_id for each in children.values()} < {each.info.run_id for each in again}
+    assert {each.info.status for each in again} == {"FINISHED"}
+    assert len(client.get_metric_history(child.info.run_id, "validation_accuracy")) == len(curve)
 
 
 @pytest.mark.slow

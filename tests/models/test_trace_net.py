@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from ruamel.yaml import YAML
 
+from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
-from fakeprint.models.networks.trace_net import HighPass
+from fakeprint.models.networks.penultimate import noted_features
+from fakeprint.models.networks.trace_net import HighPass, map_statistics
+from tests.samples import DEMO
 
 
 def test_high_pass_by_hand() -> None:
@@ -71,6 +75,67 @@ def test_options() -> None:
     assert [len(stage) for stage in deep.stages] == [3] * 5
     assert deep.head[-1].in_features == plain.head[-1].in_features + 16
     assert deep(images).shape == (2, 5)
+
+
+def test_residuals_of_colour_differences_are_truncated_after_the_subtraction() -> None:
+    levels = grey_levels()
+    images = levels.permute(0, 3, 1, 2).float().div_(255)
+    red, green, blue = levels.permute(0, 3, 1, 2).double().unbind(1)
+    # The filters of a channel that holds the difference; the other two give what is not compared.
+    of_red, of_blue = (by_convolution((colour - green)[:, None].expand(-1, 3, -1, -1))[:, :3] for colour in (red, blue))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        residuals = HighPass(colours=True)(images)
+    assert residuals.shape == (3, 15, 17, 20) and residuals.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(residuals[:, :9], HighPass()(images))
+    assert torch.equal(residuals[:, 9:].double(), torch.cat([of_red, of_blue], dim=1))
+    late = residuals[:, 9:12] != residuals[:, :3] - residuals[:, 3:6]
+    assert late.any(), "some are truncated differently before the subtraction"
+
+
+def test_statistics_of_maps_by_hand() -> None:
+    maps = torch.zeros(1, 2, 2, 2)
+    maps[0, 0] = torch.tensor([[1.0, 3.0], [1.0, 3.0]])
+    maps[0, 1] = 5.0
+    statistics = map_statistics(maps.bfloat16().requires_grad_())
+    assert statistics.dtype == torch.float32
+    torch.testing.assert_close(statistics, torch.tensor([[2.0, 5.0, 1.0, 0.0]]), rtol=0, atol=4e-3)
+    (gradient,) = torch.autograd.grad(map_statistics(maps.requires_grad_()).sum(), maps)
+    assert gradient.isfinite().all()  # of the constant map too
+
+
+def test_statistics_pooling_reads_every_stage() -> None:
+    design = networks.Design(5, 32, width=0.25)
+    network = networks.build("trace_net", design, {"pooling": "statistics"}).eval()
+    assert network.head[-1].in_features == 2 * (8 + 16 + 32 + 64 + 96)
+    with noted_features(network) as noted:
+        network(torch.rand(2, 3, 32, 32))
+    # On 32 pixels the last stage's maps are 1 × 1: their deviation is that of a constant, √1e-5.
+    torch.testing.assert_close(noted[0][:, -96:], torch.full((2, 96), 1e-5**0.5))
+    assert (noted[0][:, 8:16] > 0.01).any()
+    with pytest.raises(InputError, match=r"^models\.trace_net\.pooling: statistics pools .*; remove one of the two$"):
+        networks.build("trace_net", networks.Design(5, 32, head="flatten"), {"pooling": "statistics"})
+
+
+def test_new_options_leave_the_names_and_shapes_of_weights() -> None:
+    """Weights of a network from before the options were there are loaded as they are."""
+    design = networks.Design(5, 32, width=0.25)
+    plain = networks.build("trace_net", design, {"high_pass": True, "histogram_bins": 0, "blocks": 1}).state_dict()
+    off = {"colour_residuals": False, "pooling": "average"}
+    assert networks.build("trace_net", design, off).load_state_dict(plain)
+    for changed, key in (("colour_residuals", "stem.0.weight"), ("pooling", "head.1.weight")):
+        value = {"colour_residuals": True, "pooling": "statistics"}[changed]
+        weights = networks.build("trace_net", design, {changed: value}).state_dict()
+        assert {name for name in plain if plain[name].shape != weights[name].shape} == {key}
+        assert weights.keys() == plain.keys()
+
+
+def test_colour_residuals_need_residuals() -> None:
+    content = YAML(typ="safe").load(DEMO)
+    content["models"]["trace_net"] |= {"high_pass": False, "colour_residuals": True}
+    with pytest.raises(
+        InputError, match=r"models\.trace_net: colour_residuals needs high_pass: true, whose residuals it subtracts$"
+    ):
+        params.parse(content)
 
 
 def test_images_too_small() -> None:

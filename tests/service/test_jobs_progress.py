@@ -65,6 +65,15 @@ def test_stages_epochs_and_the_time_left(tmp_path: Path, clock: list[float]) -> 
     assert progress.error == "train.lr is too high"
 
 
+def test_an_epoch_that_was_not_validated(tmp_path: Path, clock: list[float]) -> None:
+    log = tmp_path / "log.txt"
+    progress = Progress(log, 6, ["a"], {})
+    add(log, "Running stage 'train@a':", "a epoch 1/3: train loss 0.61 accuracy 0.5 · lr 0.002 · 1,234 images/s")
+    progress.update()
+    assert progress.report["curve"] == [{"epoch": 1, "train_loss": 0.61, "train_accuracy": 0.5, "lr": 0.002}]
+    assert progress.report["epochs"] == 3
+
+
 def test_a_later_attempt_skips_stages_and_goes_on_with_the_curve(tmp_path: Path, clock: list[float]) -> None:
     log = tmp_path / "log.txt"
     curve = [{"epoch": float(epoch)} for epoch in (1, 2, 3)]

@@ -224,6 +224,19 @@ def test_curves_are_of_all_arms(results: StudyResults) -> None:
     assert plots.curves_picture(replace(results, cells=[replace(c, curves={}) for c in results.cells]), MODEL) is None
 
 
+def test_curves_join_the_epochs_that_were_validated(results: StudyResults) -> None:
+    def thinned(curve: pd.DataFrame) -> pd.DataFrame:
+        return curve.assign(validation_accuracy=curve["validation_accuracy"].where(curve["epoch"] % 2 == 0))
+
+    cells = [
+        replace(cell, curves={name: thinned(each) for name, each in cell.curves.items()}) for cell in results.cells
+    ]
+    (axes, *_) = plots.curves_picture(replace(results, cells=cells), MODEL).axes
+    for line in axes.lines:
+        assert len(line.get_xdata()) > 1 and not (line.get_xdata() % 2).any()
+        assert np.isfinite(line.get_ydata()).all()
+
+
 def test_the_heat_map_has_arms_and_degradations(results: StudyResults) -> None:
     axes = plots.heat_picture(results, MODEL).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["clean", "blur_1", "jpeg_75", "messenger"]

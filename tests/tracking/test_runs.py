@@ -287,13 +287,16 @@ def test_what_has_no_effect_is_not_shown(settings: params.Params) -> None:
 def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) -> None:
     model(Path(), "hist_cnn", {"kind": "network"})
     Path("metrics/hist_cnn").mkdir(parents=True)
-    Path("metrics/hist_cnn/history.csv").write_text("epoch,train_loss,lr\n1,0.75,0.1\n2,0.5,0.05\n")
+    Path("metrics/hist_cnn/history.csv").write_text(
+        "epoch,train_loss,validation_loss,lr\n1,0.75,,0.1\n2,0.5,0.625,0.05\n"  # epoch 1 was not validated
+    )
     evaluate("hist_cnn", {"accuracy": 0.5})
     tracking.record(settings, ["hist_cnn"])
     tracking.record(settings, ["hist_cnn"])
     (run,) = runs()
     assert run.data.tags["fakeprint.origin"].startswith("made from files")
-    assert run.data.metrics == {"train_loss": 0.5, "lr": 0.05, "accuracy": 0.5}
+    assert run.data.metrics == {"train_loss": 0.5, "validation_loss": 0.625, "lr": 0.05, "accuracy": 0.5}
+    assert [point.step for point in client().get_metric_history(run.info.run_id, "validation_loss")] == [2]
     assert not [key for key in run.data.tags if key.startswith("hardware")]
 
 

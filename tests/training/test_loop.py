@@ -1,5 +1,6 @@
 """The loop: what it learns, what it keeps, what it repeats."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
         {"swa": 0.8, "freeze": 1, "sampling": "balanced"},
         {"phases": [{"epochs": 2, "ema": 0.9}, {"epochs": 2, "schedule": "cosine"}]},
         {"augment_on": "device", "swa": 0.5},
+        {"keep": "last", "validate_every": 3},
+        {"clean_norm": True, "ema": 0.8, "phases": [{"epochs": 2}, {"epochs": 2}]},
     ],
 )
 def test_resumed_it_ends_as_an_unbroken_one(
@@ -174,6 +177,26 @@ def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
     assert run.history.accuracies[-1] < max(run.history.accuracies), "the case must have a worse last epoch"
     assert run.history.kept_epoch == 8
     assert accuracy_of(run) == pytest.approx(run.history.accuracies[-1])
+
+
+def test_validation_of_some_epochs_changes_no_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    phases = [{"epochs": 3}, {"epochs": 4, "ema": 0.8}]
+    each, _ = trained(tmp_path / "each", settings(keep="last", phases=phases))
+    capsys.readouterr()
+    run, logged = trained(tmp_path / "some", settings(keep="last", phases=phases, validate_every=2))
+    assert same(weights(each), weights(run)) and run.history.kept_epoch == 7
+    # Each second epoch of a phase, and its last.
+    told = [epoch for epoch, figures in logged if "validation_accuracy" in figures]
+    assert told == [epoch for epoch, figures in logged if "validation_loss" in figures] == [2, 3, 5, 7]
+    assert [row for row in each.history.rows if row["epoch"] in told] == [
+        row for row in run.history.rows if row["epoch"] in told
+    ]
+    first, second, *_ = [line for line in capsys.readouterr().out.splitlines() if " epoch " in line]
+    best = f"best {run.history.rows[1]['validation_accuracy']:.4f} in epoch 2"
+    assert "validation" not in first and "best" not in first
+    assert "· validation loss " in second and best in second
+    with pytest.raises(InputError, match=r"infinite in epoch 1 \(train (nan|inf)\); lower train\.lr"):
+        trained(tmp_path / "x", settings(optimiser="sgd", lr=1e30, keep="last", validate_every=2))
 
 
 def accuracy_of(run: Run) -> float:
@@ -271,6 +294,35 @@ def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
     buffers = {key for key, _ in run.network.named_buffers() if key.endswith("running_var")}
     assert buffers
     assert not any(torch.allclose(weights(run)[key], (third[key] + fourth[key]) / 2, rtol=1e-4) for key in buffers)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"keep": "last", "cutmix": 1.0, "ema": 0.8}, {"augment_on": "device"}, {"swa": 0.5}]
+)
+def test_batch_norm_of_clean_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
+) -> None:
+    copies = coloured(32, 5)
+    copies = Images([255 - copies.parts[0]], copies.labels)  # stored copies, whose colours differ
+    train_images = coloured(64, 0)
+    both = Images([*train_images.parts, *copies.parts], np.concatenate([train_images.labels, copies.labels]))
+    plain, _ = trained(tmp_path / "plain", settings(**changes), images=both)
+    run, _ = trained(tmp_path / "clean", settings(clean_norm=True, **changes), images=both)
+    assert run.history.rows == plain.history.rows
+    statistics = {name for name, _ in run.network.named_buffers() if "running" in name}
+    assert statistics and not any(torch.equal(weights(run)[name], weights(plain)[name]) for name in statistics)
+    assert all(torch.equal(weights(run)[name], value) for name, value in plain.network.named_parameters())
+    # The input of the first batch norm needs no other statistics: it is a convolution of the images.
+    norm = next(layer for layer in run.network.modules() if isinstance(layer, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    with torch.no_grad():
+        run.network(torch.from_numpy(train_images.parts[0]).permute(0, 3, 1, 2) / 255)
+    torch.testing.assert_close(norm.running_mean, seen[0].mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    # The mean of four batches' variances leaves out what is between the batches.
+    torch.testing.assert_close(norm.running_var, seen[0].var((0, 2, 3)), rtol=0.05, atol=0)
+    told = re.findall(r"statistics of clean images: validation loss \S+ accuracy (\S+)", capsys.readouterr().out)
+    assert told == [f"{accuracy_of(run):.4f}"]
 
 
 def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:

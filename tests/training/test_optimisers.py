@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from fakeprint.training.optimisers import Optimiser, set_learning_rate
+from fakeprint.training.optimisers import Optimiser, fused, restore, set_learning_rate
 
 
 def test_a_rate_reaches_every_group() -> None:
@@ -61,3 +61,62 @@ def test_one_step_of_each_optimiser() -> None:
     # A large ε damps Adam's step: gradient with decay 2.5, 2.5 / (2.5 + 1).
     assert stepped("adam", eps=1.0) == pytest.approx(1 - 0.1 * 2.5 / 3.5)
     assert stepped("sgd", momentum=0.0) == pytest.approx(1 - 0.1 * 2.5)
+
+
+OPTIMISERS: list[tuple[str, dict[str, Any]]] = [("adam", {}), ("adamw", {"decay_norms": False}), ("sgd", {})]
+
+
+def network_of(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(7, 33), torch.nn.BatchNorm1d(33), torch.nn.Linear(33, 5))
+
+
+def unfused(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """One of the same parameters whose steps torch computes tensor by tensor, as every optimiser once was here."""
+    options = {key: value for key, value in optimiser.defaults.items() if key != "decoupled_weight_decay"}
+    groups = [{**group, "fused": False, "foreach": False} for group in optimiser.param_groups]
+    return type(optimiser)(groups, **{**options, "fused": False, "foreach": False})
+
+
+def steps(network: torch.nn.Module, optimiser: torch.optim.Optimizer, seeds: range) -> None:
+    """Steps with drawn gradients."""
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimiser.step()
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIMISERS)
+def test_fused_steps_are_those_of_the_plain_formula(kind: str, options: dict[str, Any]) -> None:
+    chosen = Optimiser(kind, lr=0.01, weight_decay=0.1, **options)
+    networks = [network_of(0), network_of(0)]
+    at_once, one_by_one = chosen.of(networks[0]), unfused(chosen.of(networks[1]))
+    assert [group["fused"] for group in at_once.param_groups] == [True] * len(at_once.param_groups)
+    assert not any(group["fused"] for group in one_by_one.param_groups)
+    for network, optimiser in zip(networks, (at_once, one_by_one), strict=True):
+        steps(network, optimiser, range(20))
+    for first, second in zip(*(network.parameters() for network in networks), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "options"), OPTIMISERS)
+def test_a_state_from_before_fused_steps_continues_with_them(kind: str, options: dict[str, Any]) -> None:
+    chosen = Optimiser(kind, lr=0.01, weight_decay=0.1, **options)
+    whole = network_of(0)
+    steps(whole, chosen.of(whole), range(10))
+    part = network_of(0)
+    before = unfused(chosen.of(part))
+    steps(part, before, range(5))
+    after = chosen.of(part)
+    restore(after, before.state_dict())
+    assert all(group["fused"] and not group["foreach"] for group in after.param_groups)
+    steps(part, after, range(5, 10))
+    for first, second in zip(whole.parameters(), part.parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
+
+
+def test_only_where_torch_has_it() -> None:
+    assert fused(network_of(0))
+    assert not fused(network_of(0).to("meta"))  # as on MPS
+    assert not fused(torch.nn.ParameterList([torch.zeros(1, dtype=torch.complex64)]))

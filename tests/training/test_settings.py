@@ -47,6 +47,20 @@ def loaded(**train: Any) -> params.Params:
             {"augment_on": "gpu"},
             "train.augment_on: input should be 'auto', 'cpu' or 'device', not 'gpu'",
         ),
+        (
+            {"validate_every": 2},
+            "train: validate_every, 2, leaves epochs without validation, and keep: best compares all of them; set keep "
+            "to last",
+        ),
+        (
+            {"validate_every": 2, "keep": "last"},
+            "leaves epochs without validation, and early_stopping counts all of them; set early_stopping to 0",
+        ),
+        (
+            {"validate_every": 2, "keep": "last", "early_stopping": 0, "schedule": "plateau"},
+            "leaves epochs without validation, and schedule: plateau watches all of them; choose another schedule",
+        ),
+        ({"validate_every": 0}, "train.validate_every: input should be greater than 0, not 0"),
         ({"devices": 0}, "train.devices: input should be greater than 0, not 0"),
     ],
 )

@@ -64,8 +64,8 @@ def report(args: argparse.Namespace) -> None:
     """Write the report, and the study's run in MLflow. Raises InputError if no cell is complete."""
     from fakeprint import tracking
     from fakeprint.commands.study import plan_of
-    from fakeprint.studies import experiments, tables
     from fakeprint.studies import report as pages
+    from fakeprint.studies import tables
     from fakeprint.studies.outcome import results_of
     from fakeprint.studies.statistics import analyse
 
@@ -74,14 +74,8 @@ def report(args: argparse.Namespace) -> None:
     tables.require_cells(results)
     statistics = analyse(results)
     files = pages.write(results, statistics)
-    of_keys = experiments.found(main_root()) if (main_root() / ".git").exists() else {}
+    cells, taken = _compared(results)
     one = "fold" if results.study.folds else "seed"
-    cells = {
-        (experiment.name, model): f"{each.cell.arm}, {one} {each.cell.replicate}"
-        for each in results.cells
-        for experiment in of_keys.get(each.cell.key, [])
-        for model in results.study.models
-    }
     attached = tracking.record_study(
         plan.baseline,
         plan.name,
@@ -90,6 +84,7 @@ def report(args: argparse.Namespace) -> None:
         table=tables.as_rows(results, statistics),
         files=[file for file in files if file.suffix in (".md", ".png")],
         cells=cells,
+        taken=taken,
         description=pages.in_words(results, statistics),
     )
     for file in files:
@@ -97,3 +92,27 @@ def report(args: argparse.Namespace) -> None:
     if attached:
         print(f"MLflow: {len(attached)} runs below 'study {plan.name}'; compare them with")
         print(f"        fakeprint study show {plan.name} --ui")
+
+
+def _compared(results: Any) -> tuple[dict[tuple[str, str], str], list[Any]]:
+    """Which cell each (DVC experiment, model) is, and the models of cells that have no experiment but were taken in."""
+    from fakeprint import params
+    from fakeprint.studies import experiments
+    from fakeprint.studies.store import Store
+    from fakeprint.tracking.taken import TakenModel
+
+    root = main_root()
+    of_keys = experiments.found(root) if (root / ".git").exists() else {}
+    one = "fold" if results.study.folds else "seed"
+    cells, taken = {}, []
+    for each in results.cells:
+        key, which = each.cell.key, f"{each.cell.arm}, {one} {each.cell.replicate}"
+        for model in results.study.models:
+            for experiment in of_keys.get(key, []):
+                cells[experiment.name, model] = which
+        folder = Store(root).taken(key)
+        if key not in of_keys and folder.exists():
+            settings = params.load(folder / "params.yaml")
+            models = results.study.models
+            taken += [TakenModel(key, model, settings, folder, which, each.seconds) for model in models]
+    return cells, taken

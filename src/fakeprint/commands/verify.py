@@ -10,8 +10,8 @@ from typing import Any
 from fakeprint.commands.models_used import add_device, require_device
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.named_models import SHIPPED
+from fakeprint.overrides import parsed_override
 from fakeprint.params import near
-from fakeprint.presets import parsed_override
 from fakeprint.verification.card import CARD, SOURCE_KEYS
 from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
 from fakeprint.verification.figures import FigureCheck
@@ -95,10 +95,10 @@ def _folder(named: str) -> Path:
 
 def _change(change: str) -> tuple[str, Any]:
     override = parsed_override(change)
-    key = str(override.key_or_group)
-    if override.is_delete() or key not in SOURCE_KEYS:
+    key = override.key
+    if override.kind == "delete" or key not in SOURCE_KEYS:
         raise InputError(f"-S {change}: give one of the keys that say which images are read{near(key, SOURCE_KEYS)}")
-    return key, override.value()
+    return key, override.value
 
 
 def lines(report: Report) -> Iterator[str]:

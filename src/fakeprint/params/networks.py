@@ -84,6 +84,19 @@ class TraceNet(Network):
         default=0, description="0–64; bins per channel of a colour histogram beside the convolutions; 0 = none"
     )
     blocks: Annotated[int, Interval(ge=1, le=4)] = Field(default=1, description="1–4; residual blocks per stage")
+    colour_residuals: bool = Field(
+        default=False, description="reads the residuals of the colour differences R − G and B − G, too; needs high_pass"
+    )
+    pooling: Literal["average", "statistics"] = Field(
+        default="average",
+        description="average (of the last stage's maps) | statistics (mean and deviation of every stage's maps)",
+    )
+
+    @model_validator(mode="after")
+    def _has_residuals(self) -> Self:
+        if self.colour_residuals and not self.high_pass:
+            raise ValueError("colour_residuals needs high_pass: true, whose residuals it subtracts")
+        return self
 
 
 class SkipCNN(Network):

@@ -62,6 +62,11 @@ class Train(Block):
         default="best",
         description="which epoch's weights are written: best (highest validation accuracy, the first of equals) | last",
     )
+    validate_every: PositiveInt = Field(
+        default=1,
+        description="epochs from one validation to the next; the last is always validated; above 1 needs keep: last, "
+        "early_stopping: 0",
+    )
     loss: Literal["cross_entropy", "focal", "hinge"] = Field(
         default="cross_entropy",
         description="cross_entropy | focal (× (1 − p)^gamma, p the probability of the label) | hinge (needs "
@@ -93,6 +98,10 @@ class Train(Block):
         default=0.0,
         description="0–1; share of the epochs, the last ones, whose weights are averaged and written; needs "
         "early_stopping: 0; 0 = off",
+    )
+    clean_norm: bool = Field(
+        default=False,
+        description="true = at the end, the kept weights get batch norm statistics of clean, unmixed train images",
     )
     freeze: NonNegativeInt = Field(
         default=0, description="first epochs in which only the network's head is trained; as many as epochs = always"
@@ -151,6 +160,18 @@ class Train(Block):
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:
             raise ValueError("swa averages the last epochs, which early_stopping may cut off; set early_stopping to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _validated_often_enough(self) -> Self:
+        if self.validate_every > 1:
+            skipped = f"validate_every, {self.validate_every}, leaves epochs without validation"
+            if self.keep == "best":
+                raise ValueError(f"{skipped}, and keep: best compares all of them; set keep to last")
+            if self.early_stopping:
+                raise ValueError(f"{skipped}, and early_stopping counts all of them; set early_stopping to 0")
+            if self.schedule == "plateau":
+                raise ValueError(f"{skipped}, and schedule: plateau watches all of them; choose another schedule")
         return self
 
     def in_phases(self, prefix: str = "train") -> "list[Train]":

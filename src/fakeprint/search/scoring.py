@@ -39,6 +39,8 @@ def scores_of(
         def log_epoch(figures: dict[str, float], epoch: int, place: int = place) -> None:
             nonlocal reached
             run.log_epoch(figures, place * epochs + epoch)
+            if "validation_accuracy" not in figures:
+                return
             reached = max(reached, figures["validation_accuracy"])
             trial.report(float(np.mean([*scores, reached])), place * epochs + epoch)
             if trial.should_prune():

@@ -164,7 +164,8 @@ def _curve(results: StudyResults, arm: str, network: str) -> pd.DataFrame:
     if not found:
         return pd.DataFrame()
     grouped = pd.concat(found).groupby("epoch")["validation_accuracy"]
-    return pd.DataFrame({"mean": grouped.mean(), "low": grouped.min(), "high": grouped.max()}).reset_index()
+    table = pd.DataFrame({"mean": grouped.mean(), "low": grouped.min(), "high": grouped.max()})
+    return table.dropna().reset_index()  # the line joins the epochs that were validated
 
 
 def _draw_curve(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:

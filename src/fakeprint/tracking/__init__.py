@@ -16,7 +16,8 @@ Each DVC experiment whose current leaderboard has the model has a tag, `dvc.expe
 for ``tags.`dvc.experiment.NAME` = 'true'`` shows an experiment's whole leaderboard, and none of its models twice.
 
 A study has a run too, with its means, differences and report. The runs of its cells' models are below it, and have the
-tag `study.NAME`; a run that two studies share is below the one that was reported first.
+tag `study.NAME`; a run that two studies share is below the one that was reported first. Results of another machine,
+which `fakeprint study take` took in, get their runs with the report; the tag `fakeprint.taken` marks them.
 
 Where: `mlflow.db` and `mlartifacts/` in the repository's root, also from DVC's copies of it (`--temp`, `--queue`), or
 the server that MLFLOW_TRACKING_URI names.

@@ -164,12 +164,16 @@ def shown(metrics: dict[str, Any]) -> dict[str, float]:
 
 
 def _curves(name: str) -> list[Point]:
-    """What training wrote of each epoch; nothing for models without epochs."""
-    history = Path("metrics") / name / "history.csv"
+    return curves(Path("metrics") / name / "history.csv")
+
+
+def curves(history: Path) -> list[Point]:
+    """What training wrote of each epoch; nothing where there is no such file, as for models without epochs."""
     if not history.exists():
         return []
     with history.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     return [
-        Point(int(row.pop("epoch")), {key: float(value) for key, value in row.items()}, time.time()) for row in rows
+        Point(int(row.pop("epoch")), {key: float(value) for key, value in row.items() if value}, time.time())
+        for row in rows  # an epoch that was not validated has empty cells
     ]

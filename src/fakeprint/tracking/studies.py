@@ -7,6 +7,7 @@ from typing import Any
 
 from fakeprint.tracking.origin import as_key, source_tags
 from fakeprint.tracking.session import Session, flattened
+from fakeprint.tracking.taken import TakenModel, run_of
 
 STUDY = "fakeprint.study"  # tag of a study's own run: the study's name
 PARENT = "mlflow.parentRunId"
@@ -27,13 +28,14 @@ def record(
     table: Sequence[Mapping[str, Any]],
     files: Iterable[Path],
     cells: Mapping[tuple[str, str], str],
+    taken: Sequence[TakenModel] = (),
     description: str = "",
 ) -> list[str]:
     """Write the study's run, the one that it had before or a new one, and attach its cells' runs.
 
-    The runs of a cell's models carry the tag of its DVC experiment. They become runs below the study's; a run that
-    belongs to another study already stays there, and only gets the tag `study.NAME`. A run that the study compared
-    earlier and does not any more is released.
+    The runs of a cell's models carry the tag of its DVC experiment, or the key of a result that was taken in. They
+    become runs below the study's; a run that belongs to another study already stays there, and only gets the tag
+    `study.NAME`. A run that the study compared earlier and does not any more is released.
 
     Args:
         session: of the experiment.
@@ -44,11 +46,13 @@ def record(
         table: the aggregates as rows, for the tab *Evaluation*.
         files: the report and its pictures.
         cells: (DVC experiment, model) → which cell it is, such as `no flip, seed 3`.
+        taken: models of cells whose results were taken in. Their runs are made here, once.
         description: Markdown, on the run's page.
 
     Returns:
-        The ids of the cells' runs, in the order of `cells`, each once.
+        The ids of the cells' runs, in the order of `cells` and then of `taken`, each once.
     """
+    made = [(run_of(session, each), each.cell) for each in taken]
     _turn_to_parent(session, study, description)
     session.log_params(dict(about))
     session.log_metrics({key: value for key, value in flattened(dict(aggregates), "/").items() if _is_number(value)})
@@ -57,7 +61,7 @@ def record(
     session.client.log_dict(session.run_id, content, TABLE)
     session.set_tags({"mlflow.loggedArtifacts": json.dumps([{"path": TABLE, "type": "table"}])})
     session.log_files(files)
-    attached = _attach(session, study, cells)
+    attached = _attach(session, study, cells, made)
     session.end("FINISHED")
     return attached
 
@@ -73,7 +77,10 @@ def _turn_to_parent(session: Session, study: str, description: str) -> None:
         session.turn_to(created.info.run_id)
 
 
-def _attach(session: Session, study: str, cells: Mapping[tuple[str, str], str]) -> list[str]:
+def _attach(
+    session: Session, study: str, cells: Mapping[tuple[str, str], str], made: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Attach the runs of DVC experiments, and these. made: run id and cell of each result that was taken in."""
     member = member_tag(study)
     found: dict[str, Any] = {}
     which: dict[str, list[str]] = {}
@@ -82,6 +89,9 @@ def _attach(session: Session, study: str, cells: Mapping[tuple[str, str], str]) 
         for run in session.runs(where)[:1]:  # the latest is that of the experiment's model
             found[run.info.run_id] = run
             which.setdefault(run.info.run_id, []).append(cell)
+    for run_id, cell in made:
+        found[run_id] = session.client.get_run(run_id)
+        which.setdefault(run_id, []).append(cell)
     for run in session.runs(f"tags.`{member}` != ''"):
         if run.info.run_id not in found:
             session.delete_tag(run, member)

@@ -8,7 +8,7 @@ and these draws are copied (`DeviceBatch`). Order and draws are the same.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,6 +46,11 @@ class Augmentation:
     one_degradation: bool
     warp: Warp = DEFAULT_WARP
 
+    def off(self) -> "Augmentation":
+        """The same with every transform disabled."""
+        disabled = {name: block.model_copy(update={"enabled": False}) for name, block in self.transforms}
+        return replace(self, transforms=self.transforms.model_copy(update=disabled))
+
 
 @dataclass(frozen=True)
 class Batching:
@@ -59,6 +64,10 @@ class Batching:
     augmentation: Augmentation
     accumulate: int = 1
     balanced: bool = False
+
+    def clean(self, images: int) -> "Batching":
+        """Batches of so many images as they are, in shuffled order: not augmented, but sampled by the same rule."""
+        return replace(self, batch_size=min(self.batch_size, images), augmentation=self.augmentation.off())
 
     def steps(self, images: int) -> int:
         """Optimiser steps in one pass over so many images; a last step that would not be full is left out."""

@@ -1,19 +1,22 @@
 """The epochs that have ended, and what follows from them: the current phase, the epoch to keep, when training ends."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from fakeprint.training.recipe import Phase
 
 Row = dict[str, float]
+COLUMNS = ("epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
 
 
 class History:
     """The epochs of a training so far.
 
-    rows: one per epoch of all phases: epoch (from 1), train_loss, train_accuracy, validation_loss,
-    validation_accuracy, lr. Training figures are means over the epoch's steps, with dropout and augmentation;
-    train_loss is what training minimises, validation_loss plain cross-entropy. lr is that of the epoch's first step.
+    rows: one per epoch of all phases, with the `COLUMNS`: epoch (from 1), train_loss, train_accuracy, validation_loss,
+    validation_accuracy, lr; without validation figures where an epoch was not validated. Training figures are means
+    over the epoch's steps, with dropout and augmentation; train_loss is what training minimises, validation_loss plain
+    cross-entropy. lr is that of the epoch's first step.
     number: of the current phase, from 0. earlier: epochs of the phases before it.
     """
 
@@ -39,12 +42,18 @@ class History:
 
     @property
     def accuracies(self) -> list[float]:
-        """Validation accuracy of each epoch of the current phase."""
+        """Validation accuracy of each epoch of the current phase, NaN of those that were not validated."""
         return self.figures("validation_accuracy")
 
     def figures(self, name: str) -> list[float]:
-        """One column of the current phase's rows."""
-        return [row[name] for row in self.rows[self.earlier :]]
+        """One column of the current phase's rows, NaN where a row does not have it."""
+        return [row.get(name, math.nan) for row in self.rows[self.earlier :]]
+
+    @property
+    def validates_next(self) -> bool:
+        """Whether the next epoch is validated: each `validate_every`-th of the phase, and its last."""
+        epoch = self.done + 1
+        return epoch % self.phase.validate_every == 0 or epoch == self.phase.epochs
 
     @property
     def kept_epoch(self) -> int:

@@ -31,6 +31,10 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def originals(self) -> "Images":
+        """The images of the first part: those of the split, without its stored copies."""
+        return Images(self.parts[:1], self.labels[: len(self.parts[0])])
+
     @property
     def arrays(self) -> list[np.ndarray]:
         """Pixels and labels, all that the images consist of."""
@@ -103,6 +107,11 @@ class DeviceImages(Images):
 
     pixels: Tensor
     device_labels: Tensor
+
+    def originals(self) -> "DeviceImages":
+        """The images of the first part, not copied."""
+        part = super().originals()
+        return DeviceImages(part.parts, part.labels, self.pixels[: len(part)], self.device_labels[: len(part)])
 
 
 def placed(

@@ -1,4 +1,4 @@
-"""The loop: epochs of training steps, validation after each, the kept weights at the end."""
+"""The loop: epochs of training steps, validation after each or some, the kept weights at the end."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from fakeprint.training.images import Images, placed
 from fakeprint.training.inputs import TrainingData
 from fakeprint.training.reporting import Reporter
 from fakeprint.training.run import Run
-from fakeprint.training.steps import keep_mean, learning_rate, train_epoch, validate
+from fakeprint.training.steps import keep_clean_norm, keep_mean, learning_rate, train_epoch, validate
 
 LogEpoch = Callable[[dict[str, float], int], None]
 
@@ -36,7 +36,7 @@ def train(run: Run, data: TrainingData, checkpoint: Checkpoint, log_epoch: LogEp
         for row in run.history.rows:
             _log(log_epoch, row)
     with (
-        ThreadPoolExecutor(_threads(run.execution)) as pool,
+        ThreadPoolExecutor(batch_threads(run.execution)) as pool,
         Reporter(run, len(images)) as reporter,
         device.refusals_in_one_line(run.recipe.name),
     ):
@@ -58,25 +58,26 @@ def _epoch(run: Run, images: Images, validation: Images, pool: ThreadPoolExecuto
     lr = learning_rate(run, 0, run.phase.batching.steps(len(images)))
     with reporter.timed():
         loss, accuracy = train_epoch(run, images, epoch, pool, reporter.seen)
-    validation_loss, validation_accuracy = validate(run.validated, validation, run.execution, pool)
-    if not (math.isfinite(loss) and math.isfinite(validation_loss)):
+    row: Row = {"epoch": epoch, "train_loss": loss, "train_accuracy": accuracy}
+    if run.history.validates_next:
+        figures = validate(run.validated, validation, run.execution, pool)
+        row["validation_loss"], row["validation_accuracy"] = figures
+    row["lr"] = lr
+    losses = {key: row[f"{key}_loss"] for key in ("train", "validation") if f"{key}_loss" in row}
+    if not all(map(math.isfinite, losses.values())):
+        described = ", ".join(f"{key} {value:g}" for key, value in losses.items())
         raise InputError(
-            f"{run.recipe.name}: the loss became NaN or infinite in epoch {epoch} (train {loss:g}, validation "
-            f"{validation_loss:g}); lower train.lr, now {run.phase.schedule.lr:g}"
+            f"{run.recipe.name}: the loss became NaN or infinite in epoch {epoch} ({described}); lower train.lr, now "
+            f"{run.phase.schedule.lr:g}"
         )
-    row = {
-        "epoch": epoch,
-        "train_loss": loss,
-        "train_accuracy": accuracy,
-        "validation_loss": validation_loss,
-        "validation_accuracy": validation_accuracy,
-        "lr": lr,
-    }
     run.add_epoch(row)
     reporter.epoch(row)
     if run.epoch_mean.count and run.history.phase_over:
         keep_mean(run, images, epoch, pool)
         reporter.mean(*validate(run.network, validation, run.execution, pool))
+    if run.phase.clean_norm and run.history.phase_over:
+        keep_clean_norm(run, images, epoch, pool)
+        reporter.clean_norm(*validate(run.network, validation, run.execution, pool))
     return row
 
 
@@ -88,7 +89,7 @@ def _require_fitting(run: Run, data: TrainingData) -> None:
         raise InputError("the validation split has no images, so training cannot choose its best epoch")
 
 
-def _threads(execution: Execution) -> int:
+def batch_threads(execution: Execution) -> int:
     """Threads that prepare batches: one on a CPU, where they compete with the network; more to keep a GPU busy."""
     cores = (os.cpu_count() or 1) // distributed.world()
     return 1 if execution.device == "cpu" else max(1, min(8, cores - 1))

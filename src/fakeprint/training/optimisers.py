@@ -1,9 +1,12 @@
 """Optimisers, and which parameters their weight decay applies to."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+
+FUSED_ON = ("cpu", "cuda")  # kinds of devices
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,13 @@ class Optimiser:
     def of(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of this network's parameters."""
         groups = self._groups(network)
+        common: dict[str, Any] = {"weight_decay": self.weight_decay, "fused": fused(network)}
         if self.kind == "adam":
-            return torch.optim.Adam(groups, self.lr, eps=self.eps, weight_decay=self.weight_decay)
+            return torch.optim.Adam(groups, self.lr, eps=self.eps, **common)
         if self.kind == "adamw":
-            return torch.optim.AdamW(groups, self.lr, eps=self.eps, weight_decay=self.weight_decay)
+            return torch.optim.AdamW(groups, self.lr, eps=self.eps, **common)
         nesterov = self.nesterov and self.momentum > 0
-        return torch.optim.SGD(groups, self.lr, self.momentum, weight_decay=self.weight_decay, nesterov=nesterov)
+        return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=nesterov, **common)
 
     def _groups(self, network: nn.Module) -> list[dict[str, object]]:
         """Parameters in two groups: with weight decay, and without.
@@ -46,6 +50,25 @@ class Optimiser:
             (decayed if is_decayed else others).append(parameter)
         groups: list[dict[str, object]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
+
+
+def fused(network: nn.Module) -> bool:
+    """Whether an optimiser of this network may update all its parameters in one kernel (torch's `fused`).
+
+    On a CPU and on a GPU of CUDA, where all of them are floats. The steps are the same to within the rounding of
+    float32, and on a CPU several times as fast: docs/models.md has the figures.
+    """
+    return all(each.device.type in FUSED_ON and each.is_floating_point() for each in network.parameters())
+
+
+def restore(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load what `state_dict` of an optimiser of the same parameters returned; this one stays fused or not, as it is.
+
+    torch would take over from the state how steps are computed, too.
+    """
+    pairs = zip(state["param_groups"], optimiser.param_groups, strict=True)
+    groups = [{**saved, "fused": own.get("fused"), "foreach": own.get("foreach")} for saved, own in pairs]
+    optimiser.load_state_dict({**state, "param_groups": groups})
 
 
 def _no_weight_decay(network: nn.Module) -> set[str]:

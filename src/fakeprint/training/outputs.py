@@ -8,6 +8,7 @@ import pandas as pd
 from fakeprint.data.arrays import Dataset
 from fakeprint.files import written, written_folder
 from fakeprint.models.network_files import save_network
+from fakeprint.training.history import COLUMNS
 from fakeprint.training.run import Run
 
 
@@ -15,7 +16,8 @@ def write_outputs(run: Run, dataset: Dataset) -> Path:
     """Write metrics/NAME/history.csv and the folder models/NAME. Returns the folder."""
     name = run.recipe.name
     with written(Path("metrics") / name / "history.csv") as partial:
-        pd.DataFrame(run.history.rows).astype({"epoch": int}).to_csv(partial, index=False)
+        table = pd.DataFrame(run.history.rows, columns=list(COLUMNS))  # empty cells where an epoch was not validated
+        table.astype({"epoch": int}).to_csv(partial, index=False)
     description = {
         "name": name,
         "dataset": dataset.as_json(),

@@ -25,7 +25,9 @@ class Phase:
     """The parts of one phase of a training.
 
     epochs: at most. frozen_epochs: the first ones, in which only the head is trained. clip: bound of the gradient's
-    norm, 0 = none. compile: whether steps run through torch.compile.
+    norm, 0 = none. compile: whether steps run through torch.compile. validate_every: epochs from one validation to the
+    next; the last one is always validated. clean_norm: whether batch norm's statistics of the kept weights are computed
+    anew, from images that are neither augmented nor mixed.
     """
 
     epochs: int
@@ -39,6 +41,8 @@ class Phase:
     frozen_epochs: int
     clip: float
     compile: bool
+    validate_every: int
+    clean_norm: bool
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ def _phase(train: Train, labels: np.ndarray, classes: Sequence[str], device: str
         frozen_epochs=train.freeze,
         clip=train.clip,
         compile=train.compile,
+        validate_every=train.validate_every,
+        clean_norm=train.clean_norm,
     )
 
 

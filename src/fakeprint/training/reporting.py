@@ -1,5 +1,6 @@
 """What training prints: what is trained on what, a line per epoch, and on a terminal a bar over all epochs' images."""
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -99,21 +100,28 @@ class Reporter:
     def epoch(self, row: dict[str, float]) -> None:
         """Print the line of an epoch that has ended, the last of the history."""
         history = self._run.history
+        parts = [f"train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f}"]
+        if "validation_loss" in row:
+            parts.append(f"validation loss {row['validation_loss']:.4f} accuracy {row['validation_accuracy']:.4f}")
+        parts += [f"lr {row['lr']:.3g}", f"{self._rate:,.0f} images/s"]
         best = best_epoch(history.accuracies)
-        best_so_far = f"best {history.accuracies[best - 1]:.4f} in epoch {history.earlier + best}"
-        self._bar.set_postfix_str(best_so_far)
-        self.line(
-            f"{self._run.recipe.name} epoch {row['epoch']}/{history.epochs}: "
-            f"train loss {row['train_loss']:.4f} accuracy {row['train_accuracy']:.4f} · "
-            f"validation loss {row['validation_loss']:.4f} accuracy {row['validation_accuracy']:.4f} · "
-            f"lr {row['lr']:.3g} · {self._rate:,.0f} images/s · {best_so_far}"
-        )
+        if not math.isnan(accuracy := history.accuracies[best - 1]):
+            parts.append(f"best {accuracy:.4f} in epoch {history.earlier + best}")
+            self._bar.set_postfix_str(parts[-1])
+        self.line(f"{self._run.recipe.name} epoch {row['epoch']}/{history.epochs}: {' · '.join(parts)}")
 
     def mean(self, loss: float, accuracy: float) -> None:
         """Print the validation figures of the averaged weights."""
         self.line(
             f"{self._run.recipe.name}: average of the weights of {self._run.epoch_mean.count} epochs: "
             f"validation loss {loss:.4f} accuracy {accuracy:.4f}"
+        )
+
+    def clean_norm(self, loss: float, accuracy: float) -> None:
+        """Print the validation figures of the kept weights with batch norm statistics of clean images."""
+        self.line(
+            f"{self._run.recipe.name}: batch norm statistics of clean images: validation loss {loss:.4f} accuracy "
+            f"{accuracy:.4f}"
         )
 
     def phase(self) -> None:

@@ -13,6 +13,7 @@ from fakeprint.training.averaging import EpochMean, MovingAverage, State, copied
 from fakeprint.training.device import Execution
 from fakeprint.training.freezing import Freezing, require_head
 from fakeprint.training.history import History
+from fakeprint.training.optimisers import restore
 from fakeprint.training.recipe import Phase, Recipe
 
 
@@ -21,7 +22,7 @@ class Run:
 
     network: the one that is trained. optimiser, average (the moving average, None without `ema`) and epoch_mean: of the
     current phase. best_weights: of the epoch of this phase that `History.kept_epoch` names; after the last epoch of a
-    phase with `swa`, the mean of its last epochs.
+    phase with `swa`, the mean of its last epochs; with `clean_norm`, with batch norm statistics of clean images.
     """
 
     def __init__(self, recipe: Recipe, network: nn.Module, execution: Execution) -> None:
@@ -85,7 +86,10 @@ class Run:
         self.history.load_state_dict(state["history"])
         self._begin_phase()
         for name, part in self._parts().items():
-            part.load_state_dict(state[name])
+            if part is self.optimiser:
+                restore(self.optimiser, state[name])
+            else:
+                part.load_state_dict(state[name])
         self.best_weights = state["best_weights"]
 
     def _parts(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which epoch's weights are kept, and when training stops early."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,5 +26,6 @@ class Selection:
 
 
 def best_epoch(accuracies: Sequence[float]) -> int:
-    """The first epoch, counted from 1, of the highest validation accuracy."""
-    return 1 + max(range(len(accuracies)), key=lambda epoch: accuracies[epoch])
+    """The first epoch, counted from 1, of the highest validation accuracy. accuracies: NaN where it is not known."""
+    known = [-math.inf if math.isnan(accuracy) else accuracy for accuracy in accuracies]
+    return 1 + max(range(len(known)), key=lambda epoch: known[epoch])

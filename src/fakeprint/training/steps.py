@@ -11,7 +11,7 @@ from torch import nn
 from fakeprint import seeds
 from fakeprint.training import device, distributed
 from fakeprint.training.averaging import copied, recompute_batch_norm
-from fakeprint.training.batches import plain_batches, prefetch, to_device
+from fakeprint.training.batches import Task, plain_batches, prefetch, to_device
 from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
 from fakeprint.training.mixing import mixed
@@ -97,7 +97,20 @@ def validate(network: nn.Module, images: Images, execution: Execution, pool: Thr
 def keep_mean(run: Run, images: Images, epoch: int, pool: ThreadPoolExecutor) -> None:
     """Keep the mean of the last epochs' weights; batch norm's statistics are those of one more pass over the images."""
     run.network.load_state_dict(run.epoch_mean.weights)
-    tasks = run.phase.batching.tasks(images, run.recipe.seed, run.recipe.purpose, epoch)
+    _keep_with_norm_of(run, run.phase.batching.tasks(images, run.recipe.seed, run.recipe.purpose, epoch), pool)
+
+
+def keep_clean_norm(run: Run, images: Images, epoch: int, pool: ThreadPoolExecutor) -> None:
+    """Give the kept weights batch norm statistics of one pass over the train images, without copies, as they are."""
+    run.network.load_state_dict(run.best_weights)
+    originals = images.originals()
+    batching = run.phase.batching.clean(len(originals))
+    # Shuffled: batches of one class would have too small a variance each.
+    _keep_with_norm_of(run, batching.tasks(originals, run.recipe.seed, f"{run.recipe.purpose}/clean", epoch), pool)
+
+
+def _keep_with_norm_of(run: Run, tasks: list[Task], pool: ThreadPoolExecutor) -> None:
+    """Recompute batch norm's statistics of the network from these batches, and keep its weights."""
     with run.execution.autocast():
         inputs = (to_device(batch, run.execution.device)[0] for batch in prefetch(tasks, pool))
         recompute_batch_norm(run.network, inputs)

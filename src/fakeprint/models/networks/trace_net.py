@@ -5,6 +5,9 @@ red, green and blue it gets their residuals after high-pass filters, truncated a
 Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
 2016), 32–64–128–256–384 channels, each followed by a max pool.
 
+Two options go beyond this: residuals of the colour differences R − G and B − G, and statistics pooling, the mean and
+standard deviation of every stage's maps (Snyder et al. 2018).
+
 At width 1, with its defaults and five classes it has 3,543,365 parameters. Sides of its maps on 100×100 images before
 each pool: 100, 50, 25, 12, 6.
 """
@@ -29,29 +32,52 @@ CHANNELS = (32, 64, 128, 256, 384)
 SMALLEST = 2 ** len(CHANNELS)  # pixels per side of which one is left after all pools
 
 
-def build(design: Design, high_pass: bool = True, histogram_bins: int = 0, blocks: int = 1) -> "TraceNet":
+def build(
+    design: Design,
+    high_pass: bool = True,
+    histogram_bins: int = 0,
+    blocks: int = 1,
+    colour_residuals: bool = False,
+    pooling: str = "average",
+) -> "TraceNet":
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
-    histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. Raises InputError for images below 32
-    pixels per side.
+    histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. colour_residuals: whether it also
+    sees the filtered differences of colours. pooling: what the head gets, "average" (the mean of each of the last
+    stage's maps) or "statistics" (mean and standard deviation of each map of every stage).
+
+    Raises InputError for images below 32 pixels per side, and for statistics of maps that the head flattens.
     """
     if design.side < SMALLEST:
         raise InputError(
             f"prepare.image_size: trace_net needs images of at least {SMALLEST} pixels per side, not {design.side}; "
             "set models.trace_net.input_size to scale them up"
         )
-    return TraceNet(design, high_pass, histogram_bins, blocks)
+    if pooling == "statistics" and design.head == "flatten":
+        raise InputError(
+            "models.trace_net.pooling: statistics pools the maps, and head: flatten keeps them; remove one of the two"
+        )
+    return TraceNet(design, high_pass, histogram_bins, blocks, colour_residuals, pooling)
 
 
 class TraceNet(nn.Module):
     """Images (N, 3, H, W) in [0, 1] → logits (N, classes)."""
 
-    def __init__(self, design: Design, high_pass: bool, histogram_bins: int, blocks: int) -> None:
+    def __init__(
+        self,
+        design: Design,
+        high_pass: bool,
+        histogram_bins: int,
+        blocks: int,
+        colour_residuals: bool,
+        pooling: str,
+    ) -> None:
         super().__init__()
         channels = [scaled(count, design.width) for count in CHANNELS]
         self.input = Input(design)
-        self.high_pass = HighPass() if high_pass else None
+        self.high_pass = HighPass(colour_residuals) if high_pass else None
+        residuals = self.high_pass.channels if self.high_pass else 0
         self.stem = nn.Sequential(
-            nn.Conv2d(3 + 9 * high_pass, channels[0], 3, padding=1, bias=False),
+            nn.Conv2d(3 + residuals, channels[0], 3, padding=1, bias=False),
             norm(design, channels[0]),
             activation(design),
         )
@@ -59,15 +85,16 @@ class TraceNet(nn.Module):
         for inputs, outputs in zip([channels[0], *channels], channels, strict=False):
             stage = [Residual(design, inputs if place == 0 else outputs, outputs) for place in range(blocks)]
             self.stages.append(nn.Sequential(*stage, nn.MaxPool2d(2), *block_dropout(design)))
-        self.gather = gather(design, "pool", side=0)
+        self.gather = None if pooling == "statistics" else gather(design, "pool", side=0)
         places = (design.side // SMALLEST) ** 2 if design.head == "flatten" else 1
+        pooled = channels[-1] * places if self.gather else 2 * sum(channels)
         colours = scaled(64, design.width) if histogram_bins else 0
         self.colours = (
             nn.Sequential(HSVHistogram(histogram_bins), nn.Linear(3 * histogram_bins, colours), activation(design))
             if histogram_bins
             else None
         )
-        self.head = nn.Sequential(head_dropout(design), nn.Linear(channels[-1] * places + colours, design.classes))
+        self.head = nn.Sequential(head_dropout(design), nn.Linear(pooled + colours, design.classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
@@ -75,11 +102,31 @@ class TraceNet(nn.Module):
         seen = self.input.normalised(images)
         if self.high_pass:
             seen = torch.cat([seen, self.high_pass(images)], dim=1)
-        features = self.gather(self.stages(self.stem(seen)))
+        features = self._pooled(self.stem(seen))
         if self.colours:
             features = torch.cat([features, self.colours(images)], dim=1)
         logits: Tensor = self.head(features)
         return logits
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        """From the stem's maps to features (N, D)."""
+        if self.gather:
+            last: Tensor = self.gather(self.stages(maps))
+            return last
+        pooled = []
+        for stage in self.stages:
+            maps = stage(maps)
+            pooled.append(map_statistics(maps))
+        return torch.cat(pooled, dim=1)
+
+
+def map_statistics(maps: Tensor) -> Tensor:
+    """Mean and standard deviation of each map: (N, C, H, W) → float32 (N, 2C), all means first.
+
+    1e-5, as in batch norm, is added to the variance, so that the gradient of a constant map's deviation is finite.
+    """
+    variance, mean = torch.var_mean(maps.float(), dim=(2, 3), correction=0)
+    return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
 
 
 class Residual(nn.Module):
@@ -108,7 +155,7 @@ class Residual(nn.Module):
 
 
 class HighPass(nn.Module):
-    """Images (N, 3, H, W) in [0, 1] → (N, 9, H, W) in [−1, 1]: three residuals of each channel, truncated.
+    """Images (N, 3, H, W) in [0, 1] → (N, channels, H, W) in [−1, 1]: three residuals of each channel, truncated.
 
     First differences to the right and down and a quarter of SRM's 3×3 kernel "KB" (−1 2 −1 / 2 −4 2 / −1 2 −1), in grey
     levels, clipped at ±`LIMIT` and divided by it. The image is mirrored at its edges.
@@ -118,6 +165,12 @@ class HighPass(nn.Module):
     """
 
     LIMIT = 8.0  # grey levels of 255
+
+    def __init__(self, colours: bool = False) -> None:
+        """colours: whether the residuals of R − G and B − G, truncated in the same way, follow those of R, G and B."""
+        super().__init__()
+        self.colours = colours
+        self.channels = 15 if colours else 9
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter and truncate."""
@@ -133,4 +186,8 @@ class HighPass(nn.Module):
         residuals[..., 0] = following - current
         residuals[..., 1] = wide[:, 2:, 3:-3] - current
         residuals[..., 2] = (curved[:, :, :-6] + curved[:, :, 6:] - 2 * curved[:, :, 3:-3]) / 4
-        return residuals.clamp_(-1, 1).view(count, height, width, 9).permute(0, 3, 1, 2)
+        flat = residuals.view(count, height, width, 9)
+        if self.colours:  # a filter's residual of a difference is the difference of its residuals
+            red, green, blue = flat.split(3, dim=3)
+            flat = torch.cat([flat, red - green, blue - green], dim=3)
+        return flat.clamp_(-1, 1).permute(0, 3, 1, 2)

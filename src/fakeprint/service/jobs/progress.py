@@ -10,7 +10,8 @@ STAGE = re.compile(r"^(?:Running stage '(?P<runs>[^']+)':|Stage '(?P<skipped>[^'
 # As `fakeprint.training.reporting` prints it.
 EPOCH = re.compile(
     r"^(?P<name>\w+) epoch (?P<epoch>\d+)/(?P<epochs>\d+): train loss (?P<train_loss>\S+) accuracy "
-    r"(?P<train_accuracy>\S+) · validation loss (?P<validation_loss>\S+) accuracy (?P<validation_accuracy>\S+) · "
+    r"(?P<train_accuracy>\S+) · "
+    r"(?:validation loss (?P<validation_loss>\S+) accuracy (?P<validation_accuracy>\S+) · )?"  # not in every epoch
     r"lr (?P<lr>\S+) "
 )
 CONTINUED = re.compile(r"^(?P<name>\w+): continuing after epoch (?P<epoch>\d+) of (?P<epochs>\d+)")
@@ -89,7 +90,8 @@ class Progress:
 
     def _epoch(self, found: re.Match[str]) -> None:
         self._epoch_times.append(time.monotonic())
-        row = {key: float(value) for key, value in found.groupdict().items() if key not in ("name", "epochs")}
+        given = {key: value for key, value in found.groupdict().items() if value is not None}
+        row = {key: float(value) for key, value in given.items() if key not in ("name", "epochs")}
         curve = [*self.report.get("curve", []), row]
         self.report |= {"epoch": int(found["epoch"]), "epochs": int(found["epochs"]), "curve": curve[-LONGEST_CURVE:]}
         self._estimate()

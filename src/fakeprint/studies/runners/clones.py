@@ -8,10 +8,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 from fakeprint.errors import InputError, first_few
-from fakeprint.files import remove
+from fakeprint.files import remove, written
 from fakeprint.studies.experiments import cache_folder, git
+from fakeprint.studies.runners import Job
 from fakeprint.studies.runners.processes import PYTHON, environment
 from fakeprint.studies.store import Store
 
@@ -89,6 +93,43 @@ def remove_leftovers(folder: Path) -> None:
     git(folder, "update-ref", "-d", "refs/exps/stash")
     for path in (".dvc/tmp/exps/standalone", ".dvc/tmp/exps/run", ".dvc/tmp/rwlock", ".dvc/tmp/lock"):
         remove(folder / path)
+
+
+def write_cell(folder: Path, job: Job) -> None:
+    """Write a cell's params.yaml into a clone, and a dvc.lock with the stages that the cell has.
+
+    DVC reads and writes the whole dvc.lock after each stage: with the stages of every other model, 2 seconds each.
+    """
+    yaml = YAML(typ="safe")
+    with written(folder / "params.yaml") as partial:
+        partial.write_text(job.text, encoding="utf-8")
+    if not git(folder, "ls-tree", "HEAD", "dvc.lock").strip():
+        return
+    described = yaml.load((folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    names = stage_names(described, yaml.load(job.text))
+    locked = yaml.load(git(folder, "show", "HEAD:dvc.lock"))
+    locked["stages"] = {name: stage for name, stage in locked["stages"].items() if name in names}
+    with written(folder / "dvc.lock") as partial, partial.open("w", encoding="utf-8") as file:
+        yaml.dump(locked, file)
+
+
+def stage_names(described: dict[str, Any], content: dict[str, Any]) -> set[str]:
+    """Names of all stages with these parameters, `fit@lda` where a stage runs for each of several.
+
+    Args:
+        described: `stages` of dvc.yaml.
+        content: params.yaml.
+    """
+    names = set()
+    for name, stage in described.items():
+        if "foreach" not in stage:
+            names.add(name)
+            continue
+        items = content
+        for key in stage["foreach"].strip("${}").split("."):
+            items = items[key]
+        names |= {f"{name}@{item}" for item in items or []}
+    return names
 
 
 def given_files(root: Path) -> list[str]:

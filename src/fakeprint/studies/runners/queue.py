@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakeprint.errors import InputError
-from fakeprint.files import remove, written
+from fakeprint.files import remove
 from fakeprint.studies.experiments import git
 from fakeprint.studies.runners import Ended, Job, clones
 from fakeprint.studies.runners.failures import failure_of
@@ -51,8 +51,7 @@ class QueueRunner:
             if state is not None:
                 self._dvc("queue", "remove", job.name)
             given = clones.copy_given(self._store.root, self._folder)
-            with written(self._folder / "params.yaml") as partial:
-                partial.write_text(job.text, encoding="utf-8")
+            clones.write_cell(self._folder, job)
             copied = [word for name in given for word in ("--copy-paths", name)]
             self._dvc("exp", "run", "--queue", "--name", job.name, *copied)
         self._tasks[job.name] = _Task(job)

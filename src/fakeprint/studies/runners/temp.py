@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from fakeprint.files import written
 from fakeprint.studies.runners import Ended, Job, clones
 from fakeprint.studies.runners.failures import failure_of
 from fakeprint.studies.runners.processes import TiedProcess
@@ -36,8 +35,7 @@ class TempRunner:
             self._ready.add(number)
         clones.remove_leftovers(folder)
         given = clones.copy_given(self._store.root, folder)
-        with written(folder / "params.yaml") as partial:
-            partial.write_text(job.text, encoding="utf-8")
+        clones.write_cell(folder, job)
         copied = [word for name in given for word in ("--copy-paths", name)]
         words = ["dvc", "exp", "run", "--temp", "--name", job.name, *copied]
         process = TiedProcess(words, folder, self._store.log(job.cell.key), self._variables)
