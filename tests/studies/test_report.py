@@ -247,9 +247,14 @@ def test_the_heat_map_has_arms_and_degradations(results: StudyResults) -> None:
 
 
 def test_the_waterfall_goes_from_first_to_last(results: StudyResults, statistics: Statistics) -> None:
-    shown = texts(plots.path_picture(results, statistics, MODEL))
+    figure = plots.path_picture(results, statistics, MODEL)
+    shown = texts(figure)
     mean = statistics.summaries["smooth", MODEL, "accuracy"].mean
     assert any(text.startswith(f"{100 * mean:.2f} %   +") for text in shown)
+    figure.draw_without_rendering()
+    (first,) = figure.axes[0].lines[0].get_xdata()
+    low, high = figure.axes[0].get_xlim()
+    assert low < first - 0.02 * (high - low) and first + 0.02 * (high - low) < high  # the first mark is not cut
 
 
 def test_the_steps_of_a_path_are_named_by_what_they_add(results: StudyResults) -> None:

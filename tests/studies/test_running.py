@@ -2,13 +2,15 @@
 
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.studies import repository
-from tests.studies.repository import Repository
+from tests.studies.repository import HIDDEN, NOT_NEEDED, Repository
 
 pytestmark = pytest.mark.slow
 ONE = {"one": {"classifiers.knn.k": [1]}}
@@ -26,15 +28,17 @@ def small(made: Repository, tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repository", tmp_path / "notes")
 
 
-def waits(small: Repository) -> None:
+def waits(small: Repository, process: "subprocess.Popen[str]") -> None:
+    """Until a cell with k = 9 waits."""
     while not (small.notes / "waiting").exists():
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
 
 
 def test_a_killed_study_goes_on_and_no_cell_runs_twice(small: Repository) -> None:
     small.write_study("first", arms={"nine": {"classifiers.knn.k": [9]}})
     process = small.start("run", "first")
-    waits(small)  # baseline, seed 1, is done
+    waits(small, process)  # baseline, seed 1, is done
     assert small.study("run", "first", status=1).startswith("error: another process is running the study first")
     assert "4 cells, 1 done, 1 running, 2 not started, 0 failed" in small.study("status", "first")
     process.kill()
@@ -114,3 +118,96 @@ def test_direct_results_are_those_of_dvc_and_are_taken_in(small: Repository, tmp
     assert "its parameters are not those of the cell" in small.study("take", str(out), status=1)
     assert not (small.root / ".fakeprint/studies/taken").exists()
     assert "there are no results" in small.study("take", str(tmp_path / "nowhere"), status=1)
+
+
+def test_a_machine_without_dvc_git_and_mlflow_runs_cells(small: Repository, tmp_path: Path) -> None:
+    small.write_study("away", arms=ONE, seeds=[1])
+    for name in (".git", ".dvc"):
+        shutil.rmtree(small.root / name)
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/sitecustomize.py").write_text(HIDDEN)
+    without = {
+        "PATH": "",
+        "PYTHONPATH": f"{tmp_path / 'hidden'}:{small.variables['PYTHONPATH']}",
+        "FAKEPRINT_HIDDEN": " ".join(NOT_NEEDED),
+        "FAKEPRINT_HIDDEN_FROM": str(tmp_path / "hidden/processes"),
+    }
+    direct = ("run", "away", "--runner", "direct", "--out", str(tmp_path / "out"))
+    printed = small.study(*direct, "-S", "classifiers.knn.k=[2]", **without)
+    out = tmp_path / "out"
+    assert printed.splitlines()[-2:] == [
+        "away: 2 cells, 2 done, 0 running, 0 not started, 0 failed",
+        f"the results are in {out}; `fakeprint study take {out}` in your repository takes them in",
+    ]
+    assert small.fits == ["2 1", "1 1"]
+    assert "study run away" in (tmp_path / "hidden/processes").read_text()
+    printed = small.study(*direct, "-S", "data.class_names={a: b}", status=1, **without)
+    assert printed == (
+        "error: -S data.class_names={a: b}: without hydra-core only KEY=VALUE with a number, a word, a path or a list "
+        "of these can be read; install hydra-core, or write the value into a preset\n"
+    )
+    assert small.study("run", "away", status=1, **without) == (
+        "error: git is not installed; studies need it, except with --runner direct\n"
+    )
+
+
+def test_a_greedy_path_goes_on_from_the_best_arm(small: Repository, tmp_path: Path) -> None:
+    arms = {"five": {"classifiers.knn.k": [5]}, "l1": {"classifiers.knn.metrics": ["l1"]}}
+    small.write_study("greedy", arms=arms, path=list(arms), path_order="greedy", seeds=[1])
+    printed = small.study("run", "greedy", "--runner", "direct", "--out", str(tmp_path / "out"))
+    began = [line.split(", seed")[0].split("] ")[1] for line in printed.splitlines() if line.startswith("[")]
+    assert began == ["baseline", "five", "l1", "l1 + five"]  # 4, 6 and 8 of 40 images are right, then 10
+    assert "[4/4] l1 + five, seed 1: accuracy knn 0.2500" in printed
+    small.study("take", str(tmp_path / "out"))
+    assert re.search(r"l1 \+ five +1 +25.00 %", small.study("show", "greedy", COLUMNS="80"))
+
+
+def worker_of(small: Repository) -> psutil.Process:
+    """The one process of a worker of DVC's queue in this repository's clone."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "queue-worker" in (process.info["cmdline"] or []):
+            try:
+                if Path(process.cwd()).is_relative_to(small.root):
+                    found.append(process)
+            except psutil.Error:
+                continue
+    (worker,) = found
+    return worker
+
+
+def test_a_dead_worker_is_replaced_and_leftover_entries_are_removed(small: Repository) -> None:
+    small.write_study("other", arms=ONE, seeds=[1])
+    small.study("run", "other", "--hours", "1e-9")  # asks for its cells, and starts none
+    small.write_study("queued", arms={"nine": {"classifiers.knn.k": [9]}}, seeds=[1])
+    process = small.start("run", "queued", "--runner", "queue")
+    assert process.stdout
+    waits(small, process)
+    worker_of(small).kill()
+    line = next(line for line in process.stdout if "nine" in line)
+    assert "nine, seed 1: failed: its worker died; attempt 2 of 3 follows" in line
+    while len(small.fits) < 3:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    assert small.fits == ["3 1", "9 1", "9 1"]
+
+    worker = worker_of(small)
+    for killed in (process, worker):  # so that nobody looks after what is in the queue
+        killed.kill()
+    process.communicate()
+    clone = small.root / ".fakeprint/studies/repository-1"
+
+    def dvc(*words: str) -> str:
+        command = [small.python, "-m", "dvc", *words]
+        return subprocess.run(
+            command, cwd=clone, env=small.variables, capture_output=True, text=True, check=True
+        ).stdout
+
+    dvc("exp", "run", "--queue", "--name", "someone-elses")
+    assert re.search(r"queued-nine-1-\w+ .*Running", dvc("queue", "status"))
+    removed = small.study("rm", "queued")
+    assert removed == "queued: 0 experiments removed; 1 stay, because other uses them too\n"
+    status = dvc("queue", "status")
+    assert "queued-" not in status and re.search("someone-elses .*Queued", status)
+    assert [name.split("-")[1] for name in small.experiments] == ["baseline"]
+    assert len(small.fits) == 3  # nothing has begun again

@@ -111,6 +111,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"{plan.name}: interrupted; run the same command to go on", file=sys.stderr)
             sys.exit(130)
     _print(plan.name, standing)
+    if args.out is not None and standing.done:
+        print(f"the results are in {args.out}; `fakeprint study take {args.out}` in your repository takes them in")
     if standing.failed:
         sys.exit(1)
 

@@ -195,6 +195,7 @@ def path_picture(results: StudyResults, statistics: Statistics, model: str) -> F
     names = short_names(list(steps.values()), LONGEST)
     figure = Figure(figsize=(10.0, 1.6 + 0.42 * max(3, len(path))), layout="constrained")
     axes = figure.subplots()
+    axes.use_sticky_edges = False  # else there is no margin where a bar begins at the first mark, which is cut
     for place, arm in enumerate(path):
         step = statistics.steps.get((arm, model, first))
         if arm not in means:
