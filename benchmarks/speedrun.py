@@ -6,7 +6,8 @@ mark or more. The time of a run is that of everything between: mapping the array
 device, every epoch with its validation and its checkpoint. Each run has a seed of its own: train.seed, the next, ….
 
 Before the first timed run there is one that is thrown away, of two steps and one validation batch: what it takes is the
-warm-up (kernels chosen, and with `train.compile` compiled), told in a row of its own. The peer is the network alone,
+warm-up (kernels chosen, and with `train.compile` compiled), told in a row of its own. A later network is traced once
+more, but takes its kernels from the compiler's cache; that is part of its run. The peer is the network alone,
 which computes as many steps on one batch that never leaves memory. Validation accuracy is what training is watched by:
 the figure says how fast the engine is, not how good the network.
 """

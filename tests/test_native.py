@@ -19,7 +19,7 @@ from fakeprint.data.crops import Cropping, even_crops
 from fakeprint.evaluation.predictions import load_predictions
 from fakeprint.predict import load_model, predict_files
 from fakeprint.robustness import degraded
-from fakeprint.search import scoring, space, trials
+from fakeprint.search import running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS
 from stages import (
     augment,
@@ -259,9 +259,9 @@ def test_a_search_scores_whole_images_or_crops_of_a_fold(here, tmp_path, monkeyp
     content = {"model": model, "trials": 1, "seed": 1, "folds": [0], "pruner": "none", "ranges": ranges}
     (tmp_path / "searches/it.yaml").write_text(json.dumps(content))
     plan = space.load(Path("searches/it.yaml"))
-    with trials.opened(plan, tmp_path) as study:
-        trials.run(plan, study, 1, print)
-        (best,) = trials.best_trials(study)
+    with storage.opened(storage.location(None, tmp_path), trials.study_name(plan), tmp_path) as search:
+        running.run(plan, search, 1, 1, print)
+        (best,) = trials.best_trials(search.study)
     held_out = np.flatnonzero(trials.fold_numbers(params.load()) == 0)
     units = len(held_out)
     if model == "three_cnn":

@@ -231,6 +231,8 @@ def test_curves_join_the_epochs_that_were_validated(results: StudyResults) -> No
     cells = [
         replace(cell, curves={name: thinned(each) for name, each in cell.curves.items()}) for cell in results.cells
     ]
+    epochs = tables.curves_table(replace(results, cells=cells))["epoch"]
+    assert set(epochs) == {epoch for epoch in tables.curves_table(results)["epoch"] if epoch % 2 == 0}
     (axes, *_) = plots.curves_picture(replace(results, cells=cells), MODEL).axes
     for line in axes.lines:
         assert len(line.get_xdata()) > 1 and not (line.get_xdata() % 2).any()

@@ -256,6 +256,26 @@ def test_a_search_and_its_trials(settings: params.Params) -> None:
     assert [(point.step, point.value) for point in curve] == [(2, 0.5), (3, 0.75)]
 
 
+def test_processes_that_begin_a_search_at_once_share_its_run(settings: params.Params) -> None:
+    def slower(own: str) -> str:
+        """The other process was faster: its run is the search's."""
+        experiment = client().get_run(own).info.experiment_id
+        return str(client().create_run(experiment, run_name="search it").info.run_id)
+
+    with (
+        tracking.search_run(settings, "search it", "it-1", "network", {"trials": 1}, slower) as search,
+        search.trial("a trial 0", "it-1/0", "network", {"lr": 0.1}),
+    ):
+        pass
+    (whole,) = [run for run in runs() if run.info.run_name == "search it"]
+    (trial,) = [run for run in runs() if run is not whole and run.info.run_name == "a trial 0"]
+    assert trial.data.tags["mlflow.parentRunId"] == whole.info.run_id
+    assert whole.info.status == "FINISHED" and whole.data.params == {"trials": "1"}
+    with tracking.search_run(settings, "search it", "it-1", "network", {"trials": 1}, lambda own: "0" * 32):
+        pass  # the run of another machine's MLflow, which is not here
+    assert len(runs()) == 2
+
+
 def test_commit_and_whether_code_differs_from_it(settings: params.Params) -> None:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "params.yaml"], ["commit", "-qm", "first"]):
@@ -288,7 +308,7 @@ def test_a_model_without_a_run_gets_one_from_its_files(settings: params.Params) 
     model(Path(), "hist_cnn", {"kind": "network"})
     Path("metrics/hist_cnn").mkdir(parents=True)
     Path("metrics/hist_cnn/history.csv").write_text(
-        "epoch,train_loss,validation_loss,lr\n1,0.75,,0.1\n2,0.5,0.625,0.05\n"  # epoch 1 was not validated
+        "epoch,train_loss,validation_loss,lr\n1,0.75,nan,0.1\n2,0.5,0.625,0.05\n"  # epoch 1 was not validated
     )
     evaluate("hist_cnn", {"accuracy": 0.5})
     tracking.record(settings, ["hist_cnn"])

@@ -121,6 +121,13 @@ def test_outputs_and_messages(unbroken: tuple[Path, subprocess.CompletedProcess[
     assert checkpoints(folder) == []
 
 
+def test_an_epoch_that_was_not_validated_has_no_figures(tmp_path: Path, python: str) -> None:
+    folder = repository(tmp_path, epochs=3, keep="last", validate_every=2)
+    assert train(folder, python).returncode == 0
+    first, second, third = (folder / "metrics/three_cnn/history.csv").read_text().splitlines()[1:]
+    assert first.split(",")[3:5] == ["nan", "nan"] and "nan" not in second + third
+
+
 def test_killed_it_resumes_and_ends_the_same(
     tmp_path: Path, python: str, unbroken: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:

@@ -239,7 +239,10 @@ def cells_table(results: StudyResults) -> pd.DataFrame:
 
 
 def curves_table(results: StudyResults) -> pd.DataFrame:
-    """The learning curves: network, arm, epoch, the mean over replicates of each column, and how many these are."""
+    """The learning curves: network, arm, epoch, the mean over replicates of each column, and how many these are.
+
+    Epochs that were validated: a plot of empty cells would fall to 0.
+    """
     parts = []
     for arm in results.arms:
         for model in results.study.models:
@@ -249,5 +252,5 @@ def curves_table(results: StudyResults) -> pd.DataFrame:
                 mean = grouped.mean(numeric_only=True).assign(replicates=grouped.size()).reset_index()
                 mean.insert(0, "arm", arm)
                 mean.insert(0, "network", model)
-                parts.append(mean)
+                parts.append(mean.dropna())
     return pd.concat(parts, ignore_index=True).round(DIGITS) if parts else pd.DataFrame()

@@ -174,6 +174,6 @@ def curves(history: Path) -> list[Point]:
     with history.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     return [
-        Point(int(row.pop("epoch")), {key: float(value) for key, value in row.items() if value}, time.time())
-        for row in rows  # an epoch that was not validated has empty cells
+        Point(int(row.pop("epoch")), {key: float(value) for key, value in row.items() if value != "nan"}, time.time())
+        for row in rows  # "nan" where an epoch was not validated
     ]

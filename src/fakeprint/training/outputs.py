@@ -16,8 +16,9 @@ def write_outputs(run: Run, dataset: Dataset) -> Path:
     """Write metrics/NAME/history.csv and the folder models/NAME. Returns the folder."""
     name = run.recipe.name
     with written(Path("metrics") / name / "history.csv") as partial:
-        table = pd.DataFrame(run.history.rows, columns=list(COLUMNS))  # empty cells where an epoch was not validated
-        table.astype({"epoch": int}).to_csv(partial, index=False)
+        table = pd.DataFrame(run.history.rows, columns=list(COLUMNS)).astype({"epoch": int})
+        # Of an epoch that was not validated. DVC's plots leave "nan" out, and take an empty cell for 0.
+        table.to_csv(partial, index=False, na_rep="nan")
     description = {
         "name": name,
         "dataset": dataset.as_json(),
