@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -188,3 +189,32 @@ def test_a_dead_worker_is_replaced_and_its_cell_tried_again(small: Repository) -
     printed, _ = process.communicate()
     assert process.returncode == 0 and "queued: 2 cells, 2 done" in printed
     assert small.fits == ["3 1", "9 1", "9 1"]
+
+
+def test_rm_empties_the_queue_of_its_own_entries_alone(small: Repository, tmp_path: Path) -> None:
+    small.write_study("other", arms=ONE, seeds=[1])  # a study that stays, and with it the clones
+    small.study("run", "other", "--runner", "direct", "--out", str(tmp_path / "out"))
+    small.write_study("queued", arms={"nine": {"classifiers.knn.k": [9]}}, seeds=[1])
+    process = small.start("run", "queued", "--runner", "queue")
+    assert process.stdout
+    waits(small, process)
+    worker_of(small).kill()
+    while small.fits.count("9 1") < 2:
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.kill()
+    worker_of(small).kill()
+    process.communicate()
+
+    clone = small.root / ".fakeprint/studies/repository-1"
+
+    def dvc(*words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        done = subprocess.run(command, cwd=clone, env=small.variables, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    dvc("exp", "run", "--queue", "--name", "foreign", "-S", "seed=99")
+    assert "nine" in dvc("queue", "status")
+    small.study("rm", "queued")
+    tasks = [line.split()[1:] for line in dvc("queue", "status").splitlines() if re.match("[0-9a-f]{7} ", line)]
+    assert [(words[0], words[-1]) for words in tasks] == [("foreign", "Queued")]

@@ -25,8 +25,7 @@ def remove(store: Store, name: str) -> str:
         found = experiments.found(store.root)
         alone = own - set(shared)
         removed = [each for key in sorted(alone) for each in found.get(key, [])]
-        names = {each.name for each in removed} | {_name(store, name, key) for key in alone}
-        forget_tasks(store, names)
+        forget_tasks(store, {each.name for each in removed} | {_name(store, name, key) for key in own})
         for each in removed:
             experiments.git(store.root, "update-ref", "-d", each.reference, each.commit)
         taken = sum(store.taken(key).exists() for key in alone)

@@ -67,8 +67,7 @@ class QueueRunner:
         for name, task in list(self._tasks.items()):
             state = states.get(name)
             if state == "Running" and not workers:
-                self._dvc("queue", "kill", "--force", name, check=False)
-                self._dvc("queue", "remove", name, check=False)
+                _remove_running(self._folder, self._variables, name)
                 ended.append(self._ended(name, task, Failure(own=False, line="its worker died")))
             elif state is None or state in OVER:
                 ended.append(self._ended(name, task, self._outcome(name, task, state)))
@@ -126,6 +125,13 @@ def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True
     return done.stdout
 
 
+def _remove_running(folder: Path, variables: dict[str, str], task: str) -> None:
+    """Remove a task whose worker is dead, by its name or id. What it runs may live on: the first `kill` ends that."""
+    for _ in range(2):  # only the second one, which finds no process, turns "Running" into "Failed"
+        dvc(folder, variables, "queue", "kill", "--force", task, check=False)
+    dvc(folder, variables, "queue", "remove", task, check=False)
+
+
 def forget_tasks(store: Store, names: set[str]) -> None:
     """Remove these experiments' entries from the queue of each clone, and what is left of them."""
     for folder in store.clones():
@@ -137,8 +143,9 @@ def forget_tasks(store: Store, names: set[str]) -> None:
         variables = clones.variables(store.root)
         for line in dvc(folder, variables, "queue", "status", check=False).splitlines():
             task = TASK.match(line)
-            if task and task["name"] in names:
+            if task and task["name"] in names:  # by its id: a cell that was tried again has two entries of one name
                 if task["state"] == "Running":
-                    dvc(folder, variables, "queue", "kill", "--force", task["name"], check=False)
-                dvc(folder, variables, "queue", "remove", task["name"], check=False)
+                    _remove_running(folder, variables, task["id"])
+                else:
+                    dvc(folder, variables, "queue", "remove", task["id"], check=False)
         remove(folder / ".dvc/tmp/exps/standalone")
