@@ -11,6 +11,7 @@ from fakeprint.evaluation.predictions import Predictions
 from fakeprint.studies.results import Cell, CellResult
 
 ROBUSTNESS = "metrics/robustness.json"
+NOT_DEGRADED = ("clean", "worst")  # in it: the images as they are, and again the worst of the others
 Read = Callable[[str], bytes | None]  # the content of a file by its path in the repository; None if it is not there
 
 
@@ -54,7 +55,8 @@ def result_of(
         figures={model: numbers(content) for model, content in known.items()},
         on_test={model: numbers(content["test"]) for model, content in known.items() if "test" in content},
         degraded={
-            model: {name: of["accuracy"] for name, of in degraded[model].items() if name != "clean"} for model in models
+            model: {name: of["accuracy"] for name, of in degraded[model].items() if name not in NOT_DEGRADED}
+            for model in models
         },
         curves={model: pd.read_csv(io.BytesIO(rows)) for model, rows in histories.items() if rows},
         seconds=seconds,

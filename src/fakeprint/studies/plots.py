@@ -77,7 +77,7 @@ def forest_picture(results: StudyResults, statistics: Statistics, model: str) ->
     )
     axes.set_title(_title(results, f"{model}: difference of each arm"))
     if study.margin:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+        figure.legend(loc="outside lower right", frameon=False, fontsize=8)
     return figure
 
 
