@@ -12,6 +12,7 @@ MACHINE = re.compile(
     r"|No space left on device|Disk quota exceeded|Input/output error|Stale file handle|Too many open files"
     r"|[Uu]nable to acquire lock|database is locked|Connection (refused|reset|aborted)|BrokenProcessPool"
     r"|CUDA error|cuDNN error|can't start new thread"
+    r"|lacks the package|ModuleNotFoundError"  # while the environment is made anew
 )
 BY_SIGNAL = range(129, 193)  # statuses by which a shell tells of a signal; DVC's own for a failure is 255
 LAST_LINES = 4000  # characters of a log that count
