@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fakeprint.tracking.origin import as_key, source_tags
 from fakeprint.tracking.session import Session, flattened
-from fakeprint.tracking.taken import TakenModel, run_of
+
+if TYPE_CHECKING:
+    from fakeprint.tracking.taken import TakenModel
 
 STUDY = "fakeprint.study"  # tag of a study's own run: the study's name
 PARENT = "mlflow.parentRunId"
@@ -28,7 +30,7 @@ def record(
     table: Sequence[Mapping[str, Any]],
     files: Iterable[Path],
     cells: Mapping[tuple[str, str], str],
-    taken: Sequence[TakenModel] = (),
+    taken: Sequence["TakenModel"] = (),
     description: str = "",
 ) -> list[str]:
     """Write the study's run, the one that it had before or a new one, and attach its cells' runs.
@@ -52,6 +54,8 @@ def record(
     Returns:
         The ids of the cells' runs, in the order of `cells` and then of `taken`, each once.
     """
+    from fakeprint.tracking.taken import run_of  # stages, which import this package, do without
+
     made = [(run_of(session, each), each.cell) for each in taken]
     _turn_to_parent(session, study, description)
     session.log_params(dict(about))
