@@ -33,7 +33,8 @@ class Place:
         arrived = self.batcher._arrived
         self.now = now
         group = self.batcher.predict(self.opened, [encoded(pictures(1)[0][0])])
-        until(lambda: self.batcher._arrived > arrived)
+        # Arrived, and seen by the thread that computes: it waits again. Else its clock would begin with a later image.
+        until(lambda: self.batcher._arrived > arrived and bool(vars(self.batcher._changed)["_waiters"]))
         return group
 
     def look_at(self, now: float) -> None:

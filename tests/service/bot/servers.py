@@ -44,7 +44,10 @@ def served(app: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(PATIENCE)
+        server.force_exit = True  # a connection that its client left may keep uvicorn waiting
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
 
 
 @contextmanager
