@@ -29,12 +29,17 @@ class Place:
         self.batcher._took = LAST_PASS
 
     def image_at(self, now: float) -> batching.Group:
+        """One more image that is decoded at this time, and seen by the thread that computes: it waits again."""
+        group = self.image_while_busy(now)
+        until(lambda: bool(vars(self.batcher._changed)["_waiters"]))  # else its clock would begin with a later image
+        return group
+
+    def image_while_busy(self, now: float) -> batching.Group:
         """One more image that is decoded at this time."""
         arrived = self.batcher._arrived
         self.now = now
         group = self.batcher.predict(self.opened, [encoded(pictures(1)[0][0])])
-        # Arrived, and seen by the thread that computes: it waits again. Else its clock would begin with a later image.
-        until(lambda: self.batcher._arrived > arrived and bool(vars(self.batcher._changed)["_waiters"]))
+        until(lambda: self.batcher._arrived > arrived)
         return group
 
     def look_at(self, now: float) -> None:
@@ -76,11 +81,10 @@ def test_nothing_is_waited_for_where_nothing_is_on_its_way(place: Place) -> None
 
 
 def test_images_that_come_while_the_model_is_busy_are_the_next_batch(place: Place) -> None:
-
     busy, go_on = threading.Event(), threading.Event()
     task = place.batcher.compute(lambda: busy.set() or go_on.wait(60))
     assert busy.wait(60)
-    groups = [place.image_at(0.0) for _ in range(6)]
+    groups = [place.image_while_busy(0.0) for _ in range(6)]
     go_on.set()
     assert task.result(60)
     assert [len(group.done.result(60)) for group in groups] == [1] * 6
