@@ -25,7 +25,7 @@ class Place:
     def __init__(self, opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.sizes, self.opened = 0.0, list[int](), opened
         monkeypatch.setattr(batching, "time", SimpleNamespace(monotonic=lambda: self.now))
-        self.batcher = Batcher(32, 1000 * WAIT, 100, self.sizes.append)
+        self.batcher = Batcher(32, 1000 * WAIT, 100, lambda images, _: self.sizes.append(images))
         self.batcher._took = LAST_PASS
 
     def image_at(self, now: float) -> batching.Group:

@@ -97,6 +97,11 @@ def test_students_t_needs_fewer_seeds():
     assert verdict(study({"up": 0.6}, replicates=[0], test="t"), "up").why == "a t test needs 2 seeds"
 
 
+def test_words_name_folds_where_there_are_folds():
+    one = verdict(study({"up": 0.6}, replicates=[4], folds=[4], held_out=0.25), "up")
+    assert (one.word, one.why) == ("too few folds to tell", "a t test needs 2 folds")
+
+
 def test_folds_use_the_corrected_t():
     results = study({"up": 0.6}, replicates=range(5), folds=[0], held_out=0.25)
     found = verdict(results, "up")

@@ -71,10 +71,16 @@ class Batcher:
             starts the time anew, up to the time that the last batch took: so those who are answered together, and ask
             again, stay together.
         most: images that may wait for an answer.
-        note: called with the size of each batch.
+        note: called after each forward pass with its number of images and its seconds.
     """
 
-    def __init__(self, batch_size: int, wait_ms: float, most: int, note: Callable[[int], object] = lambda size: None):
+    def __init__(
+        self,
+        batch_size: int,
+        wait_ms: float,
+        most: int,
+        note: Callable[[int, float], object] = lambda images, seconds: None,
+    ) -> None:
         self._batch_size, self._wait, self._most, self._note = batch_size, wait_ms / 1000, most, note
         self._changed = threading.Condition()
         self._queue: deque[tuple[Group, int]] = deque()
@@ -240,7 +246,6 @@ class Batcher:
         wanted = [(group, group.images[place]) for group, place in batch if not group.done.cancelled()]
         dropped = [group for group, _ in batch if group.done.cancelled()]
         if wanted:
-            self._note(len(wanted))
             opened = wanted[0][0].opened
             began = time.monotonic()
             try:
@@ -253,6 +258,7 @@ class Batcher:
             except BaseException as error:
                 self._fail([group for group, _ in wanted], error)
             self._took = time.monotonic() - began
+            self._note(len(wanted), self._took)
         for group in [*(group for group, _ in wanted), *dropped]:
             self._finish(group)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fastapi import Request
 from limits import parse
 from limits.aio.storage import MemoryStorage  # that of threads starts one for every request
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -36,7 +36,8 @@ class Gate:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app, self._settings = app, settings
         self._rate = parsed_rate(settings.rate)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        # a moving window would keep an entry per request, and send each sweep of them to a thread
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with a problem."""

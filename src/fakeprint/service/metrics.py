@@ -24,6 +24,9 @@ class Metrics:
         self.batches = Histogram(
             "fakeprint_batch_images", "Images per forward pass", buckets=SIZES, registry=self._registry
         )
+        self.batch_seconds = Histogram(
+            "fakeprint_batch_seconds", "Time of forward passes", buckets=SECONDS, registry=self._registry
+        )
         self.images = Counter(
             "fakeprint_images",
             "Images by answer: label, unsure, unknown, unreadable",
@@ -32,6 +35,11 @@ class Metrics:
         )
         self._queue = Gauge("fakeprint_queue_images", "Images that wait for an answer", registry=self._registry)
         self._model = Info("fakeprint_model", "The model that serves", registry=self._registry)
+
+    def note_batch(self, images: int, seconds: float) -> None:
+        """A forward pass has ended."""
+        self.batches.observe(images)
+        self.batch_seconds.observe(seconds)
 
     def watch_queue(self, length: Callable[[], float]) -> None:
         """Report this as the number of images that wait."""

@@ -25,9 +25,13 @@ Word = Literal[
     "no difference shown",
     "too small to matter",
     "too few seeds to tell",
+    "too few folds to tell",
     "identical on every seed",
+    "identical on every fold",
     "not run",
 ]
+TOO_FEW: dict[str, Word] = {"seed": "too few seeds to tell", "fold": "too few folds to tell"}
+IDENTICAL: dict[str, Word] = {"seed": "identical on every seed", "fold": "identical on every fold"}
 Resamples = dict[tuple[str, int], dict[str, np.ndarray]]  # (arm, replicate) → figure → float (B,)
 
 
@@ -239,13 +243,13 @@ def _judged(
         return replace(comparison, p=None, word="not run", why=f"no {unit} of both arms is complete")
     pairs = [(arms[comparison.arm][each], arms[comparison.to][each]) for each in comparison.differences]
     if all(_same(mine, other, comparison.model) for mine, other in pairs):
-        return replace(comparison, p=None, word="identical on every seed", why="the change has no effect on this model")
+        return replace(comparison, p=None, word=IDENTICAL[unit], why="the change has no effect on this model")
     low, high = comparison.interval or (-np.inf, np.inf)
     if study.margin and -study.margin <= low and high <= study.margin:
         why = "the interval is inside the margin"
         return replace(comparison, word="too small to matter", why=why)
     if few := None if constant else _too_few(n, study.test == "t" or bool(study.folds), unit, count):
-        return replace(comparison, p=None, word="too few seeds to tell", why=few)
+        return replace(comparison, p=None, word=TOO_FEW[unit], why=few)
     why = f"every {unit} gives the same result: tested over images" if constant else ""
     if comparison.p is not None and comparison.p < LEVEL:
         mean = comparison.difference or 0.0

@@ -13,7 +13,7 @@ from fakeprint.errors import InputError, first_few
 from fakeprint.evaluation.leaderboard import p_text
 from fakeprint.studies.arms import JOINED
 from fakeprint.studies.results import CellResult, StudyResults
-from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, Summary
+from fakeprint.studies.statistics import CONFIDENCE, TOO_FEW, Comparison, Statistics, Summary
 
 PLAIN = ("log_loss", "roc_auc", "auc", "brier")  # other figures are shares, shown in per cent
 DIGITS = 6  # of numbers in files
@@ -177,7 +177,7 @@ def require_cells(results: StudyResults) -> None:
 def notes(results: StudyResults, statistics: Statistics) -> list[str]:
     """What stands below the tables in the terminal: missing cells, why seeds are too few, what could not be read."""
     lines = [f"missing: {line}" for line in grouped_missing(results)]
-    whys = [each.why for each in statistics.verdicts(results.study.metrics[0]) if each.word == "too few seeds to tell"]
+    whys = [each.why for each in statistics.verdicts(results.study.metrics[0]) if each.word in TOO_FEW.values()]
     lines += [f"too few: {why}" for why in dict.fromkeys(whys)]
     return lines + [f"intervals over seeds alone: {reason}" for reason in statistics.unread]
 

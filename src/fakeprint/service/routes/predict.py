@@ -60,7 +60,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max(1, settings.max_pixels // 2)  # Pillow refuses twice it
     metrics = app.state.metrics
-    batcher = Batcher(settings.batch_size, settings.batch_wait_ms, settings.queue_images, metrics.batches.observe)
+    batcher = Batcher(settings.batch_size, settings.batch_wait_ms, settings.queue_images, metrics.note_batch)
     metrics.watch_queue(lambda: batcher.waiting)
     app.state.batcher, app.state.serving = batcher, Serving(settings, app.state.engine)
     app.state.inspection, app.state.held = inspection_of(settings.trust), Held(settings.held_mib * MIB)
