@@ -60,6 +60,10 @@ def test_a_database_is_served_here_and_its_password_is_no_word_of_the_command(
     assert command[1:4] == ["-m", "mlflow", "ui"]
     assert "secret" not in " ".join(command)
     assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "true")
+    _, environment = tracking.server(5001) or ([], {})
+    assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def server(port: int) -> tuple[list[str], dict[str, str]] | None:
         return None
     # One worker is enough for one person, and starts faster than MLflow's four.
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return command, {**os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri()}
+    # Its jobs score language models' traces. Their eight processes would take longer to start than the page.
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return command, {**jobs, **os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri()}
 
 
 def _is_database(uri: str) -> bool:
