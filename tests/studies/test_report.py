@@ -30,7 +30,9 @@ def results() -> StudyResults:
     missing = [("no_flip", 3), *(("late", seed) for seed in range(1, 9))]
     found = study(effects, range(1, 9), missing=missing, extras=True, margin=0.001, published="Flips help.")
     failed = {("no_flip", 3): "failed: out of memory"}
-    return replace(found, name="flips", missing=failed, path=[BASELINE, "smooth"], preset="unibuc")
+    return replace(
+        found, name="flips", missing=failed, path=[BASELINE, "smooth"], preset="unibuc", overrides=("model.width=0.5",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,7 @@ def test_the_page_says_what_was_asked_and_run(page: str) -> None:
     assert (
         "`presets/unibuc.yaml` on made-up images; seeds 1, 2, 3, 4, 5, 6, 7, 8, which draw the training anew." in page
     )
+    assert "\n**Not as in the preset**, in all arms: `model.width=0.5`.\n" in page
     assert "| no_flip | `model.dropout: -0.6` |" in page and "| baseline | nothing |" in page
 
 

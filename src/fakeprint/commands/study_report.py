@@ -79,7 +79,12 @@ def report(args: argparse.Namespace) -> None:
     attached = tracking.record_study(
         plan.baseline,
         plan.name,
-        about={"question": results.study.question, "preset": results.preset, f"{one}s": results.replicates},
+        about={
+            "question": results.study.question,
+            "preset": results.preset,
+            **({"overrides": list(results.overrides)} if results.overrides else {}),
+            f"{one}s": results.replicates,
+        },
         aggregates=tables.as_json(results, statistics)["models"],
         table=tables.as_rows(results, statistics),
         files=[file for file in files if file.suffix in (".md", ".png")],

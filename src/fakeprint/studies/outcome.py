@@ -104,6 +104,7 @@ def results_of(plan: Plan, root: Path) -> StudyResults:
         missing=missing,
         path=plan.path_names(mean),
         preset=plan.preset.stem,
+        overrides=plan.options.changes,
         title=settings.data.title,
         bins=settings.evaluate.calibration_bins,
         held_out=1 / (settings.prepare.folds - 1) if plan.study.folds else 0.0,

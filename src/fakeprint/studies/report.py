@@ -96,6 +96,9 @@ def _what_was_run(results: StudyResults) -> list[str]:
         f"{', '.join(map(str, results.replicates))}{drawn}.",
         "",
     ]
+    if results.overrides:
+        shown = ", ".join(f"`{each}`" for each in results.overrides)
+        lines += [f"**Not as in the preset**, in all arms: {shown}.", ""]
     if study.baseline:
         lines += [f"All arms share {_changes(study.baseline)}.", ""]
     return [*lines, *_table(["arm", "changes"], [[arm, _changes(made)] for arm, made in results.arms.items()])]

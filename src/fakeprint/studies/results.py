@@ -49,9 +49,10 @@ class StudyResults:
     name: of the study's file. arms: arm → what it changes in the baseline, in the order of the report; the baseline is
     among them where it runs. replicates: the planned seeds or folds. cells: the complete ones, in any order. missing:
     (arm, replicate) → why there is no result, where more is known than that it has not run. path: for an ablation path,
-    the names of its configurations from first to last. preset: that ran. title: of the data. bins: of the calibration
-    error (evaluate.calibration_bins). held_out: validation images per image of train, where replicates draw other
-    splits (1 / (folds − 1) for folds), so that their train splits overlap; else 0.
+    the names of its configurations from first to last. preset: that ran. overrides: what `-S` changed in every arm.
+    title: of the data. bins: of the calibration error (evaluate.calibration_bins). held_out: validation images per
+    image of train, where replicates draw other splits (1 / (folds − 1) for folds), so that their train splits overlap;
+    else 0.
     """
 
     name: str
@@ -62,6 +63,7 @@ class StudyResults:
     missing: dict[tuple[str, int], str] = field(default_factory=dict)
     path: list[str] = field(default_factory=list)
     preset: str = ""
+    overrides: tuple[str, ...] = ()
     title: str = ""
     bins: int = 15
     held_out: float = 0.0
