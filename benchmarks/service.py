@@ -25,8 +25,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from fakeprint.predict import BATCH, load_model
 SIDE, IMAGES = 100, 64  # of the pictures, and how many differ
 CLIENTS, PER_REQUEST = (1, 8, 32), (1, 16)
 MODEL = "unibuc"
+ROUNDS = 3  # of throughput
 IN_TURN, PAUSE = 10, 0.3  # requests and passes at a time; seconds between them
 SETTINGS = {"FAKEPRINT_RATE": "1000000/second", "FAKEPRINT_MODEL": MODEL, "FAKEPRINT_REQUEST_SECONDS": "600"}
 PLAIN = """
@@ -192,26 +194,35 @@ class Bare:
 
 
 def throughput(bare: Bare, requests: int, seconds: float) -> list[Row]:
-    """Every number of clients and images, the model alone before each; the plain handler with 32 clients."""
-    rows = []
-    with ours() as (host, port, _):
+    """Every number of clients and images in turn, three times: the model alone, our server, and at 32 the plain one."""
+    whole: list[float] = []
+    found: dict[tuple[int, int], list[Load]] = defaultdict(list)
+    peers: dict[int, list[Load]] = defaultdict(list)
+    with ours() as (host, port, _), plain() as (plain_host, plain_port, _):
         load(host, port, 8, 1, 50, seconds)  # not measured
-        found, whole = {}, []
-        for clients, images in itertools.product(CLIENTS, PER_REQUEST):
-            whole.append(bare.images_per_second())
-            found[clients, images] = load(host, port, clients, images, requests, seconds)
-    with plain() as (host, port, _):
-        load(host, port, 8, 1, 50, seconds)
-        peers = {images: load(host, port, 32, images, requests, seconds) for images in PER_REQUEST}
-    for (clients, images), each in found.items():
+        load(plain_host, plain_port, 8, 1, 50, seconds)
+        for _, (clients, images) in itertools.product(range(ROUNDS), itertools.product(CLIENTS, PER_REQUEST)):
+            whole.append(bare.images_per_second(1))
+            found[clients, images].append(load(host, port, clients, images, requests, seconds))
+            if clients == max(CLIENTS):
+                peers[images].append(load(plain_host, plain_port, clients, images, requests, seconds))
+    rows, alone = [], statistics.median(whole)
+    for (clients, images), loads in found.items():
+        each = median_of(loads)
         name = f"{clients} × {images} (p50 {each.p50:.0f} ms, p99 {each.p99:.0f} ms): model alone"
         goal = 0.8 if (clients, images) == (32, 16) else None
-        rows.append(row(name, each.images, statistics.median(whole), "images/s", "higher", goal))
-    for images, peer in peers.items():
+        rows.append(row(name, each.images, alone, "images/s", "higher", goal))
+    for images, loads in peers.items():
+        peer = median_of(loads)
         name = f"32 × {images}: plain FastAPI (p50 {peer.p50:.0f} ms, p99 {peer.p99:.0f} ms)"
         goal = 1.5 if images == 1 else None
-        rows.append(row(name, found[32, images].images, peer.images, "images/s", "higher", goal))
+        rows.append(row(name, median_of(found[32, images]).images, peer.images, "images/s", "higher", goal))
     return rows
+
+
+def median_of(loads: list[Load]) -> Load:
+    """Each figure's median."""
+    return Load(*(statistics.median(figures) for figures in zip(*map(astuple, loads), strict=True)))
 
 
 def overhead(bare: Bare, rounds: int) -> list[Row]:
@@ -262,7 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     parser.add_argument("--requests", type=int, default=20_000, help="of the row on memory (default: 20,000)")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each other measurement, at most (default: 15)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each load, at most (default: 5)")
     args = parser.parse_args()
     bare, most = Bare(), min(args.requests, 4000)
     rows = [*throughput(bare, most, args.seconds), *overhead(bare, min(most, 200) // IN_TURN), *memory(args.requests)]

@@ -18,6 +18,7 @@ from fakeprint.studies.runners.failures import failure_of
 from fakeprint.studies.runners.processes import PYTHON
 from fakeprint.studies.store import Failure, Store
 
+KILLS = 10  # at most: a killed process takes a moment to be gone
 EVERY = 5.0  # seconds between two looks at the queue: each starts DVC
 TASK = re.compile(r"^(?P<id>[0-9a-f]{7})\s+(?P<name>\S+)\s.*\s(?P<state>Queued|Running|Failed|Success|Canceled)\s*$")
 WORKERS = re.compile(r"^Worker status: (?P<active>\d+) active, (?P<idle>\d+) idle", re.MULTILINE)
@@ -127,9 +128,16 @@ def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True
 
 def _remove_running(folder: Path, variables: dict[str, str], task: str) -> None:
     """Remove a task whose worker is dead, by its name or id. What it runs may live on: the first `kill` ends that."""
-    for _ in range(2):  # only the second one, which finds no process, turns "Running" into "Failed"
+    for attempt in range(KILLS):  # only one that finds no process turns "Running" into "Failed": hardly ever the first
         dvc(folder, variables, "queue", "kill", "--force", task, check=False)
+        if attempt and not _is_running(dvc(folder, variables, "queue", "status", check=False), task):
+            break
     dvc(folder, variables, "queue", "remove", task, check=False)
+
+
+def _is_running(status: str, task: str) -> bool:
+    found = filter(None, map(TASK.match, status.splitlines()))
+    return any(task in (each["id"], each["name"]) and each["state"] == "Running" for each in found)
 
 
 def forget_tasks(store: Store, names: set[str]) -> None:
