@@ -91,6 +91,10 @@ class TraceNet(Network):
         default="average",
         description="average (of the last stage's maps) | statistics (mean and deviation of every stage's maps)",
     )
+    space_to_depth: bool = Field(
+        default=False, description="reads blocks of 2×2 pixels: the first stage works at half the resolution, faster"
+    )
+    stem_channels: Channels = Field(default=32, description="channels of its first stage at width 1, a multiple of 8")
 
     @model_validator(mode="after")
     def _has_residuals(self) -> Self:

@@ -5,8 +5,10 @@ red, green and blue it gets their residuals after high-pass filters, truncated a
 Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
 2016), 32–64–128–256–384 channels, each followed by a max pool.
 
-Two options go beyond this: residuals of the colour differences R − G and B − G, and statistics pooling, the mean and
-standard deviation of every stage's maps (Snyder et al. 2018).
+Three options go beyond this: residuals of the colour differences R − G and B − G; statistics pooling, the mean and
+standard deviation of every stage's maps (Snyder et al. 2018); and space to depth, where the pixels of each 2×2 block
+become channels of one place (Shi et al. 2016, in the other direction). The first stage then works at half the
+resolution and has no pool of its own, which takes a good third off the time of a training step.
 
 At width 1, with its defaults and five classes it has 3,543,365 parameters. Sides of its maps on 100×100 images before
 each pool: 100, 50, 25, 12, 6.
@@ -39,6 +41,8 @@ def build(
     blocks: int = 1,
     colour_residuals: bool = False,
     pooling: str = "average",
+    space_to_depth: bool = False,
+    stem_channels: int = CHANNELS[0],
 ) -> "TraceNet":
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
     histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. colour_residuals: whether it also
@@ -56,7 +60,9 @@ def build(
         raise InputError(
             "models.trace_net.pooling: statistics pools the maps, and head: flatten keeps them; remove one of the two"
         )
-    return TraceNet(design, high_pass, histogram_bins, blocks, colour_residuals, pooling)
+    return TraceNet(
+        design, high_pass, histogram_bins, blocks, colour_residuals, pooling, space_to_depth, stem_channels
+    )
 
 
 class TraceNet(nn.Module):
@@ -70,21 +76,25 @@ class TraceNet(nn.Module):
         blocks: int,
         colour_residuals: bool,
         pooling: str,
+        space_to_depth: bool,
+        stem_channels: int,
     ) -> None:
         super().__init__()
-        channels = [scaled(count, design.width) for count in CHANNELS]
+        channels = [scaled(count, design.width) for count in (stem_channels, *CHANNELS[1:])]
         self.input = Input(design)
         self.high_pass = HighPass(colour_residuals) if high_pass else None
         residuals = self.high_pass.channels if self.high_pass else 0
+        self.block_side = 2 if space_to_depth else 1
         self.stem = nn.Sequential(
-            nn.Conv2d(3 + residuals, channels[0], 3, padding=1, bias=False),
+            nn.Conv2d(self.block_side**2 * (3 + residuals), channels[0], 3, padding=1, bias=False),
             norm(design, channels[0]),
             activation(design),
         )
         self.stages = nn.Sequential()
-        for inputs, outputs in zip([channels[0], *channels], channels, strict=False):
+        for number, (inputs, outputs) in enumerate(zip([channels[0], *channels], channels, strict=False)):
             stage = [Residual(design, inputs if place == 0 else outputs, outputs) for place in range(blocks)]
-            self.stages.append(nn.Sequential(*stage, nn.MaxPool2d(2), *block_dropout(design)))
+            pool = [] if number == 0 and space_to_depth else [nn.MaxPool2d(2)]
+            self.stages.append(nn.Sequential(*stage, *pool, *block_dropout(design)))
         self.gather = None if pooling == "statistics" else gather(design, "pool", side=0)
         places = (design.side // SMALLEST) ** 2 if design.head == "flatten" else 1
         pooled = channels[-1] * places if self.gather else 2 * sum(channels)
@@ -102,6 +112,8 @@ class TraceNet(nn.Module):
         seen = self.input.normalised(images)
         if self.high_pass:
             seen = torch.cat([seen, self.high_pass(images)], dim=1)
+        if self.block_side > 1:
+            seen = in_blocks(seen, self.block_side)
         features = self._pooled(self.stem(seen))
         if self.colours:
             features = torch.cat([features, self.colours(images)], dim=1)
@@ -118,6 +130,13 @@ class TraceNet(nn.Module):
             maps = stage(maps)
             pooled.append(map_statistics(maps))
         return torch.cat(pooled, dim=1)
+
+
+def in_blocks(maps: Tensor, side: int) -> Tensor:
+    """Space to depth: (N, C, H, W) → (N, side²·C, H // side, W // side), channels last; rows and columns over are cut."""
+    height, width = (length // side * side for length in maps.shape[2:])
+    blocks = nn.functional.pixel_unshuffle(maps[:, :, :height, :width], side)
+    return blocks.contiguous(memory_format=torch.channels_last)
 
 
 def map_statistics(maps: Tensor) -> Tensor:
