@@ -177,9 +177,10 @@ def test_erasing_with_random_values_is_where_it_is_on_a_cpu() -> None:
     assert not np.array_equal(done[0], on_device_batch(PICTURES[:1], [other_seed])[0])
 
 
-@pytest.mark.parametrize("one_degradation", [True, False])
-def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool) -> None:
-    plans = transforms.plans(everything(), one_degradation, transforms.uniforms(COUNT, 5, "test"))
+@pytest.mark.parametrize(("one_degradation", "second"), [(True, 0.0), (True, 0.5), (False, 0.0)])
+def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool, second: float) -> None:
+    numbers = transforms.uniforms(COUNT, 5, "test")
+    plans = transforms.plans(everything(), one_degradation, numbers, second_degradation=second)
     whole = on_device_batch(PICTURES, plans)
     single = [on_device_batch(PICTURES[row : row + 1], [plan]) for row, plan in enumerate(plans)]
     np.testing.assert_array_equal(whole, np.concatenate(single))

@@ -277,6 +277,32 @@ def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
     assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in transforms.DEGRADATIONS)
 
 
+def test_a_second_degradation_follows_a_share_of_the_first_ones() -> None:
+    four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.2}, erasing={"p": 1.0})
+    numbers = transforms.uniforms(20_000, 1, "test")
+    alone = [plan.steps for plan in transforms.plans(four, True, numbers)]
+    pairs = [plan.steps for plan in transforms.plans(four, True, numbers, second_degradation=0.5)]
+    assert all(many[-1] == few[-1] and many[: len(few) - 1] == few[:-1] for few, many in zip(alone, pairs, strict=True))
+    first = [each[0][0] for each in pairs if len(each) > 1]
+    second = [(each[0][0], each[1][0]) for each in pairs if len(each) > 2]
+    assert len(first) / len(pairs) == pytest.approx(0.8, abs=0.01)
+    assert len(second) / len(first) == pytest.approx(0.5, abs=0.015)
+    after_jpeg = [name for before, name in second if before == "jpeg"]
+    shares = {name: after_jpeg.count(name) / len(after_jpeg) for name in transforms.DEGRADATIONS}
+    assert shares == pytest.approx({"jpeg": 0, "blur": 0.25, "noise": 0.25, "rescale": 0.5, "webp": 0}, abs=0.03)
+    assert second.count(("rescale", "jpeg")) / len(first) == pytest.approx(0.25 * 0.5 * 4 / 6, abs=0.015)
+
+
+def test_every_degraded_image_may_get_a_second_and_a_lone_degradation_none() -> None:
+    numbers = transforms.uniforms(500, 1, "test")
+    two = settings(jpeg={"p": 0.7}, blur={"p": 0.6})
+    assert {len(plan.steps) for plan in transforms.plans(two, True, numbers, second_degradation=1.0)} == {2}
+    lone = settings(jpeg={"p": 0.7}, flip={"p": 0.5})
+    assert transforms.plans(lone, True, numbers, second_degradation=1.0) == transforms.plans(lone, True, numbers)
+    clean = settings(flip={"p": 0.5})
+    assert transforms.plans(clean, True, numbers, second_degradation=1.0) == transforms.plans(clean, True, numbers)
+
+
 def test_switching_a_transform_on_changes_no_other_draw() -> None:
     numbers = transforms.uniforms(50, 1, "test")
     alone = transforms.plans(settings(shift={"p": 0.5}), False, numbers)
@@ -288,6 +314,7 @@ def test_switching_a_transform_on_changes_no_other_draw() -> None:
 def test_later_transforms_do_not_change_the_numbers_of_the_first() -> None:
     numbers = transforms.uniforms(3, 7, "test", 1)
     assert np.array_equal(numbers[:, :30], seeds.generator(7, "test", 1).random((3, 30)))
+    assert np.array_equal(numbers[:, 30:-1], seeds.generator(7, "test/later", 1).random((3, numbers.shape[1] - 31)))
     assert np.array_equal(numbers[:2], transforms.uniforms(2, 7, "test", 1))
 
 

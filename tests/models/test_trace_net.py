@@ -8,7 +8,7 @@ from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.penultimate import noted_features
-from fakeprint.models.networks.trace_net import HighPass, map_statistics
+from fakeprint.models.networks.trace_net import HighPass, in_blocks, map_statistics
 from tests.samples import DEMO
 
 
@@ -120,13 +120,34 @@ def test_new_options_leave_the_names_and_shapes_of_weights() -> None:
     """Weights of a network from before the options were there are loaded as they are."""
     design = networks.Design(5, 32, width=0.25)
     plain = networks.build("trace_net", design, {"high_pass": True, "histogram_bins": 0, "blocks": 1}).state_dict()
-    off = {"colour_residuals": False, "pooling": "average"}
+    off = {"colour_residuals": False, "pooling": "average", "space_to_depth": False, "stem_channels": 32}
     assert networks.build("trace_net", design, off).load_state_dict(plain)
     for changed, key in (("colour_residuals", "stem.0.weight"), ("pooling", "head.1.weight")):
         value = {"colour_residuals": True, "pooling": "statistics"}[changed]
         weights = networks.build("trace_net", design, {changed: value}).state_dict()
         assert {name for name in plain if plain[name].shape != weights[name].shape} == {key}
         assert weights.keys() == plain.keys()
+
+
+def test_blocks_of_pixels_become_channels() -> None:
+    image = torch.arange(2 * 5 * 4.0).view(1, 2, 5, 4)
+    blocks = in_blocks(image, 2)
+    assert blocks.shape == (1, 8, 2, 2)
+    assert blocks[0, :, 1, 0].tolist() == [8, 9, 12, 13, 28, 29, 32, 33]
+    assert blocks.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("side", "head"), [(32, "pool"), (101, "flatten")])
+def test_the_first_stage_works_on_blocks_at_half_the_resolution(side: int, head: str) -> None:
+    design = networks.Design(5, side, width=0.25, head=head)
+    network = networks.build("trace_net", design, {"space_to_depth": True, "stem_channels": 64}).eval()
+    assert network.stem[0].weight.shape == (16, 4 * 12, 3, 3)
+    sides = []
+    for stage in network.stages:
+        stage.register_forward_hook(lambda _module, inputs, _output: sides.append(inputs[0].shape[-1]))
+    assert network(torch.rand(2, 3, side, side)).shape == (2, 5)
+    half = side // 2
+    assert sides == [half, half, half // 2, half // 4, half // 8]
 
 
 def test_colour_residuals_need_residuals() -> None:

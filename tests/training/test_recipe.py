@@ -50,6 +50,7 @@ OTHER: dict[str, Any] = {
     "sampling": "balanced",
     "compile": True,
     "one_degradation": False,
+    "second_degradation": 0.25,
     "interpolation": "nearest",
     "fill": "black",
 }

@@ -90,5 +90,5 @@ def _originals(images: Images, chunk: slice, seed: int, copy: int) -> np.ndarray
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
     """One copy of each image, and its plan in words. Returned, not written: cluster workers may not share files."""
     warp = transforms.Warp(settings.interpolation, settings.fill)
-    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers, warp)
+    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers, warp, settings.second_degradation)
     return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

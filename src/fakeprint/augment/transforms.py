@@ -57,7 +57,8 @@ def _width(name: str) -> int:
 
 
 # The columns of the uniform numbers: a switch for each of the first transforms, the choice of the one degradation,
-# the first transforms' values; then switch and values of each later transform.
+# the first transforms' values; then switch and values of each later transform; last, whether and which degradation
+# follows the one degradation.
 _SWITCH = {name: column for column, name in enumerate(_FIRST_TRANSFORMS)}
 _WHICH = len(_SWITCH)
 _FIRST = {}
@@ -69,6 +70,8 @@ _EARLIER_DRAWS = DRAWS
 for _name in _LATER:
     _SWITCH[_name], _FIRST[_name] = DRAWS, DRAWS + 1
     DRAWS += 1 + _width(_name)
+_SECOND = DRAWS
+DRAWS += 1
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,9 @@ def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
     depends on seed, epoch and row, never on batches or workers.
     """
     first = seeds.generator(seed, purpose, *keys).random((count, _EARLIER_DRAWS))
-    later = seeds.generator(seed, f"{purpose}/later", *keys).random((count, DRAWS - _EARLIER_DRAWS))
-    return np.concatenate([first, later], axis=1)
+    later = seeds.generator(seed, f"{purpose}/later", *keys).random((count, _SECOND - _EARLIER_DRAWS))
+    second = seeds.generator(seed, f"{purpose}/second", *keys).random((count, 1))
+    return np.concatenate([first, later, second], axis=1)
 
 
 def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) -> Plan:
@@ -120,15 +124,26 @@ def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) 
     return plans(settings, one_degradation, rng.random((1, DRAWS)))[0]
 
 
-def plans(settings: Transforms, one_degradation: bool, numbers: np.ndarray, warp: Warp = DEFAULT_WARP) -> list[Plan]:
+def plans(
+    settings: Transforms,
+    one_degradation: bool,
+    numbers: np.ndarray,
+    warp: Warp = DEFAULT_WARP,
+    second_degradation: float = 0.0,
+) -> list[Plan]:
     """One plan per row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
     A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
-    each other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left.
+    each other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left. Of the
+    images that get one, the share `second_degradation` gets another one after it, chosen in proportion to its p.
     """
     active = _switches(settings, one_degradation, numbers)
     columns = {name: _values(settings, name, numbers).tolist() for name in active}
-    on = [(name, switch.tolist(), columns[name]) for name, switch in active.items()]
+    in_order = list(active.items())
+    if one_degradation and second_degradation:
+        last = [in_order.pop()] if "erasing" in active else []
+        in_order += [*_second(settings, active, numbers, second_degradation).items(), *last]
+    on = [(name, switch.tolist(), columns[name]) for name, switch in in_order]
     return [
         Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]), warp)
         for row in range(len(numbers))
@@ -151,6 +166,21 @@ def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) 
         else:
             active[name] = numbers[:, _SWITCH[name]] < transform.p
     return active
+
+
+def _second(
+    settings: Transforms, active: dict[str, np.ndarray], numbers: np.ndarray, share: float
+) -> dict[str, np.ndarray]:
+    """For each degradation that may be chosen, bool (N,): whether it follows the image's one degradation."""
+    chances = {name: getattr(settings, name).p for name in DEGRADATIONS if name in active}
+    first = np.stack([active[name] for name in chances]) if chances else np.empty((0, len(numbers)), bool)
+    left = np.where(first, 0.0, np.array(list(chances.values()))[:, None])
+    total = left.sum(axis=0)
+    # The one number chooses within its lower part, `share`; above it, or where nothing is left, there is no second.
+    place = np.where(first.any(axis=0) & (total > 0), numbers[:, _SECOND] / share, 1.0) * total
+    ends = np.cumsum(left, axis=0)
+    follows = (place >= ends - left) & (place < ends)
+    return dict(zip(chances, follows, strict=True))
 
 
 def _values(settings: Transforms, name: str, numbers: np.ndarray) -> np.ndarray:
@@ -185,6 +215,7 @@ def augment_batch(
     numbers: np.ndarray,
     pool: ThreadPoolExecutor | None = None,
     warp: Warp = DEFAULT_WARP,
+    second_degradation: float = 0.0,
 ) -> np.ndarray:
     """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
 
@@ -195,7 +226,7 @@ def augment_batch(
     def fill(row: int, plan: Plan) -> None:
         out[row] = apply(images[row], plan)
 
-    todo = plans(settings, one_degradation, numbers, warp)
+    todo = plans(settings, one_degradation, numbers, warp, second_degradation)
     list((pool.map if pool else map)(fill, range(len(todo)), todo))
     return out
 

@@ -119,6 +119,11 @@ class Augment(Block):
         description="at most one of jpeg, blur, noise, rescale, webp per image, drawn among those enabled; "
         "false = each on its own",
     )
+    second_degradation: Fraction = Field(
+        default=0.0,
+        description="0–1; share of the degraded images that get a second one of these after the first; needs "
+        "one_degradation",
+    )
     interpolation: Interpolation = Field(
         default="bicubic", description="bicubic | bilinear | nearest; of rotation, zoom and crop, which are one warp"
     )
@@ -130,3 +135,17 @@ class Augment(Block):
     transforms: Transforms = Field(
         description="enabled; p: probability per image, 0–1; the range that the strength is drawn from, uniformly"
     )
+
+    @model_validator(mode="after")
+    def _second_follows_one(self) -> Self:
+        require_one_degradation(self.one_degradation, self.second_degradation)
+        return self
+
+
+def require_one_degradation(one_degradation: bool, second_degradation: float) -> None:
+    """Raise ValueError if there is a share of second degradations, but no choice of a first one."""
+    if second_degradation and not one_degradation:
+        raise ValueError(
+            f"second_degradation, {second_degradation:g}, needs one_degradation: true; without it, each degradation is "
+            "drawn on its own"
+        )

@@ -6,7 +6,7 @@ from annotated_types import Interval
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from fakeprint.errors import InputError
-from fakeprint.params.augment import Fill, Interpolation, Transforms
+from fakeprint.params.augment import Fill, Interpolation, Transforms, require_one_degradation
 from fakeprint.params.block import BelowOne, Block, Fraction, Inside
 from fakeprint.params.validation import validated
 
@@ -142,6 +142,9 @@ class Train(Block):
     one_degradation: bool = Field(
         default=True, description="as in `augment`; with the probabilities below, 40 % of the images are degraded"
     )
+    second_degradation: Fraction = Field(
+        default=0.0, description="0–1; share of the degraded images that get a second degradation after the first"
+    )
     interpolation: Interpolation = Field(default="bicubic", description="as in `augment`")
     fill: Fill = Field(default="reflect", description="as in `augment`")
     transforms: Transforms = Field(
@@ -160,6 +163,11 @@ class Train(Block):
             raise ValueError("swa and ema both average the weights; set one of them to 0")
         if self.swa and self.early_stopping:
             raise ValueError("swa averages the last epochs, which early_stopping may cut off; set early_stopping to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _second_follows_one(self) -> Self:
+        require_one_degradation(self.one_degradation, self.second_degradation)
         return self
 
     @model_validator(mode="after")

@@ -45,6 +45,7 @@ class Augmentation:
     transforms: Transforms
     one_degradation: bool
     warp: Warp = DEFAULT_WARP
+    second_degradation: float = 0.0
 
     def off(self) -> "Augmentation":
         """The same with every transform disabled."""
@@ -107,12 +108,19 @@ class Batching:
         return [_task(prepared, slice(start + part, start + self.batch_size, parts)) for start in starts]
 
     def _prepared(self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None) -> Prepared:
-        transforms, one_degradation = self.augmentation.transforms, self.augmentation.one_degradation
+        how = self.augmentation
         if isinstance(images, DeviceImages):
-            drawn = plans(transforms, one_degradation, draws, self.augmentation.warp)
+            drawn = plans(how.transforms, how.one_degradation, draws, how.warp, how.second_degradation)
             return DeviceBatch(images, rows, pack_plans(drawn, *images.pixels.shape[1:3]))
         taken = images.take(rows, spots)
-        augmented = augment_batch(taken, transforms, one_degradation, draws, warp=self.augmentation.warp)
+        augmented = augment_batch(
+            taken,
+            how.transforms,
+            how.one_degradation,
+            draws,
+            warp=how.warp,
+            second_degradation=how.second_degradation,
+        )
         return augmented, images.labels[rows]
 
 

@@ -110,7 +110,12 @@ def _phase(train: Train, labels: np.ndarray, classes: Sequence[str], device: str
         epochs=train.epochs,
         batching=Batching(
             train.batch_size,
-            Augmentation(train.transforms, train.one_degradation, Warp(train.interpolation, train.fill)),
+            Augmentation(
+                train.transforms,
+                train.one_degradation,
+                Warp(train.interpolation, train.fill),
+                train.second_degradation,
+            ),
             accumulate=train.accumulate,
             balanced=train.sampling == "balanced",
         ),

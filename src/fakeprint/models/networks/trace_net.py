@@ -60,9 +60,7 @@ def build(
         raise InputError(
             "models.trace_net.pooling: statistics pools the maps, and head: flatten keeps them; remove one of the two"
         )
-    return TraceNet(
-        design, high_pass, histogram_bins, blocks, colour_residuals, pooling, space_to_depth, stem_channels
-    )
+    return TraceNet(design, high_pass, histogram_bins, blocks, colour_residuals, pooling, space_to_depth, stem_channels)
 
 
 class TraceNet(nn.Module):
@@ -133,7 +131,7 @@ class TraceNet(nn.Module):
 
 
 def in_blocks(maps: Tensor, side: int) -> Tensor:
-    """Space to depth: (N, C, H, W) → (N, side²·C, H // side, W // side), channels last; rows and columns over are cut."""
+    """Space to depth: (N, C, H, W) → (N, side²·C, H // side, W // side), channels last; what is over is cut off."""
     height, width = (length // side * side for length in maps.shape[2:])
     blocks = nn.functional.pixel_unshuffle(maps[:, :, :height, :width], side)
     return blocks.contiguous(memory_format=torch.channels_last)
