@@ -101,9 +101,9 @@ def shortened(content: dict[str, Any]) -> Params:
     content["train"].update(STEP, freeze=min(content["train"]["freeze"], 1))
     content["model"]["width"] = 0.125
     content["models"]["backbone"]["weights"] = None
-    for network in content["models"].values():
+    for overrides in [*content["train"]["phases"], *(network["train"] for network in content["models"].values())]:
         for key in STEP:
-            network["train"].pop(key, None)
+            overrides.pop(key, None)
     for ensemble in content["ensembles"].values():
         if ensemble["method"] == "learned":
             ensemble["epochs"] = 1
