@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from fakeprint import params
 from fakeprint.errors import InputError
@@ -138,10 +138,25 @@ def merge(base: dict[str, Any], overlay: dict[str, Any]) -> None:
             if not isinstance(base, CommentedMap):
                 base[key] = copy.deepcopy(value)
                 continue
-            base[key] = _on_one_line(value) if isinstance(value, dict) else copy.deepcopy(value)
+            base[key] = _writable(value)
             comments = base.ca.items.get(key)
             if value == [] and comments and comments[3] == []:
                 comments[3] = None  # else ruamel writes `[]` away from its key
+
+
+def _writable(value: Any) -> Any:
+    """The value as ruamel is to write it: a mapping on one line, and so a list that begins with an empty one.
+
+    After `- {}` and a comment on the list's key, ruamel writes the next item's first two keys on one line, which is not
+    YAML.
+    """
+    if isinstance(value, dict):
+        return _on_one_line(value)
+    if isinstance(value, list) and value and value[0] == {}:
+        items = CommentedSeq([_on_one_line(item) if isinstance(item, dict) else item for item in value])
+        items.fa.set_flow_style()
+        return items
+    return copy.deepcopy(value)
 
 
 def _on_one_line(value: dict[str, Any]) -> CommentedMap:
