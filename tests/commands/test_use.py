@@ -78,6 +78,15 @@ def test_an_empty_mapping_replaces_one(clone: Path, monkeypatch: pytest.MonkeyPa
     assert params.load().robustness.grid == {}
 
 
+def test_phases_that_begin_with_an_unchanged_one(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, "presets/demo.yaml", "-S", "train.phases=[{}, {epochs: 4, lr: 0.1, transforms: {jpeg: {p: 0.5}}}]")
+    first, second = params.load().network("three_cnn").train.in_phases()
+    assert (second.epochs, second.lr, second.transforms.jpeg.p) == (4, 0.1, 0.5)
+    assert first.lr != second.lr
+    use(monkeypatch, "params.yaml", "-S", "train.phases=[{lr: 0.1}, {}]")
+    assert [phase.lr for phase in params.load().network("hist_cnn").train.in_phases()][0] == 0.1
+
+
 @pytest.mark.slow
 def test_a_dry_run_shows_what_would_change_and_writes_nothing(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -236,6 +236,14 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ),
         ({"open_world__neighbours": 0}, "open_world.neighbours: input should be greater than 0, not 0"),
         ({"data__unknown": ["photos"]}, "data.unknown: "),
+        (
+            {"train__one_degradation": False, "train__second_degradation": 0.5},
+            "train: second_degradation, 0.5, needs one_degradation: true; without it, each degradation is drawn on its own",
+        ),
+        (
+            {"augment__one_degradation": False, "augment__second_degradation": 0.5},
+            "augment: second_degradation, 0.5, needs one_degradation: true; without it, each degradation is drawn on its",
+        ),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
         ({"robustness__grid": {"j": {"jpeg": 0}}}, "robustness: grid.j.jpeg should be from 1 to 100, not 0"),
