@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional
 
 from benchmarks.table import Row, json_option, measure_in_turn, report, row
 from fakeprint import params, seeds
-from fakeprint.augment import transforms
+from fakeprint.augment import drawing, transforms
 from fakeprint.params import Augment, Rescale, Transforms
 
 SIDE = 64  # pixels
@@ -89,7 +89,7 @@ def compared(name: str, settings: Augment, goal: float | None) -> Row:
     peer = in_torchvision(settings.transforms, SIDE)
 
     def ours() -> None:
-        numbers = transforms.uniforms(IMAGES, 0, "benchmark/augmentation")
+        numbers = drawing.uniforms(IMAGES, 0, "benchmark/augmentation")
         transforms.augment_batch(batch, settings.transforms, settings.one_degradation, numbers)
 
     def theirs() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from fakeprint.augment.transforms import Plan, Warp, apply
+from fakeprint.augment.drawing import Plan, Warp
+from fakeprint.augment.transforms import apply
 
 DEGREES, SEED = 15.0, 7
 KERNEL = np.array([[-1, 2, -1], [2, -4, 2], [-1, 2, -1]], np.float32) / 4  # as TraceNet has it

@@ -15,7 +15,8 @@ from PIL import Image
 
 import fakeprint.predict
 from fakeprint import params
-from fakeprint.augment.transforms import Plan, apply
+from fakeprint.augment.drawing import Plan
+from fakeprint.augment.transforms import apply
 from fakeprint.data.arrays import Dataset, resized
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out

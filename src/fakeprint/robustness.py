@@ -17,7 +17,8 @@ import numpy as np
 from joblib import delayed
 
 from fakeprint import seeds
-from fakeprint.augment.transforms import Plan, apply
+from fakeprint.augment.drawing import Plan
+from fakeprint.augment.transforms import apply
 from fakeprint.blocks import remapped
 from fakeprint.data.arrays import Dataset, WholeImages, images_together
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of

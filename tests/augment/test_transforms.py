@@ -9,8 +9,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from fakeprint import params, seeds
-from fakeprint.augment import transforms
-from fakeprint.augment.transforms import Plan, Warp, apply
+from fakeprint.augment import drawing, transforms
+from fakeprint.augment.drawing import Plan, Warp
+from fakeprint.augment.transforms import apply
 from tests.samples import DEMO
 
 OFF = {name: {**block, "enabled": False} for name, block in params.load(DEMO).augment.transforms.model_dump().items()}
@@ -208,14 +209,14 @@ def test_erasing_is_where_its_position_says_and_never_outside() -> None:
     white = np.full((20, 20, 3), 255, np.uint8)
     erased = done(white, ("erasing", 0.25, 0.5, 0.999, 0.5, 0.5)) != 255
     assert erased[5:15, 10:].mean() > 0.99 and erased.sum() == erased[5:15, 10:].sum()
-    assert done(white, ("erasing", 1.0, 0.0, 0.9, 0.9, transforms.MEAN)).shape == (20, 20, 3)
+    assert done(white, ("erasing", 1.0, 0.0, 0.9, 0.9, drawing.MEAN)).shape == (20, 20, 3)
 
 
 def test_erasing_with_the_mean_colour() -> None:
     halves = uniform((10, 100, 200))
     halves[:, 4:] = (30, 100, 0)
     on = settings(erasing={"fraction": (1.0, 1.0), "fill": "mean"})
-    (plan,) = transforms.plans(on, True, transforms.uniforms(1, 1, "test"))
+    (plan,) = drawing.plans(on, True, drawing.uniforms(1, 1, "test"))
     shown = {tuple(colour) for colour in apply(halves, plan).reshape(-1, 3).tolist()}
     assert (20, 100, 100) in shown and shown <= {(20, 100, 100), (10, 100, 200), (30, 100, 0)}
 
@@ -225,7 +226,7 @@ def test_erasing_with_the_mean_colour() -> None:
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, seed: int) -> None:
     everything = settings(**{name: {"p": 0.5} for name in OFF})
     before = image.copy()
-    out = apply(image, transforms.draw(everything, False, np.random.default_rng(seed)))
+    out = apply(image, drawing.draw(everything, False, np.random.default_rng(seed)))
     assert out.shape == image.shape and out.dtype == np.uint8
     assert np.array_equal(image, before) and not np.shares_memory(out, image)
 
@@ -233,7 +234,7 @@ def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, s
 @given(IMAGES, st.integers(0, 2**32 - 1))
 @pytest.mark.slow
 def test_ranges_of_no_effect_leave_the_image(image: np.ndarray, seed: int) -> None:
-    plan = transforms.draw(settings(**IDENTITY), False, np.random.default_rng(seed))
+    plan = drawing.draw(settings(**IDENTITY), False, np.random.default_rng(seed))
     assert len(plan.steps) == len(IDENTITY)
     assert np.array_equal(apply(image, plan), image)
 
@@ -246,7 +247,7 @@ def test_any_shift_is_filled_with_the_image_itself(right: float, down: float) ->
 @pytest.mark.slow
 def test_values_come_from_their_ranges() -> None:
     every = settings(**{name: {} for name in OFF})
-    for plan in transforms.plans(every, False, transforms.uniforms(200, 1, "test")):
+    for plan in drawing.plans(every, False, drawing.uniforms(200, 1, "test")):
         assert [name for name, _ in plan.steps] == list(OFF)
         for name, values in plan.steps:
             setting, count = (
@@ -257,77 +258,77 @@ def test_values_come_from_their_ranges() -> None:
                 low, high = OFF[name][setting]
                 assert all(low <= value <= high for value in values[:count])
     quality = settings(jpeg={"quality": (70, 72)})
-    drawn = {plan.steps[0][1][0] for plan in transforms.plans(quality, True, transforms.uniforms(100, 1, "test"))}
+    drawn = {plan.steps[0][1][0] for plan in drawing.plans(quality, True, drawing.uniforms(100, 1, "test"))}
     assert drawn == {70, 71, 72}
 
 
 def test_one_degradation_excludes_the_others_and_keeps_each_p() -> None:
     five = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.1}, webp={"p": 0.1})
-    numbers = transforms.uniforms(4000, 1, "test")
-    steps = [plan.steps for plan in transforms.plans(five, True, numbers)]
+    numbers = drawing.uniforms(4000, 1, "test")
+    steps = [plan.steps for plan in drawing.plans(five, True, numbers)]
     assert {len(each) for each in steps} == {0, 1}
-    share = {name: np.mean([bool(each) and each[0][0] == name for each in steps]) for name in transforms.DEGRADATIONS}
+    share = {name: np.mean([bool(each) and each[0][0] == name for each in steps]) for name in drawing.DEGRADATIONS}
     assert share == pytest.approx({"jpeg": 0.4, "blur": 0.1, "noise": 0.1, "rescale": 0.1, "webp": 0.1}, abs=0.03)
-    assert max(len(plan.steps) for plan in transforms.plans(five, False, numbers)) > 1
+    assert max(len(plan.steps) for plan in drawing.plans(five, False, numbers)) > 1
 
 
 def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
-    five = settings(**{name: {"p": 1.0} for name in transforms.DEGRADATIONS})
-    names = [plan.steps[0][0] for plan in transforms.plans(five, True, transforms.uniforms(4000, 1, "test"))]
-    assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in transforms.DEGRADATIONS)
+    five = settings(**{name: {"p": 1.0} for name in drawing.DEGRADATIONS})
+    names = [plan.steps[0][0] for plan in drawing.plans(five, True, drawing.uniforms(4000, 1, "test"))]
+    assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in drawing.DEGRADATIONS)
 
 
 def test_a_second_degradation_follows_a_share_of_the_first_ones() -> None:
     four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.2}, erasing={"p": 1.0})
-    numbers = transforms.uniforms(20_000, 1, "test")
-    alone = [plan.steps for plan in transforms.plans(four, True, numbers)]
-    pairs = [plan.steps for plan in transforms.plans(four, True, numbers, second_degradation=0.5)]
+    numbers = drawing.uniforms(20_000, 1, "test")
+    alone = [plan.steps for plan in drawing.plans(four, True, numbers)]
+    pairs = [plan.steps for plan in drawing.plans(four, True, numbers, second_degradation=0.5)]
     assert all(many[-1] == few[-1] and many[: len(few) - 1] == few[:-1] for few, many in zip(alone, pairs, strict=True))
     first = [each[0][0] for each in pairs if len(each) > 1]
     second = [(each[0][0], each[1][0]) for each in pairs if len(each) > 2]
     assert len(first) / len(pairs) == pytest.approx(0.8, abs=0.01)
     assert len(second) / len(first) == pytest.approx(0.5, abs=0.015)
     after_jpeg = [name for before, name in second if before == "jpeg"]
-    shares = {name: after_jpeg.count(name) / len(after_jpeg) for name in transforms.DEGRADATIONS}
+    shares = {name: after_jpeg.count(name) / len(after_jpeg) for name in drawing.DEGRADATIONS}
     assert shares == pytest.approx({"jpeg": 0, "blur": 0.25, "noise": 0.25, "rescale": 0.5, "webp": 0}, abs=0.03)
     assert second.count(("rescale", "jpeg")) / len(first) == pytest.approx(0.25 * 0.5 * 4 / 6, abs=0.015)
 
 
 def test_every_degraded_image_may_get_a_second_and_a_lone_degradation_none() -> None:
-    numbers = transforms.uniforms(500, 1, "test")
+    numbers = drawing.uniforms(500, 1, "test")
     two = settings(jpeg={"p": 0.7}, blur={"p": 0.6})
-    assert {len(plan.steps) for plan in transforms.plans(two, True, numbers, second_degradation=1.0)} == {2}
+    assert {len(plan.steps) for plan in drawing.plans(two, True, numbers, second_degradation=1.0)} == {2}
     lone = settings(jpeg={"p": 0.7}, flip={"p": 0.5})
-    assert transforms.plans(lone, True, numbers, second_degradation=1.0) == transforms.plans(lone, True, numbers)
+    assert drawing.plans(lone, True, numbers, second_degradation=1.0) == drawing.plans(lone, True, numbers)
     clean = settings(flip={"p": 0.5})
-    assert transforms.plans(clean, True, numbers, second_degradation=1.0) == transforms.plans(clean, True, numbers)
+    assert drawing.plans(clean, True, numbers, second_degradation=1.0) == drawing.plans(clean, True, numbers)
 
 
 def test_switching_a_transform_on_changes_no_other_draw() -> None:
-    numbers = transforms.uniforms(50, 1, "test")
-    alone = transforms.plans(settings(shift={"p": 0.5}), False, numbers)
-    with_more = transforms.plans(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
+    numbers = drawing.uniforms(50, 1, "test")
+    alone = drawing.plans(settings(shift={"p": 0.5}), False, numbers)
+    with_more = drawing.plans(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
     for few, many in zip(alone, with_more, strict=True):
         assert few.steps == tuple(step for step in many.steps if step[0] == "shift")
 
 
 def test_later_transforms_do_not_change_the_numbers_of_the_first() -> None:
-    numbers = transforms.uniforms(3, 7, "test", 1)
+    numbers = drawing.uniforms(3, 7, "test", 1)
     assert np.array_equal(numbers[:, :30], seeds.generator(7, "test", 1).random((3, 30)))
     assert np.array_equal(numbers[:, 30:-1], seeds.generator(7, "test/later", 1).random((3, numbers.shape[1] - 31)))
-    assert np.array_equal(numbers[:2], transforms.uniforms(2, 7, "test", 1))
+    assert np.array_equal(numbers[:2], drawing.uniforms(2, 7, "test", 1))
 
 
 def test_batches_and_threads_change_nothing() -> None:
     images = np.random.default_rng(1).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
     every = settings(**{name: {"p": 0.5} for name in OFF})
-    numbers = transforms.uniforms(23, 7, "train/test", 3)
+    numbers = drawing.uniforms(23, 7, "train/test", 3)
     whole = transforms.augment_batch(images, every, True, numbers)
     rows = np.random.default_rng(2).permutation(23)
     with ThreadPoolExecutor(4) as pool:
         parts = [transforms.augment_batch(images[r], every, True, numbers[r], pool) for r in np.array_split(rows, 5)]
     assert np.array_equal(np.concatenate(parts), whole[rows])
-    other_epoch = transforms.augment_batch(images, every, True, transforms.uniforms(23, 7, "train/test", 4))
+    other_epoch = transforms.augment_batch(images, every, True, drawing.uniforms(23, 7, "train/test", 4))
     assert not np.array_equal(other_epoch, whole)
 
 

@@ -84,7 +84,7 @@ def test_phases_that_begin_with_an_unchanged_one(clone: Path, monkeypatch: pytes
     assert (second.epochs, second.lr, second.transforms.jpeg.p) == (4, 0.1, 0.5)
     assert first.lr != second.lr
     use(monkeypatch, "params.yaml", "-S", "train.phases=[{lr: 0.1}, {}]")
-    assert [phase.lr for phase in params.load().network("hist_cnn").train.in_phases()][0] == 0.1
+    assert params.load().network("hist_cnn").train.in_phases()[0].lr == 0.1
 
 
 @pytest.mark.slow

@@ -238,11 +238,11 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"data__unknown": ["photos"]}, "data.unknown: "),
         (
             {"train__one_degradation": False, "train__second_degradation": 0.5},
-            "train: second_degradation, 0.5, needs one_degradation: true; without it, each degradation is drawn on its own",
+            "train: second_degradation, 0.5, needs one_degradation: true; without it, each degradation",
         ),
         (
             {"augment__one_degradation": False, "augment__second_degradation": 0.5},
-            "augment: second_degradation, 0.5, needs one_degradation: true; without it, each degradation is drawn on its",
+            "augment: second_degradation, 0.5, needs one_degradation: true; without it, each degradation",
         ),
         ({"robustness__models": ["ldaa"]}, "robustness.models: 'ldaa' is unknown; did you mean 'lda'?"),
         ({"robustness__grid": {"j": {"jpg": 50}}}, "robustness: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),

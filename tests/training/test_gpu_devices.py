@@ -10,7 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fakeprint import params
-from fakeprint.augment import on_device, transforms
+from fakeprint.augment import drawing, on_device
 from fakeprint.augment.on_device import batch as device_batches
 from fakeprint.models import networks
 from fakeprint.training import device
@@ -54,10 +54,10 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, transform in everything.items():
         transform.update(enabled=name != "webp", p=1.0)
     chosen = params.Transforms(**everything)
-    warps = [transforms.Warp(interpolation, fill) for interpolation in INTERPOLATIONS for fill in FILLS]
-    numbers = transforms.uniforms(len(warps), 7, "gpu", 1)
-    plans = [transforms.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
-    whole = [transforms.Plan((("flip", ()),), transforms.Warp(fill=fill)) for fill in FILLS]  # the others are warped
+    warps = [drawing.Warp(interpolation, fill) for interpolation in INTERPOLATIONS for fill in FILLS]
+    numbers = drawing.uniforms(len(warps), 7, "gpu", 1)
+    plans = [drawing.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
+    whole = [drawing.Plan((("flip", ()),), drawing.Warp(fill=fill)) for fill in FILLS]  # the others are warped
     batch = on_device.pack_plans([*plans, *whole], 32, 32)
     assert {operation for operation, _, _ in batch.groups} == set(device_batches.OPERATIONS)
     with FakeTensorMode():

@@ -7,7 +7,7 @@ import pandas as pd
 from joblib import delayed
 
 from fakeprint import seeds
-from fakeprint.augment import transforms
+from fakeprint.augment import drawing, transforms
 from fakeprint.data.arrays import COPIES, Split
 from fakeprint.data.crops import RandomCrops, random_crops
 from fakeprint.files import written_folder
@@ -62,7 +62,7 @@ def _index(train: Split, copies: int, done: list[str]) -> pd.DataFrame:
 def _fill(images: Images, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
     """Write every copy into the array at `path`; return its plan in words."""
     rows = len(images)
-    numbers = {copy: transforms.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
+    numbers = {copy: drawing.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
     chunks = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
     tasks = (
         delayed(_copies)(_originals(images, chunk, seed, copy), settings, numbers[copy][chunk])
@@ -89,6 +89,6 @@ def _originals(images: Images, chunk: slice, seed: int, copy: int) -> np.ndarray
 
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
     """One copy of each image, and its plan in words. Returned, not written: cluster workers may not share files."""
-    warp = transforms.Warp(settings.interpolation, settings.fill)
-    plans = transforms.plans(settings.transforms, settings.one_degradation, numbers, warp, settings.second_degradation)
+    warp = drawing.Warp(settings.interpolation, settings.fill)
+    plans = drawing.plans(settings.transforms, settings.one_degradation, numbers, warp, settings.second_degradation)
     return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fakeprint.augment.transforms import Plan, apply
+from fakeprint.augment.drawing import Plan
+from fakeprint.augment.transforms import apply
 from fakeprint.variants import VARIANTS
 
 

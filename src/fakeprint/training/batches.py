@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from fakeprint import seeds
+from fakeprint.augment.drawing import DEFAULT_WARP, Warp, plans, uniforms
 from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_plans
-from fakeprint.augment.transforms import DEFAULT_WARP, Warp, augment_batch, plans, uniforms
+from fakeprint.augment.transforms import augment_batch
 from fakeprint.errors import InputError
 from fakeprint.params import Transforms
 from fakeprint.training.images import DeviceImages, Images

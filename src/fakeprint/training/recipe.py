@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fakeprint.augment.transforms import Warp
+from fakeprint.augment.drawing import Warp
 from fakeprint.models.networks import Design
 from fakeprint.params import NetworkSettings, Train
 from fakeprint.training.averaging import Averaging

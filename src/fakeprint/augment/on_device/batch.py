@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fakeprint.augment.drawing import GEOMETRIC, Plan
 from fakeprint.augment.on_device.blur import blur, gaussian_kernels
 from fakeprint.augment.on_device.colour import brightness, contrast, factors, hue, saturation
 from fakeprint.augment.on_device.compression import jpeg, step_sizes
@@ -18,7 +19,7 @@ from fakeprint.augment.on_device.geometry import move_by_pixels, warp
 from fakeprint.augment.on_device.noise import noise, sigmas_and_seeds
 from fakeprint.augment.on_device.rescaling import rescale, scalings
 from fakeprint.augment.on_device.tensors import Values, bits
-from fakeprint.augment.transforms import GEOMETRIC, Plan, in_whole_pixels, movement
+from fakeprint.augment.transforms import in_whole_pixels, movement
 from fakeprint.params import Fill, Interpolation, Transforms
 
 

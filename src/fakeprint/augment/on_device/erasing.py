@@ -4,9 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fakeprint.augment.drawing import MEAN
 from fakeprint.augment.on_device.noise import hashed
 from fakeprint.augment.on_device.tensors import Values, column, rounded
-from fakeprint.augment.transforms import MEAN, rectangle
+from fakeprint.augment.transforms import rectangle
 
 
 def rectangles(values: Values, height: int, width: int) -> np.ndarray:
