@@ -84,7 +84,8 @@ def test_fingerprints_are_the_class_means_and_the_regression_s_rows_are_held_out
     fresh = patterns_in_noise(30, 1)[0]
     new = np.stack([[np.corrcoef(row, mean)[0, 1] for mean in whole] for row in fresh])
     expected = regression.predict_proba(((new - mean) / scale).astype(np.float32))
-    np.testing.assert_allclose(ours.predict_proba(fresh), expected, atol=1e-5)
+    # The scores are rounded to float32, and the solver stops at a tolerance: 2e-5 was seen with AVX-512.
+    np.testing.assert_allclose(ours.predict_proba(fresh), expected, atol=1e-4)
 
 
 def test_noise_without_a_pattern_gives_even_probabilities():
