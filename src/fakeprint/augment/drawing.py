@@ -162,13 +162,14 @@ def _second(
 ) -> dict[str, np.ndarray]:
     """For each degradation that may be chosen, bool (N,): whether it follows the image's one degradation."""
     chances = {name: getattr(settings, name).p for name in DEGRADATIONS if name in active}
-    first = np.stack([active[name] for name in chances]) if chances else np.empty((0, len(numbers)), bool)
+    if not chances:
+        return {}
+    first = np.stack([active[name] for name in chances])
     left = np.where(first, 0.0, np.array(list(chances.values()))[:, None])
-    total = left.sum(axis=0)
-    # The one number chooses within its lower part, `share`; above it, or where nothing is left, there is no second.
-    place = np.where(first.any(axis=0) & (total > 0), numbers[:, _SECOND] / share, 1.0) * total
     ends = np.cumsum(left, axis=0)
-    follows = (place >= ends - left) & (place < ends)
+    # The one number chooses within its lower part, `share`; above it there is no second.
+    place = numbers[:, _SECOND] / share * ends[-1]
+    follows = first.any(axis=0) & (place >= ends - left) & (place < ends)
     return dict(zip(chances, follows, strict=True))
 
 
