@@ -31,7 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "validate": ("max_bad_fraction", "near_duplicate_bits", "on_leak", "on_shortcut", "on_trace", "sample_images"),
     "prepare": ("image_size", "resize", "small", "train_crops"),
-    "augment": ("copies", "one_degradation", "interpolation", "fill"),
+    "augment": ("copies", "one_degradation", "second_degradation", "interpolation", "fill"),
     "model": tuple(Model.model_fields),
     "train": tuple(name for name in Train.model_fields if name not in NOT_OF_TRAIN),
     "predict": ("tta", "shift", "crops", "crop_choice"),
