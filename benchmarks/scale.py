@@ -31,6 +31,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 SIZES = (10_000, 30_000, 120_000)
 FEATURES, CLASSIFIERS = ("hsv_joint", "residual", "spectrum"), ("lda", "svm_rbf", "boosting")
+WIDTH = 160  # characters of the table, where it is not printed to a terminal
 POLL = 0.05  # seconds between two measurements of memory
 MILLION, LARGE = 1_000_000, 256
 CORES = (2, 16, 64)
@@ -181,7 +182,7 @@ def report(rows: list[Measured]) -> None:
         totals += [f"{sum(row.seconds for row in mine):.0f}", f"{max(row.memory for row in mine) / 1e9:.2f}"]
         totals += [str(sum(row.files for row in mine)), f"{sum(row.bytes for row in mine) / 1e6:.0f}"]
     table.add_row("all", *totals, "")
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,10 @@ class Rows:
         return replace(self, changes=(*self.changes, change))
 
     def blocks(self, size: int | None = None) -> Iterator[tuple[slice, np.ndarray]]:
-        """All rows in order, in blocks of `size` (default `block_rows`): their slice, and a new float32 (n, D)."""
+        """All rows in order, in blocks of `size` (default `block_rows`): their slice, and float32 (n, D) to read.
+
+        Without `changes`, a block may be a view of its source, since a copy takes as long as a pass over it.
+        """
         size = size or self.block_rows
         for start in range(0, len(self), size):
             place = slice(start, min(start + size, len(self)))
@@ -87,6 +90,10 @@ class Rows:
         return out
 
     def _read(self, numbers: np.ndarray) -> np.ndarray:
+        if not self.changes and len(self.parts) == len(self.parts[0]) == 1:
+            array, inside = _opened(self.parts[0][0]), _as_slice(numbers)
+            if isinstance(inside, slice) and array.dtype == np.float32 and array.flags.c_contiguous:
+                return array[inside]
         block = np.empty((len(numbers), self.shape[1]), np.float32)
         first = 0
         for length, sources in zip(self._lengths, self.parts, strict=True):

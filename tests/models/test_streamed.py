@@ -62,6 +62,17 @@ def test_rows_are_read_from_files_in_any_order(tmp_path, small_blocks):
     assert rows.at(picked[:0]).whole().shape == (0, 6)
 
 
+def test_blocks_are_copies_only_where_they_must_be(small_blocks):
+    x = np.random.default_rng(0).random((50, 4), np.float32)
+    before = x.copy()
+    assert all(np.shares_memory(block, x) for _, block in Rows.of(x).blocks())
+    doubled = Rows.of(x).then(lambda block: np.multiply(block, 2, out=block))
+    np.testing.assert_array_equal(np.concatenate([block for _, block in doubled.blocks()]), 2 * before)
+    np.testing.assert_array_equal(x, before)
+    for rows in (Rows.of(x).at(np.arange(50)[::-1]), Rows.of(x).above(Rows.of(x)), Rows(((x, x),))):
+        assert not any(np.shares_memory(block, x) for _, block in rows.blocks())
+
+
 def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
     with pytest.raises(ValueError, match="6 of 9 numbers were written"):
         write_rows(tmp_path / "x.npy", (3, 3), iter([np.zeros((2, 3), np.float32)]))

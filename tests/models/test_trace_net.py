@@ -1,5 +1,6 @@
 """TraceNet: the output of its high-pass filters, and its options."""
 
+import numpy as np
 import pytest
 import torch
 from ruamel.yaml import YAML
@@ -8,7 +9,7 @@ from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.penultimate import noted_features
-from fakeprint.models.networks.trace_net import HighPass, in_blocks, map_statistics
+from fakeprint.models.networks.trace_net import HighPass, covariance, in_blocks, map_statistics, square_root
 from tests.samples import DEMO
 
 
@@ -114,6 +115,35 @@ def test_statistics_pooling_reads_every_stage() -> None:
     assert (noted[0][:, 8:16] > 0.01).any()
     with pytest.raises(InputError, match=r"^models\.trace_net\.pooling: statistics pools .*; remove one of the two$"):
         networks.build("trace_net", networks.Design(5, 32, head="flatten"), {"pooling": "statistics"})
+
+
+def test_covariance_of_maps_is_that_of_numpy() -> None:
+    maps = torch.randn(3, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    expected = [np.cov(each.flatten(1).numpy(), bias=True) for each in maps]
+    np.testing.assert_allclose(covariance(maps).numpy(), expected, atol=1e-6)
+
+
+def test_square_roots_of_covariances() -> None:
+    generator = torch.Generator().manual_seed(0)
+    axes, _ = torch.linalg.qr(torch.randn(2, 8, 8, generator=generator))
+    eigenvalues = torch.tensor([[4.0, 2.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.25], [9.0, 0, 0, 0, 0, 0, 0, 0]])
+    roots = square_root(axes * eigenvalues[:, None] @ axes.mT, iterations=12)
+    torch.testing.assert_close(roots, axes * eigenvalues.sqrt()[:, None] @ axes.mT, rtol=0, atol=1e-3)
+    flat = torch.zeros(1, 8, 8, requires_grad=True)  # of constant maps
+    square_root(flat).sum().backward()
+    assert flat.grad is not None and flat.grad.isfinite().all()
+
+
+def test_covariance_pooling_adds_features_to_the_average() -> None:
+    design = networks.Design(5, 64, dropout=0.0, width=0.25)
+    torch.manual_seed(0)
+    network = networks.build("trace_net", design, {"pooling": "covariance"})  # batch norm: maps of variance 1
+    assert network.head[-1].in_features == 96 + 16 * 17 // 2
+    with noted_features(network) as noted, torch.autocast("cpu", dtype=torch.bfloat16):
+        network(torch.rand(2, 3, 64, 64))
+    assert noted[0].dtype == torch.float32 and (noted[0][:, :136].abs() > 1e-3).float().mean() > 0.5
+    names = networks.build("trace_net", design, {"pooling": "average"}).state_dict().keys()
+    assert {key.split(".")[0] for key in network.state_dict().keys() - names} == {"covariance"}
 
 
 def test_new_options_leave_the_names_and_shapes_of_weights() -> None:

@@ -119,8 +119,10 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(x).argmax(axis=1)]
 
     def _mapped(self, x: np.ndarray) -> np.ndarray:
-        """float32 (N, components)."""
-        return self.map_.transform(x).astype(np.float32)
+        """float32 (N, components), as `Nystroem.transform` computes it, but without its detour over float64."""
+        kernel = _rbf(np.asarray(x, np.float32), self.map_.components_, self.map_.gamma)
+        mapped: np.ndarray = kernel @ self.map_.normalization_.T.astype(np.float32, copy=False)
+        return mapped
 
 
 def drawn(y: np.ndarray, count: int, seed: int) -> np.ndarray:

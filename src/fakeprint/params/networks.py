@@ -87,9 +87,10 @@ class TraceNet(Network):
     colour_residuals: bool = Field(
         default=False, description="reads the residuals of the colour differences R − G and B − G, too; needs high_pass"
     )
-    pooling: Literal["average", "statistics"] = Field(
+    pooling: Literal["average", "statistics", "covariance"] = Field(
         default="average",
-        description="average (of the last stage's maps) | statistics (mean and deviation of every stage's maps)",
+        description="average (of the last stage's maps) | statistics (of every stage's) | covariance (of the second's, "
+        "and average)",
     )
     space_to_depth: bool = Field(
         default=False, description="reads blocks of 2×2 pixels: the first stage works at half the resolution, faster"

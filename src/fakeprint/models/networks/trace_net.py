@@ -5,10 +5,11 @@ red, green and blue it gets their residuals after high-pass filters, truncated a
 Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
 2016), 32–64–128–256–384 channels, each followed by a max pool.
 
-Three options go beyond this: residuals of the colour differences R − G and B − G; statistics pooling, the mean and
-standard deviation of every stage's maps (Snyder et al. 2018); and space to depth, where the pixels of each 2×2 block
-become channels of one place (Shi et al. 2016, in the other direction). The first stage then works at half the
-resolution and has no pool of its own, which takes a good third off the time of a training step.
+Four options go beyond this: residuals of the colour differences R − G and B − G; statistics pooling, the mean and
+standard deviation of every stage's maps (Snyder et al. 2018); covariance pooling of the second stage's (Li et al. 2018,
+"Towards Faster Training of Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization"); and
+space to depth, where the pixels of each 2×2 block become channels of one place (Shi et al. 2016, in the other
+direction). The first stage then works at half the resolution and has no pool of its own, which is faster.
 
 At width 1, with its defaults and five classes it has 3,543,365 parameters. Sides of its maps on 100×100 images before
 each pool: 100, 50, 25, 12, 6.
@@ -31,6 +32,8 @@ from fakeprint.models.networks.layers import (
 )
 
 CHANNELS = (32, 64, 128, 256, 384)
+PAIRED = 1  # the stage, from 0, whose maps covariance pooling takes: 25 × 25 of 100 × 100 pixels
+COVARIANCE_CHANNELS = 64  # that its covariance is of, at width 1
 SMALLEST = 2 ** len(CHANNELS)  # pixels per side of which one is left after all pools
 
 
@@ -47,7 +50,8 @@ def build(
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
     histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. colour_residuals: whether it also
     sees the filtered differences of colours. pooling: what the head gets, "average" (the mean of each of the last
-    stage's maps) or "statistics" (mean and standard deviation of each map of every stage).
+    stage's maps), "statistics" (mean and standard deviation of each map of every stage) or "covariance" (the average,
+    and the square root of the covariance of the second stage's maps).
 
     Raises InputError for images below 32 pixels per side, and for statistics of maps that the head flattens.
     """
@@ -94,8 +98,10 @@ class TraceNet(nn.Module):
             pool = [] if number == 0 and space_to_depth else [nn.MaxPool2d(2)]
             self.stages.append(nn.Sequential(*stage, *pool, *block_dropout(design)))
         self.gather = None if pooling == "statistics" else gather(design, "pool", side=0)
+        self.covariance = CovariancePool(design, channels[PAIRED]) if pooling == "covariance" else None
         places = (design.side // SMALLEST) ** 2 if design.head == "flatten" else 1
         pooled = channels[-1] * places if self.gather else 2 * sum(channels)
+        pooled += self.covariance.features if self.covariance else 0
         colours = scaled(64, design.width) if histogram_bins else 0
         self.colours = (
             nn.Sequential(HSVHistogram(histogram_bins), nn.Linear(3 * histogram_bins, colours), activation(design))
@@ -120,13 +126,15 @@ class TraceNet(nn.Module):
 
     def _pooled(self, maps: Tensor) -> Tensor:
         """From the stem's maps to features (N, D)."""
-        if self.gather:
-            last: Tensor = self.gather(self.stages(maps))
-            return last
         pooled = []
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             maps = stage(maps)
-            pooled.append(map_statistics(maps))
+            if self.covariance and number == PAIRED:
+                pooled.append(self.covariance(maps))
+            if not self.gather:
+                pooled.append(map_statistics(maps))
+        if self.gather:
+            pooled.append(self.gather(maps))
         return torch.cat(pooled, dim=1)
 
 
@@ -144,6 +152,56 @@ def map_statistics(maps: Tensor) -> Tensor:
     """
     variance, mean = torch.var_mean(maps.float(), dim=(2, 3), correction=0)
     return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)
+
+
+class CovariancePool(nn.Module):
+    """Maps (N, inputs, H, W) → float32 (N, features): the upper triangle of the covariance's square root.
+
+    A 1×1 convolution first reduces the maps to 64 channels at width 1. Means forget how channels vary together,
+    although second-order statistics of residuals tell generators apart well. Covariances have few large eigenvalues;
+    their square root evens these out.
+    """
+
+    triangle: Tensor
+
+    def __init__(self, design: Design, inputs: int) -> None:
+        super().__init__()
+        channels = scaled(COVARIANCE_CHANNELS, design.width)
+        self.reduce = nn.Sequential(
+            nn.Conv2d(inputs, channels, 1, bias=False), norm(design, channels), activation(design)
+        )
+        self.features = channels * (channels + 1) // 2
+        self.register_buffer("triangle", torch.triu_indices(channels, channels), persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Pool. Computed in float32 under autocast too."""
+        reduced = self.reduce(maps)
+        with torch.autocast(maps.device.type, enabled=False):
+            roots = square_root(covariance(reduced.float()))
+        return roots[:, self.triangle[0], self.triangle[1]]
+
+
+def covariance(maps: Tensor) -> Tensor:
+    """Covariance of the channels over the places: (N, C, H, W) → (N, C, C)."""
+    flat = maps.flatten(2)
+    centred = flat - flat.mean(2, keepdim=True)
+    return centred @ centred.mT / flat.shape[2]
+
+
+def square_root(matrices: Tensor, iterations: int = 5) -> Tensor:
+    """Approximate square roots of positive semidefinite matrices (N, C, C), by coupled Newton–Schulz iterations.
+
+    They need matrix products only, so gradients are cheap and stable, unlike those of eigenvalues. A matrix is divided
+    by its trace first, for convergence; small eigenvalues converge slowly and come out a little too small (Higham 2008,
+    equation 6.35).
+    """
+    trace = matrices.diagonal(dim1=1, dim2=2).sum(1).clamp_min(1e-12)[:, None, None]
+    identity = torch.eye(matrices.shape[1], dtype=matrices.dtype, device=matrices.device)
+    root, inverse = matrices / trace, identity.expand_as(matrices)
+    for _ in range(iterations):
+        factor = (3 * identity - inverse @ root) / 2
+        root, inverse = root @ factor, factor @ inverse
+    return root * trace.sqrt()
 
 
 class Residual(nn.Module):
