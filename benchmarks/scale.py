@@ -38,9 +38,10 @@ CORES = (2, 16, 64)
 CLUSTER, MACHINE = 8, 16  # machines of the cluster, and the cores of each
 NETWORK = 1.25e9  # bytes per second that the cluster's network carries: 10 Gbit/s
 # Stages that read pixels, in processes that share nothing, and how many images each sends over a cluster's network per
-# image of the source: `validate` and `prepare` read shared files, the two that predict have no train images.
+# image of the source: `validate` and `prepare` read shared files, `augment` makes no copies here, and the two that
+# predict have no train images.
 BY_PIXELS = {
-    **{"validate": 0.0, "prepare": 1.0, "augment": 1.6, "features": 1.0},
+    **{"validate": 0.0, "prepare": 1.0, "augment": 0.0, "features": 1.0},
     **{"predict": 0.2, "predict_degraded": 0.1},
 }
 BY_ROWS = ("fit",)
@@ -214,11 +215,11 @@ def million(small: list[Measured], large: list[Measured]) -> list[Million]:
         if stage in BY_PIXELS:
             first, last = (each(rows_of(large, row.stage), key=lambda one: one.images) for each in (min, max))
             share = MILLION / (last.images - first.images)
-            hours = share * (last.seconds - first.seconds) / 3600
+            hours = max(0.0, share * (last.seconds - first.seconds) / 3600)
             sent = BY_PIXELS[stage] * MILLION * 3 * LARGE**2 / NETWORK / 3600
             each_on = [hours * 2 / cores for cores in (*CORES, CLUSTER * MACHINE)]
             each_on[-1] = max(each_on[-1], sent)
-            disk, memory = share * (last.bytes - first.bytes), last.memory
+            disk, memory = max(0.0, share * (last.bytes - first.bytes)), last.memory
         else:
             hours = row.seconds * MILLION / largest / 3600
             each_on = [hours / ((cores / 2) ** 0.5 if stage in BY_ROWS else 1) for cores in (*CORES, MACHINE)]

@@ -65,6 +65,16 @@ def test_written_sets_come_back_concatenated(tmp_path, images):
         load_features(["three"], "train", tmp_path)
 
 
+def test_tasks_of_large_images_are_smaller_and_change_nothing(images, monkeypatch):
+    at_once = list(features.extract_blocks({"hsv_hist": {"bins": 4}}, images, 1, "all"))
+    monkeypatch.setattr(features, "TASK_BYTES", 3 * images[0].nbytes)
+    by_three = list(features.extract_blocks({"hsv_hist": {"bins": 4}}, images, 1, "three"))
+    assert [len(block) for block in at_once] == [7] and [len(block) for block in by_three] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate(by_three), at_once[0])
+    monkeypatch.setattr(features, "TASK_BYTES", 1)
+    assert len(list(features.extract_blocks({"hsv_hist": {"bins": 4}}, images, 1, "one"))) == 7
+
+
 def test_a_set_is_written_batch_by_batch_and_whole_or_not_at_all(tmp_path, images, monkeypatch):
     monkeypatch.setattr(features, "BATCH", 2)
     batches = []

@@ -1,5 +1,6 @@
 """Feature sets: pure functions from images to numbers, one image at a time, so that batches do not change results."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,8 @@ from fakeprint.parallel import in_order
 from fakeprint.params import near
 from fakeprint.progress import track
 
-BATCH = (
-    256  # images per task of the pool: few enough for a live progress bar, many enough to hide the cost of sending them
-)
+BATCH = 256  # images per task of the pool, at most; many enough to hide the cost of sending them
+TASK_BYTES = 2**21  # of them, if they are large: small tasks keep all workers busy to the end, and the bar alive
 
 Options = dict[str, Any]
 Images = np.ndarray | EvenCrops
@@ -98,9 +98,11 @@ def extract_blocks(sets: Mapping[str, Options], images: Images, workers: int | N
     the result. A network's features are computed in this process if it has a GPU. sets: name → options. images: uint8
     (N, H, W, 3), an array, a memory map or crops, of which one block at a time is read.
     """
-    starts = range(0, len(images), BATCH)
-    batches = (np.array(_opened(images)[start : start + BATCH]) for start in starts)
-    if "backbone" in sets and backbone.device() != "cpu":
+    on_gpu = "backbone" in sets and backbone.device() != "cpu"
+    together = BATCH if on_gpu else min(BATCH, max(1, TASK_BYTES // max(1, math.prod(images.shape[1:]))))
+    starts = range(0, len(images), together)
+    batches = (np.array(_opened(images)[start : start + together]) for start in starts)
+    if on_gpu:
         done: Iterable[np.ndarray] = (extract_sets(sets, batch) for batch in batches)
     else:
         done = in_order((delayed(extract_sets)(dict(sets), batch) for batch in batches), workers)

@@ -17,6 +17,7 @@ from fakeprint.models.linear import LinearMachine
 EXACT_ROWS = 20_000  # `auto` is exact up to here: their kernel matrix takes 3.2 GB
 MOST_ROWS = 32_000  # their kernel matrix takes 8 GB
 BATCH = 500  # rows per prediction
+TOLERANCE = 1e-7  # of the linear machine on a Nystroem map, which is less exact than that
 TILE = 2048  # rows and columns of one block of the kernel matrix
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
@@ -106,7 +107,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "mapped.npy"
             write_rows(path, (len(rows), len(basis)), (self._mapped(block) for _, block in rows.blocks(4 * BATCH)))
-            self.machine_ = LinearMachine("squared_hinge", self.C).fit(Rows(((path,),)), y, folds)
+            self.machine_ = LinearMachine("squared_hinge", self.C).fit(Rows(((path,),)), y, folds, TOLERANCE)
         self.classes_ = self.machine_.classes_
         return self
 

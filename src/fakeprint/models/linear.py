@@ -44,8 +44,13 @@ class LinearMachine(ClassifierMixin, BaseEstimator):
         self.C = C
         self.seed = seed
 
-    def fit(self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds | None = None) -> Self:
-        """Fit on x, float32 (N, D), and class indices y (N,); folds: rows fitted on and held out, for calibration."""
+    def fit(
+        self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds | None = None, tolerance: float = TOLERANCE
+    ) -> Self:
+        """Fit on x, float32 (N, D), and class indices y (N,); folds: rows fitted on and held out, for calibration.
+
+        tolerance: ends when a step changes the objective by less, relative to it; not of the hinge.
+        """
         rows = Rows.of(x)
         self.classes_, y = np.unique(y, return_inverse=True)
         held_out = np.full(len(y), -1)
@@ -55,7 +60,7 @@ class LinearMachine(ClassifierMixin, BaseEstimator):
         if self.loss == "hinge":
             weights = _hinge_minimum(rows, y, held_out, machines, self.C, self.seed)
         else:
-            weights = _minimum(rows, y, held_out, machines, len(self.classes_), self.loss, self.C)
+            weights = _minimum(rows, y, held_out, machines, len(self.classes_), self.loss, self.C, tolerance)
         self.coef_, self.intercept_ = weights[0, :, :-1], weights[0, :, -1]
         if folds:
             decisions = np.empty((len(y), weights.shape[1]))
@@ -84,7 +89,14 @@ class LinearMachine(ClassifierMixin, BaseEstimator):
 
 
 def _minimum(
-    rows: Rows, y: np.ndarray, held_out: np.ndarray, machines: int, classes: int, loss: str, C: float
+    rows: Rows,
+    y: np.ndarray,
+    held_out: np.ndarray,
+    machines: int,
+    classes: int,
+    loss: str,
+    C: float,
+    tolerance: float,
 ) -> np.ndarray:
     """The weights, float64 (machines, K, D + 1), the intercept last; model m > 0 is fitted without fold m − 1."""
     columns = 1 if classes == 2 else classes
@@ -110,7 +122,7 @@ def _minimum(
             gradient[..., -1] += slopes.sum(axis=0).reshape(machines, columns)
         return total, to_weights(gradient.reshape(-1, shape[2]), True).ravel()
 
-    options = {"maxcor": CORRECTIONS, "ftol": TOLERANCE, "gtol": 0.0, "maxiter": MOST_PASSES, "maxfun": 2 * MOST_PASSES}
+    options = {"maxcor": CORRECTIONS, "ftol": tolerance, "gtol": 0.0, "maxiter": MOST_PASSES, "maxfun": 2 * MOST_PASSES}
     start: Any = np.zeros(shape).ravel()
     found = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
     if found.status == 1:
