@@ -18,6 +18,7 @@ def train(**changes: Any) -> dict[str, Any]:
     [
         ({"optimiser": "adamw"}, {"momentum", "nesterov"}, {"eps"}),
         ({"optimiser": "sgd"}, {"eps"}, {"momentum", "nesterov"}),
+        ({"optimiser": "muon"}, set(), {"momentum", "nesterov", "eps"}),
         ({"schedule": "cosine"}, {"patience", "plateau_on", "factor", "step_epochs"}, {"min_lr"}),
         ({"schedule": "plateau"}, {"step_epochs"}, {"patience", "plateau_on", "factor", "min_lr"}),
         ({"schedule": "step"}, {"patience", "plateau_on", "min_lr"}, {"factor", "step_epochs"}),

@@ -120,3 +120,56 @@ def test_only_where_torch_has_it() -> None:
     assert fused(network_of(0))
     assert not fused(network_of(0).to("meta"))  # as on MPS
     assert not fused(torch.nn.ParameterList([torch.zeros(1, dtype=torch.complex64)]))
+
+
+class WithHead(torch.nn.Module):
+    """A convolution, a norm and a dense layer, then the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.ModuleDict(
+            {"conv": torch.nn.Conv2d(4, 8, 3), "norm": torch.nn.BatchNorm2d(8), "dense": torch.nn.Linear(16, 12)}
+        )
+        self.head = torch.nn.Linear(12, 5)
+
+
+def test_muon_steps_along_orthogonal_matrices_and_leaves_the_rest_to_adamw() -> None:
+    networks = [WithHead(), WithHead()]
+    options: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.1}
+    optimisers = [Optimiser("muon", **options).of(networks[0]), Optimiser("adamw", **options).of(networks[1])]
+    before = {name: weight.detach().clone() for name, weight in networks[0].named_parameters()}
+    for network, optimiser in zip(networks, optimisers, strict=True):
+        generator = torch.Generator().manual_seed(1)
+        for weight in network.parameters():
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        optimiser.step()
+    by_adamw = dict(networks[1].named_parameters())
+    for name, weight in networks[0].named_parameters():
+        if name in ("body.conv.weight", "body.dense.weight"):
+            step = (weight - before[name] * (1 - 0.01 * 0.1)).flatten(1) / 0.01
+            singular = torch.linalg.svdvals(step) / (0.2 * max(step.shape) ** 0.5)  # scaled as AdamW's steps
+            assert singular.min() > 0.6 and singular.max() < 1.3  # five iterations are not exact
+        else:
+            torch.testing.assert_close(weight, by_adamw[name])
+
+
+def test_muon_continues_after_an_interruption() -> None:
+    def stepped(network: torch.nn.Module, optimiser: torch.optim.Optimizer, numbers: range) -> None:
+        for number in numbers:
+            generator = torch.Generator().manual_seed(number)
+            for weight in network.parameters():
+                weight.grad = torch.randn(weight.shape, generator=generator)
+            set_learning_rate(optimiser, 0.01 / (1 + number))
+            optimiser.step()
+
+    chosen = Optimiser("muon", lr=0.01, weight_decay=0.1)
+    whole, part = WithHead(), WithHead()
+    stepped(whole, chosen.of(whole), range(6))
+    first = chosen.of(part)
+    stepped(part, first, range(3))
+    again = chosen.of(part)
+    restore(again, first.state_dict())
+    stepped(part, again, range(3, 6))
+    for one, other in zip(whole.parameters(), part.parameters(), strict=True):
+        assert torch.equal(one, other)

@@ -4,6 +4,8 @@ from typing import Any
 
 from fakeprint.params.params import Params
 
+UNUSED_BY = {"sgd": ("eps",), "muon": ()}  # keys of `train`; of the other optimisers "momentum" and "nesterov"
+
 
 def settings_of(params: Params, name: str, kind: str) -> dict[str, Any]:
     """A model's effective settings, with the options of its features; kind: "network", "classifier" or "ensemble"."""
@@ -30,7 +32,7 @@ def with_effect(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _without_effect(train: dict[str, Any]) -> list[str]:
     """Keys of the block `train` that its other keys leave without effect."""
-    unused = ["eps"] if train.get("optimiser") == "sgd" else ["momentum", "nesterov"]
+    unused = list(UNUSED_BY.get(str(train.get("optimiser")), ("momentum", "nesterov")))
     used_by = {
         "patience": ("plateau",),
         "plateau_on": ("plateau",),

@@ -24,14 +24,16 @@ class Train(Block):
     accumulate: PositiveInt = Field(
         default=1, description="batches whose gradients are averaged for one step of the optimiser"
     )
-    optimiser: Literal["adam", "adamw", "sgd"] = Field(description="adam | adamw | sgd")
+    optimiser: Literal["adam", "adamw", "sgd", "muon"] = Field(
+        description="adam | adamw | sgd | muon (of the layers before the head; adamw for the rest)"
+    )
     lr: PositiveFloat = Field(description="learning rate: at the start, or at the peak of a schedule that rises first")
-    weight_decay: NonNegativeFloat = Field(description="adamw: decoupled from the gradient; adam, sgd: L2")
+    weight_decay: NonNegativeFloat = Field(description="adamw, muon: decoupled from the gradient; adam, sgd: L2")
     decay_norms: bool = Field(default=True, description="false = no weight decay on biases and the scales of norms")
-    momentum: BelowOne = Field(description="of sgd")
-    nesterov: bool = Field(default=True, description="sgd only: Nesterov's momentum; no effect with momentum: 0")
+    momentum: BelowOne = Field(description="of sgd and muon")
+    nesterov: bool = Field(default=True, description="sgd, muon: Nesterov's momentum; no effect with momentum: 0")
     eps: Annotated[float, Interval(gt=0, le=1)] = Field(
-        default=1e-8, description="adam, adamw: added to the denominator of a step"
+        default=1e-8, description="adam, adamw, muon: added to the denominator of a step"
     )
     clip: NonNegativeFloat = Field(
         default=0.0,

@@ -13,8 +13,13 @@ FUSED_ON = ("cpu", "cuda")  # kinds of devices
 class Optimiser:
     """An optimiser before it has a network.
 
-    kind: "adam" (weight decay as an L2 penalty), "adamw" (decoupled) or "sgd". eps: of Adam and AdamW. momentum,
-    nesterov: of SGD. decay_norms: whether weight decay also applies to biases and the scales of norms.
+    kind: "adam" (weight decay as an L2 penalty), "adamw" (decoupled), "sgd" or "muon" (decoupled). eps: of all but SGD.
+    momentum, nesterov: of SGD and Muon. decay_norms: whether weight decay also applies to biases and the scales of
+    norms.
+
+    Muon (Jordan et al. 2024) steps along the nearest orthogonal matrix of a weight's momentum, here timm's, scaled to
+    the size of AdamW's steps (Liu et al. 2025), so that both take the same learning rates. Its authors take AdamW for
+    the last layer, biases and norms; here that is everything in the network's `head`, and all that is no matrix.
     """
 
     kind: str
@@ -28,6 +33,8 @@ class Optimiser:
     def of(self, network: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of this network's parameters."""
         groups = self._groups(network)
+        if self.kind == "muon":
+            return self._muon(groups, network)
         common: dict[str, Any] = {"weight_decay": self.weight_decay, "fused": fused(network)}
         if self.kind == "adam":
             return torch.optim.Adam(groups, self.lr, eps=self.eps, **common)
@@ -36,7 +43,20 @@ class Optimiser:
         nesterov = self.nesterov and self.momentum > 0
         return torch.optim.SGD(groups, self.lr, self.momentum, nesterov=nesterov, **common)
 
-    def _groups(self, network: nn.Module) -> list[dict[str, object]]:
+    def _muon(self, groups: list[dict[str, Any]], network: nn.Module) -> torch.optim.Optimizer:
+        from timm.optim import Muon  # takes a second
+
+        names = network.named_parameters()
+        matrices = {id(each) for name, each in names if each.ndim > 1 and not name.startswith("head.")}
+        parts: list[dict[str, Any]] = []
+        for group in groups:
+            for options in ({"nesterov": self.nesterov}, {"nesterov": False, "use_fallback": True}):
+                members = [each for each in group["params"] if (id(each) in matrices) != ("use_fallback" in options)]
+                parts += [{**group, "params": members, **options}] if members else []
+        shared: dict[str, Any] = {"weight_decay": self.weight_decay, "eps": self.eps, "betas": (0.9, 0.999)}
+        return Muon(parts, lr=self.lr, momentum=self.momentum, adjust_lr_fn="match_rms_adamw", **shared)
+
+    def _groups(self, network: nn.Module) -> list[dict[str, Any]]:
         """Parameters in two groups: with weight decay, and without.
 
         Without are the position and token embeddings that a timm network lists itself and, unless `decay_norms`, all
@@ -48,7 +68,7 @@ class Optimiser:
         for name, parameter in network.named_parameters():
             is_decayed = name not in without_decay and (self.decay_norms or parameter.ndim > 1)
             (decayed if is_decayed else others).append(parameter)
-        groups: list[dict[str, object]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         return [group for group in groups if group["params"]]
 
 
