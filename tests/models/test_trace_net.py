@@ -9,7 +9,14 @@ from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.penultimate import noted_features
-from fakeprint.models.networks.trace_net import HighPass, covariance, in_blocks, map_statistics, square_root
+from fakeprint.models.networks.trace_net import (
+    HighPass,
+    WhitenedPatches,
+    covariance,
+    in_blocks,
+    map_statistics,
+    square_root,
+)
 from tests.samples import DEMO
 
 
@@ -146,11 +153,48 @@ def test_covariance_pooling_adds_features_to_the_average() -> None:
     assert {key.split(".")[0] for key in network.state_dict().keys() - names} == {"covariance"}
 
 
+def smooth_images(count: int) -> torch.Tensor:
+    """Noise after a blur, uint8 (count, 3, 24, 24), whose colours depend on each other."""
+    noise = torch.randn(count, 3, 26, 26, generator=torch.Generator().manual_seed(0))
+    noise = torch.nn.functional.avg_pool2d(noise, 3, 1)
+    mixed = torch.stack([noise[:, 0], noise[:, 0] + 0.3 * noise[:, 1], noise[:, 0] - 0.3 * noise[:, 2]], dim=1)
+    return (128 + 80 * mixed).clamp(0, 255).to(torch.uint8)
+
+
+def test_whitened_patches_have_unit_covariance() -> None:
+    images = smooth_images(60)
+    layer = WhitenedPatches()
+    layer.fit(images)
+    assert torch.equal(layer.filters.flatten(1).abs().amax(1), layer.filters.flatten(1).amax(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer(images / 255)
+    assert out.shape == (60, 27, 24, 24) and out.dtype == torch.float32 and out.abs().max() == 1
+    inner = (out[:, :, 1:-1, 1:-1] * layer.LIMIT).transpose(0, 1).flatten(1)  # few are truncated at 3 deviations
+    np.testing.assert_allclose(np.cov(inner.numpy()), np.eye(27), atol=0.12)  # `LEAST` makes the weakest smaller
+    # By hand: the patch around (row 5, column 7), channel by channel.
+    patch = images[3, :, 4:7, 6:9].double()
+    expected = (layer.filters.double() * patch).sum((1, 2, 3)) + layer.offsets.double()
+    torch.testing.assert_close(out[3, :, 5, 7].double(), (expected / 3).clamp(-1, 1), rtol=0, atol=2e-4)
+
+
+def test_patches_are_fitted_once_before_training_and_kept_with_the_weights() -> None:
+    design = networks.Design(5, 32, width=0.25)
+    network = networks.build("trace_net", design, {"whitened_patches": True})
+    assert network.stem[0].in_channels == 3 + 9 + 27
+    network.fit_input(smooth_images(8))
+    again = networks.build("trace_net", design, {"whitened_patches": True})
+    again.load_state_dict(network.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(again.eval()(images), network.eval()(images))
+    assert not any(parameter is network.patches.filters for parameter in network.parameters())
+
+
 def test_new_options_leave_the_names_and_shapes_of_weights() -> None:
     """Weights of a network from before the options were there are loaded as they are."""
     design = networks.Design(5, 32, width=0.25)
     plain = networks.build("trace_net", design, {"high_pass": True, "histogram_bins": 0, "blocks": 1}).state_dict()
     off = {"colour_residuals": False, "pooling": "average", "space_to_depth": False, "stem_channels": 32}
+    off |= {"whitened_patches": False}
     assert networks.build("trace_net", design, off).load_state_dict(plain)
     for changed, key in (("colour_residuals", "stem.0.weight"), ("pooling", "head.1.weight")):
         value = {"colour_residuals": True, "pooling": "statistics"}[changed]

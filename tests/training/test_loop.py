@@ -14,6 +14,7 @@ from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.models import networks
+from fakeprint.models.networks.trace_net import WhitenedPatches
 from fakeprint.params import NetworkSettings
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
@@ -499,3 +500,23 @@ def test_other_errors_of_torch_are_left_as_they_are(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(networks, "build", lambda *_: Refused(lambda: torch.zeros(2) @ torch.zeros(3)))
     with pytest.raises(RuntimeError, match="size"):
         trained(tmp_path, settings())
+
+
+def test_a_network_fits_its_input_to_train_images_before_training(tmp_path: Path) -> None:
+    """Its averaged weights have the same fixed filters, and a run that continues too."""
+    network = params.load(DEMO).network("trace_net")
+    loop = settings(epochs=1, ema=0.9, keep="last").train
+    chosen = network.model_copy(
+        update={"model": network.model.model_copy(update={"width": 0.125}), "train": loop}
+    ).model_copy(update={"options": {**network.options, "whitened_patches": True}})
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    images = Images([pixels, 255 - pixels], np.arange(80) % 2)  # the second part: stored copies, which do not count
+    started = new_run(build_recipe(chosen, images, ["a", "b"], 7), CPU, images)
+    filters = started.network.state_dict()["patches.filters"].clone()
+    expected = WhitenedPatches()
+    expected.fit(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    torch.testing.assert_close(filters, expected.filters)
+    dataset = Dataset(["a", "b"], ["a", "b"], 32, "squash", 10**6)
+    train(started, TrainingData(images, images, dataset), Checkpoint(tmp_path / "c.pt"), lambda figures, epoch: None)
+    assert torch.equal(started.best_weights["patches.filters"], filters)
+    assert torch.equal(started.network.state_dict()["patches.filters"], filters)

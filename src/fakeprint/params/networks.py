@@ -95,6 +95,9 @@ class TraceNet(Network):
     space_to_depth: bool = Field(
         default=False, description="reads blocks of 2×2 pixels: the first stage works at half the resolution, faster"
     )
+    whitened_patches: bool = Field(
+        default=False, description="reads 3×3 patches in the principal axes of the train images' patches, too"
+    )
     stem_channels: Channels = Field(default=32, description="channels of its first stage at width 1, a multiple of 8")
 
     @model_validator(mode="after")

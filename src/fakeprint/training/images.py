@@ -64,6 +64,11 @@ class Images:
             start += len(part)
         return taken
 
+    def sample(self, most: int, rng: np.random.Generator) -> np.ndarray:
+        """At most this many of the images, drawn without replacement: uint8 (n, H, W, 3), a new array."""
+        rows = np.sort(rng.permutation(len(self))[:most])
+        return self.take(rows, rng.random((len(rows), 2)) if self.cropped_at_random else None)
+
     def channel_statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
         """Mean and standard deviation of red, green and blue over all images, in [0, 1].
 

@@ -13,8 +13,11 @@ from fakeprint.training.averaging import EpochMean, MovingAverage, State, copied
 from fakeprint.training.device import Execution
 from fakeprint.training.freezing import Freezing, require_head
 from fakeprint.training.history import History
+from fakeprint.training.images import Images
 from fakeprint.training.optimisers import restore
 from fakeprint.training.recipe import Phase, Recipe
+
+SAMPLE = 1000  # images, at most, that a network may fit its input to
 
 
 class Run:
@@ -97,13 +100,18 @@ class Run:
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
-def new_run(recipe: Recipe, execution: Execution) -> Run:
+def new_run(recipe: Recipe, execution: Execution, images: Images | None = None) -> Run:
     """A run before its first epoch, weights drawn from the seed.
+
+    images: those of training, of which a network that has `fit_input` gets a sample.
 
     Raises InputError if the images are too small, or if only the head is to be trained and the network has none.
     """
     torch.manual_seed(seeds.integer(recipe.seed, f"{recipe.purpose}/weights"))
     network = networks.build(recipe.name, recipe.design, recipe.options)
+    if images and callable(fit := getattr(network, "fit_input", None)):
+        sample = images.originals().sample(SAMPLE, seeds.generator(recipe.seed, f"{recipe.purpose}/input"))
+        fit(torch.from_numpy(sample).permute(0, 3, 1, 2))
     if any(phase.frozen_epochs for phase in recipe.phases):
         require_head(network, recipe.name)
     if recipe.deterministic and execution.kind == "cuda":

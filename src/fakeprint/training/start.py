@@ -27,5 +27,5 @@ def start(
     device.reproducible(execution, recipe.deterministic)
     if execution.device == "cpu":
         device.keep_freed_memory()
-    run = new_run(recipe, execution)
+    run = new_run(recipe, execution, data.images)
     return run, checkpoint(recipe.name, run.identity, [*data.images.arrays, *data.validation.arrays], root)

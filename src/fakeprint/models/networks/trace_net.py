@@ -5,7 +5,8 @@ red, green and blue it gets their residuals after high-pass filters, truncated a
 Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
 2016), 32–64–128–256–384 channels, each followed by a max pool.
 
-Four options go beyond this: residuals of the colour differences R − G and B − G; statistics pooling, the mean and
+Five options go beyond this: residuals of the colour differences R − G and B − G; whitened patches of the train images
+(Coates and Ng 2012), a fixed layer that treats frequent and rare structures alike; statistics pooling, the mean and
 standard deviation of every stage's maps (Snyder et al. 2018); covariance pooling of the second stage's (Li et al. 2018,
 "Towards Faster Training of Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization"); and
 space to depth, where the pixels of each 2×2 block become channels of one place (Shi et al. 2016, in the other
@@ -32,6 +33,7 @@ from fakeprint.models.networks.layers import (
 )
 
 CHANNELS = (32, 64, 128, 256, 384)
+PATCH = 27  # numbers of a 3×3 patch of three colours
 PAIRED = 1  # the stage, from 0, whose maps covariance pooling takes: 25 × 25 of 100 × 100 pixels
 COVARIANCE_CHANNELS = 64  # that its covariance is of, at width 1
 SMALLEST = 2 ** len(CHANNELS)  # pixels per side of which one is left after all pools
@@ -46,12 +48,13 @@ def build(
     pooling: str = "average",
     space_to_depth: bool = False,
     stem_channels: int = CHANNELS[0],
+    whitened_patches: bool = False,
 ) -> "TraceNet":
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
     histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. colour_residuals: whether it also
     sees the filtered differences of colours. pooling: what the head gets, "average" (the mean of each of the last
     stage's maps), "statistics" (mean and standard deviation of each map of every stage) or "covariance" (the average,
-    and the square root of the covariance of the second stage's maps).
+    and the square root of the covariance of the second stage's maps). whitened_patches: whether it also sees those.
 
     Raises InputError for images below 32 pixels per side, and for statistics of maps that the head flattens.
     """
@@ -64,7 +67,8 @@ def build(
         raise InputError(
             "models.trace_net.pooling: statistics pools the maps, and head: flatten keeps them; remove one of the two"
         )
-    return TraceNet(design, high_pass, histogram_bins, blocks, colour_residuals, pooling, space_to_depth, stem_channels)
+    options = (colour_residuals, pooling, space_to_depth, stem_channels, whitened_patches)
+    return TraceNet(design, high_pass, histogram_bins, blocks, *options)
 
 
 class TraceNet(nn.Module):
@@ -80,15 +84,17 @@ class TraceNet(nn.Module):
         pooling: str,
         space_to_depth: bool,
         stem_channels: int,
+        whitened_patches: bool,
     ) -> None:
         super().__init__()
         channels = [scaled(count, design.width) for count in (stem_channels, *CHANNELS[1:])]
         self.input = Input(design)
         self.high_pass = HighPass(colour_residuals) if high_pass else None
-        residuals = self.high_pass.channels if self.high_pass else 0
+        self.patches = WhitenedPatches() if whitened_patches else None
+        seen = 3 + (self.high_pass.channels if self.high_pass else 0) + (PATCH if self.patches else 0)
         self.block_side = 2 if space_to_depth else 1
         self.stem = nn.Sequential(
-            nn.Conv2d(self.block_side**2 * (3 + residuals), channels[0], 3, padding=1, bias=False),
+            nn.Conv2d(self.block_side**2 * seen, channels[0], 3, padding=1, bias=False),
             norm(design, channels[0]),
             activation(design),
         )
@@ -116,6 +122,8 @@ class TraceNet(nn.Module):
         seen = self.input.normalised(images)
         if self.high_pass:
             seen = torch.cat([seen, self.high_pass(images)], dim=1)
+        if self.patches:
+            seen = torch.cat([seen, self.patches(images)], dim=1)
         if self.block_side > 1:
             seen = in_blocks(seen, self.block_side)
         features = self._pooled(self.stem(seen))
@@ -123,6 +131,11 @@ class TraceNet(nn.Module):
             features = torch.cat([features, self.colours(images)], dim=1)
         logits: Tensor = self.head(features)
         return logits
+
+    def fit_input(self, images: Tensor) -> None:
+        """Fit what is fixed from then on, before training. images: uint8 (N, 3, H, W), a sample of the train images."""
+        if self.patches:
+            self.patches.fit(images)
 
     def _pooled(self, maps: Tensor) -> Tensor:
         """From the stem's maps to features (N, D)."""
@@ -266,3 +279,45 @@ class HighPass(nn.Module):
             red, green, blue = flat.split(3, dim=3)
             flat = torch.cat([flat, red - green, blue - green], dim=3)
         return flat.clamp_(-1, 1).permute(0, 3, 1, 2)
+
+
+class WhitenedPatches(nn.Module):
+    """Images (N, 3, H, W) in [0, 1] → (N, 27, H, W) in [−1, 1]: patches of 3×3 pixels in their principal axes.
+
+    The axes and their standard deviations are those of the patches of train images, in grey levels. Along each axis the
+    deviation is 1, then truncated at ±`LIMIT` and divided by it. Weak axes are high-pass filters, also of differences
+    of colours. The image is mirrored at its edges.
+    """
+
+    LIMIT = 3.0  # standard deviations
+    LEAST = 0.1  # variance that is added to that of each axis, in squared grey levels: images are rounded to whole ones
+    filters: Tensor
+    offsets: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filters", torch.zeros(PATCH, 3, 3, 3))
+        self.register_buffer("offsets", torch.zeros(PATCH))
+
+    def fit(self, images: Tensor) -> None:
+        """Find the axes. images: uint8 (N, 3, H, W). The largest weight of each filter is positive."""
+        count, total, squares = 0, torch.zeros(PATCH).double(), torch.zeros(PATCH, PATCH).double()
+        for few in images.cpu().split(64):
+            patches = nn.functional.unfold(few.float(), 3).transpose(0, 1).flatten(1).double()
+            count += patches.shape[1]
+            total += patches.sum(1)
+            squares += patches @ patches.T
+        mean = total / count
+        variances, axes = torch.linalg.eigh(squares / count - mean.outer(mean))
+        filters = (axes / (variances.clamp_min(0) + self.LEAST).sqrt()).T
+        largest = filters.gather(1, filters.abs().argmax(1, keepdim=True))
+        filters = filters * largest.sign()
+        self.filters.copy_(filters.view(PATCH, 3, 3, 3))
+        self.offsets.copy_(-filters @ mean)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Filter and truncate, in float32 under autocast too."""
+        with torch.autocast(images.device.type, enabled=False):
+            wide = nn.functional.pad(images.float() * 255, (1, 1, 1, 1), mode="reflect")
+            whitened = nn.functional.conv2d(wide, self.filters, self.offsets)
+        return (whitened / self.LIMIT).clamp(-1, 1)
