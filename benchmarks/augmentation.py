@@ -87,10 +87,11 @@ def compared(name: str, settings: Augment, goal: float | None) -> Row:
     batch = images(SIDE)
     tensors = [torch.from_numpy(image).permute(2, 0, 1).contiguous() for image in batch]
     peer = in_torchvision(settings.transforms, SIDE)
+    augmentation = drawing.Augmentation(settings.transforms, settings.one_degradation)
 
     def ours() -> None:
         numbers = drawing.uniforms(IMAGES, 0, "benchmark/augmentation")
-        transforms.augment_batch(batch, settings.transforms, settings.one_degradation, numbers)
+        transforms.augment_batch(batch, augmentation, numbers)
 
     def theirs() -> None:
         for tensor in tensors:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakeprint import params
 from fakeprint.augment import drawing, on_device, transforms
-from fakeprint.augment.drawing import MEAN, Plan, Warp
+from fakeprint.augment.drawing import MEAN, Augmentation, Plan, Warp
 from fakeprint.augment.on_device import apply_batch, pack_plans
 from tests.samples import DEMO
 
@@ -180,7 +180,7 @@ def test_erasing_with_random_values_is_where_it_is_on_a_cpu() -> None:
 @pytest.mark.parametrize(("one_degradation", "second"), [(True, 0.0), (True, 0.5), (False, 0.0)])
 def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool, second: float) -> None:
     numbers = drawing.uniforms(COUNT, 5, "test")
-    plans = drawing.plans(everything(), one_degradation, numbers, second_degradation=second)
+    plans = drawing.plans(Augmentation(everything(), one_degradation, second_degradation=second), numbers)
     whole = on_device_batch(PICTURES, plans)
     single = [on_device_batch(PICTURES[row : row + 1], [plan]) for row, plan in enumerate(plans)]
     np.testing.assert_array_equal(whole, np.concatenate(single))
@@ -190,7 +190,9 @@ def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool, s
 def test_drawn_plans_are_as_on_a_cpu() -> None:
     blocks = everything().model_dump()
     blocks["noise"]["enabled"], blocks["erasing"]["fill"] = False, "mean"
-    plans = drawing.plans(params.Transforms.model_validate(blocks), True, drawing.uniforms(COUNT, 5, "test"))
+    plans = drawing.plans(
+        Augmentation(params.Transforms.model_validate(blocks), True), drawing.uniforms(COUNT, 5, "test")
+    )
     assert {name for plan in plans for name, _ in plan.steps} == {*CASES}
     assert differences(on_device_batch(PICTURES, plans), on_cpu(PICTURES, plans)).mean() < 0.01
 
@@ -238,7 +240,7 @@ class Recorded(TorchDispatchMode):
 def test_nothing_is_read_back_from_the_device() -> None:
     # The host waits for a value, or for a size that depends on values, such as that of a masked selection.
     images = torch.from_numpy(PICTURES)
-    plan = pack_plans(drawing.plans(everything(), False, drawing.uniforms(COUNT, 5, "test")), SIDE, SIDE)
+    plan = pack_plans(drawing.plans(Augmentation(everything(), False), drawing.uniforms(COUNT, 5, "test")), SIDE, SIDE)
     apply_batch(images, plan)  # constants are on the device from the first batch on
     with Recorded() as recorded:
         apply_batch(images, plan)
@@ -260,7 +262,7 @@ def test_what_a_device_does_not_support() -> None:
 @pytest.mark.slow
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(count: int, height: int, width: int, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    plans = drawing.plans(everything(), False, np.random.default_rng(seed).random((count, drawing.DRAWS)))
+    plans = drawing.plans(Augmentation(everything(), False), np.random.default_rng(seed).random((count, drawing.DRAWS)))
     given_images = torch.from_numpy(images.copy())
     out = apply_batch(given_images, pack_plans(plans, height, width))
     assert out.shape == images.shape and out.dtype == torch.uint8

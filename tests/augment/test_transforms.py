@@ -10,7 +10,7 @@ from PIL import Image
 
 from fakeprint import params, seeds
 from fakeprint.augment import drawing, transforms
-from fakeprint.augment.drawing import Plan, Warp
+from fakeprint.augment.drawing import Augmentation, Plan, Warp
 from fakeprint.augment.transforms import apply
 from tests.samples import DEMO
 
@@ -30,6 +30,17 @@ IDENTITY = {
 }
 IMAGES = arrays(np.uint8, st.tuples(st.integers(8, 24), st.integers(8, 24), st.just(3)))
 NOISE = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+
+
+def planned(
+    chosen: params.Transforms, one_degradation: bool, numbers: np.ndarray, second_degradation: float = 0.0
+) -> list[Plan]:
+    return drawing.plans(Augmentation(chosen, one_degradation, second_degradation=second_degradation), numbers)
+
+
+def one(seed: int) -> np.ndarray:
+    """The uniform numbers of one image."""
+    return np.random.default_rng(seed).random((1, drawing.DRAWS))
 
 
 def settings(**blocks: dict) -> params.Transforms:
@@ -216,7 +227,7 @@ def test_erasing_with_the_mean_colour() -> None:
     halves = uniform((10, 100, 200))
     halves[:, 4:] = (30, 100, 0)
     on = settings(erasing={"fraction": (1.0, 1.0), "fill": "mean"})
-    (plan,) = drawing.plans(on, True, drawing.uniforms(1, 1, "test"))
+    (plan,) = planned(on, True, drawing.uniforms(1, 1, "test"))
     shown = {tuple(colour) for colour in apply(halves, plan).reshape(-1, 3).tolist()}
     assert (20, 100, 100) in shown and shown <= {(20, 100, 100), (10, 100, 200), (30, 100, 0)}
 
@@ -226,7 +237,7 @@ def test_erasing_with_the_mean_colour() -> None:
 def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, seed: int) -> None:
     everything = settings(**{name: {"p": 0.5} for name in OFF})
     before = image.copy()
-    out = apply(image, drawing.draw(everything, False, np.random.default_rng(seed)))
+    out = apply(image, planned(everything, False, one(seed))[0])
     assert out.shape == image.shape and out.dtype == np.uint8
     assert np.array_equal(image, before) and not np.shares_memory(out, image)
 
@@ -234,7 +245,7 @@ def test_any_plan_keeps_shape_and_type_and_leaves_its_input(image: np.ndarray, s
 @given(IMAGES, st.integers(0, 2**32 - 1))
 @pytest.mark.slow
 def test_ranges_of_no_effect_leave_the_image(image: np.ndarray, seed: int) -> None:
-    plan = drawing.draw(settings(**IDENTITY), False, np.random.default_rng(seed))
+    plan = planned(settings(**IDENTITY), False, one(seed))[0]
     assert len(plan.steps) == len(IDENTITY)
     assert np.array_equal(apply(image, plan), image)
 
@@ -247,7 +258,7 @@ def test_any_shift_is_filled_with_the_image_itself(right: float, down: float) ->
 @pytest.mark.slow
 def test_values_come_from_their_ranges() -> None:
     every = settings(**{name: {} for name in OFF})
-    for plan in drawing.plans(every, False, drawing.uniforms(200, 1, "test")):
+    for plan in planned(every, False, drawing.uniforms(200, 1, "test")):
         assert [name for name, _ in plan.steps] == list(OFF)
         for name, values in plan.steps:
             setting, count = (
@@ -258,31 +269,31 @@ def test_values_come_from_their_ranges() -> None:
                 low, high = OFF[name][setting]
                 assert all(low <= value <= high for value in values[:count])
     quality = settings(jpeg={"quality": (70, 72)})
-    drawn = {plan.steps[0][1][0] for plan in drawing.plans(quality, True, drawing.uniforms(100, 1, "test"))}
+    drawn = {plan.steps[0][1][0] for plan in planned(quality, True, drawing.uniforms(100, 1, "test"))}
     assert drawn == {70, 71, 72}
 
 
 def test_one_degradation_excludes_the_others_and_keeps_each_p() -> None:
     five = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.1}, webp={"p": 0.1})
     numbers = drawing.uniforms(4000, 1, "test")
-    steps = [plan.steps for plan in drawing.plans(five, True, numbers)]
+    steps = [plan.steps for plan in planned(five, True, numbers)]
     assert {len(each) for each in steps} == {0, 1}
     share = {name: np.mean([bool(each) and each[0][0] == name for each in steps]) for name in drawing.DEGRADATIONS}
     assert share == pytest.approx({"jpeg": 0.4, "blur": 0.1, "noise": 0.1, "rescale": 0.1, "webp": 0.1}, abs=0.03)
-    assert max(len(plan.steps) for plan in drawing.plans(five, False, numbers)) > 1
+    assert max(len(plan.steps) for plan in planned(five, False, numbers)) > 1
 
 
 def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
     five = settings(**{name: {"p": 1.0} for name in drawing.DEGRADATIONS})
-    names = [plan.steps[0][0] for plan in drawing.plans(five, True, drawing.uniforms(4000, 1, "test"))]
+    names = [plan.steps[0][0] for plan in planned(five, True, drawing.uniforms(4000, 1, "test"))]
     assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in drawing.DEGRADATIONS)
 
 
 def test_a_second_degradation_follows_a_share_of_the_first_ones() -> None:
     four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.2}, erasing={"p": 1.0})
     numbers = drawing.uniforms(20_000, 1, "test")
-    alone = [plan.steps for plan in drawing.plans(four, True, numbers)]
-    pairs = [plan.steps for plan in drawing.plans(four, True, numbers, second_degradation=0.5)]
+    alone = [plan.steps for plan in planned(four, True, numbers)]
+    pairs = [plan.steps for plan in planned(four, True, numbers, second_degradation=0.5)]
     assert all(many[-1] == few[-1] and many[: len(few) - 1] == few[:-1] for few, many in zip(alone, pairs, strict=True))
     first = [each[0][0] for each in pairs if len(each) > 1]
     second = [(each[0][0], each[1][0]) for each in pairs if len(each) > 2]
@@ -297,17 +308,17 @@ def test_a_second_degradation_follows_a_share_of_the_first_ones() -> None:
 def test_every_degraded_image_may_get_a_second_and_a_lone_degradation_none() -> None:
     numbers = drawing.uniforms(500, 1, "test")
     two = settings(jpeg={"p": 0.7}, blur={"p": 0.6})
-    assert {len(plan.steps) for plan in drawing.plans(two, True, numbers, second_degradation=1.0)} == {2}
+    assert {len(plan.steps) for plan in planned(two, True, numbers, second_degradation=1.0)} == {2}
     lone = settings(jpeg={"p": 0.7}, flip={"p": 0.5})
-    assert drawing.plans(lone, True, numbers, second_degradation=1.0) == drawing.plans(lone, True, numbers)
+    assert planned(lone, True, numbers, second_degradation=1.0) == planned(lone, True, numbers)
     clean = settings(flip={"p": 0.5})
-    assert drawing.plans(clean, True, numbers, second_degradation=1.0) == drawing.plans(clean, True, numbers)
+    assert planned(clean, True, numbers, second_degradation=1.0) == planned(clean, True, numbers)
 
 
 def test_switching_a_transform_on_changes_no_other_draw() -> None:
     numbers = drawing.uniforms(50, 1, "test")
-    alone = drawing.plans(settings(shift={"p": 0.5}), False, numbers)
-    with_more = drawing.plans(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
+    alone = planned(settings(shift={"p": 0.5}), False, numbers)
+    with_more = planned(settings(shift={"p": 0.5}, rotation={"p": 0.5}, noise={"p": 0.5}), False, numbers)
     for few, many in zip(alone, with_more, strict=True):
         assert few.steps == tuple(step for step in many.steps if step[0] == "shift")
 
@@ -323,12 +334,15 @@ def test_batches_and_threads_change_nothing() -> None:
     images = np.random.default_rng(1).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
     every = settings(**{name: {"p": 0.5} for name in OFF})
     numbers = drawing.uniforms(23, 7, "train/test", 3)
-    whole = transforms.augment_batch(images, every, True, numbers)
+    whole = transforms.augment_batch(images, Augmentation(every, True), numbers)
     rows = np.random.default_rng(2).permutation(23)
     with ThreadPoolExecutor(4) as pool:
-        parts = [transforms.augment_batch(images[r], every, True, numbers[r], pool) for r in np.array_split(rows, 5)]
+        parts = [
+            transforms.augment_batch(images[r], Augmentation(every, True), numbers[r], pool)
+            for r in np.array_split(rows, 5)
+        ]
     assert np.array_equal(np.concatenate(parts), whole[rows])
-    other_epoch = transforms.augment_batch(images, every, True, drawing.uniforms(23, 7, "train/test", 4))
+    other_epoch = transforms.augment_batch(images, Augmentation(every, True), drawing.uniforms(23, 7, "train/test", 4))
     assert not np.array_equal(other_epoch, whole)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from fakeprint import params
+from fakeprint.augment.drawing import Augmentation
 from fakeprint.data.arrays import WholeImages
 from fakeprint.data.crops import RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.training.batches import (
-    Augmentation,
     Batching,
     DeviceBatch,
     balanced_order,

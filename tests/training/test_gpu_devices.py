@@ -56,7 +56,10 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = params.Transforms(**everything)
     warps = [drawing.Warp(interpolation, fill) for interpolation in INTERPOLATIONS for fill in FILLS]
     numbers = drawing.uniforms(len(warps), 7, "gpu", 1)
-    plans = [drawing.plans(chosen, False, each[None], warp)[0] for each, warp in zip(numbers, warps, strict=True)]
+    plans = [
+        drawing.plans(drawing.Augmentation(chosen, False, warp), each[None])[0]
+        for each, warp in zip(numbers, warps, strict=True)
+    ]
     whole = [drawing.Plan((("flip", ()),), drawing.Warp(fill=fill)) for fill in FILLS]  # the others are warped
     batch = on_device.pack_plans([*plans, *whole], 32, 32)
     assert {operation for operation, _, _ in batch.groups} == set(device_batches.OPERATIONS)

@@ -1,16 +1,17 @@
 """The draws of augmentation: from uniform numbers to a plan for each image.
 
-`draw` and `plans` turn uniform numbers into a `Plan`, which `transforms.apply` applies; that depends only on image and
+`plans` turns uniform numbers into a `Plan` per image, which `transforms.apply` applies; that depends only on image and
 plan. Each image has `DRAWS` uniform numbers, each with a fixed meaning, so that enabling a transform does not change
 the draws of another. The numbers of a new transform come after all others, from a generator of their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
 from fakeprint import seeds
-from fakeprint.params import Transforms
+from fakeprint.params import Augment, Train, Transforms
 
 MEAN = -1.0  # in place of erasing's seed: filled with the image's mean
 DEGRADATIONS = ("jpeg", "blur", "noise", "rescale", "webp")
@@ -79,6 +80,31 @@ DEFAULT_WARP = Warp()
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """What is drawn for each image. Of the settings, `Augment` and `Train` have the same keys for it.
+
+    one_degradation: whether jpeg, blur, noise, rescale and webp exclude each other. second_degradation: the share, 0–1,
+    of the images that get one of them and then get another one.
+    """
+
+    transforms: Transforms
+    one_degradation: bool
+    warp: Warp = DEFAULT_WARP
+    second_degradation: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Augment | Train) -> Self:
+        """That of the block `augment` or `train`."""
+        warp = Warp(settings.interpolation, settings.fill)
+        return cls(settings.transforms, settings.one_degradation, warp, settings.second_degradation)
+
+    def off(self) -> Self:
+        """The same with every transform disabled."""
+        disabled = {name: block.model_copy(update={"enabled": False}) for name, block in self.transforms}
+        return replace(self, transforms=self.transforms.model_copy(update=disabled))
+
+
+@dataclass(frozen=True)
 class Plan:
     """The transforms of one image: (name, values), in the order of application."""
 
@@ -108,33 +134,23 @@ def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
     return np.concatenate([first, later, second], axis=1)
 
 
-def draw(settings: Transforms, one_degradation: bool, rng: np.random.Generator) -> Plan:
-    """Draw the plan for one image."""
-    return plans(settings, one_degradation, rng.random((1, DRAWS)))[0]
-
-
-def plans(
-    settings: Transforms,
-    one_degradation: bool,
-    numbers: np.ndarray,
-    warp: Warp = DEFAULT_WARP,
-    second_degradation: float = 0.0,
-) -> list[Plan]:
+def plans(augmentation: Augmentation, numbers: np.ndarray) -> list[Plan]:
     """One plan per row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
 
-    A transform is applied with its probability p. With `one_degradation`, jpeg, blur, noise, rescale and webp exclude
-    each other: each is chosen with its p (divided by their sum where that exceeds 1), none with what is left. Of the
-    images that get one, the share `second_degradation` gets another one after it, chosen in proportion to its p.
+    A transform is applied with its probability p. If degradations exclude each other, each is chosen with its p
+    (divided by their sum where that exceeds 1), none with what is left; a second one after it is chosen in proportion
+    to its p.
     """
-    active = _switches(settings, one_degradation, numbers)
+    settings = augmentation.transforms
+    active = _switches(settings, augmentation.one_degradation, numbers)
     columns = {name: _values(settings, name, numbers).tolist() for name in active}
     in_order = list(active.items())
-    if one_degradation and second_degradation:
+    if augmentation.one_degradation and augmentation.second_degradation:
         last = [in_order.pop()] if "erasing" in active else []
-        in_order += [*_second(settings, active, numbers, second_degradation).items(), *last]
+        in_order += [*_second(settings, active, numbers, augmentation.second_degradation).items(), *last]
     on = [(name, switch.tolist(), columns[name]) for name, switch in in_order]
     return [
-        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]), warp)
+        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]), augmentation.warp)
         for row in range(len(numbers))
     ]
 

@@ -89,6 +89,5 @@ def _originals(images: Images, chunk: slice, seed: int, copy: int) -> np.ndarray
 
 def _copies(images: np.ndarray, settings: Augment, numbers: np.ndarray) -> list[tuple[np.ndarray, str]]:
     """One copy of each image, and its plan in words. Returned, not written: cluster workers may not share files."""
-    warp = drawing.Warp(settings.interpolation, settings.fill)
-    plans = drawing.plans(settings.transforms, settings.one_degradation, numbers, warp, settings.second_degradation)
+    plans = drawing.plans(drawing.Augmentation.of(settings), numbers)
     return [(transforms.apply(image, plan), str(plan)) for image, plan in zip(images, plans, strict=True)]

@@ -16,8 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fakeprint.augment.drawing import DEFAULT_WARP, GEOMETRIC, MEAN, Plan, Warp, plans
-from fakeprint.params import Transforms
+from fakeprint.augment.drawing import DEFAULT_WARP, GEOMETRIC, MEAN, Augmentation, Plan, Warp, plans
 
 BORDER = cv2.BORDER_REFLECT_101
 
@@ -32,13 +31,7 @@ def apply(image: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def augment_batch(
-    images: np.ndarray,
-    settings: Transforms,
-    one_degradation: bool,
-    numbers: np.ndarray,
-    pool: ThreadPoolExecutor | None = None,
-    warp: Warp = DEFAULT_WARP,
-    second_degradation: float = 0.0,
+    images: np.ndarray, augmentation: Augmentation, numbers: np.ndarray, pool: ThreadPoolExecutor | None = None
 ) -> np.ndarray:
     """Augment images, uint8 (N, H, W, 3), by `numbers` (N, DRAWS) from `uniforms`. Returns a new array of that shape.
 
@@ -49,7 +42,7 @@ def augment_batch(
     def fill(row: int, plan: Plan) -> None:
         out[row] = apply(images[row], plan)
 
-    todo = plans(settings, one_degradation, numbers, warp, second_degradation)
+    todo = plans(augmentation, numbers)
     list((pool.map if pool else map)(fill, range(len(todo)), todo))
     return out
 

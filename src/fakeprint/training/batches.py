@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from fakeprint import seeds
-from fakeprint.augment.drawing import DEFAULT_WARP, Warp, plans, uniforms
+from fakeprint.augment.drawing import Augmentation, plans, uniforms
 from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_plans
 from fakeprint.augment.transforms import augment_batch
 from fakeprint.errors import InputError
-from fakeprint.params import Transforms
 from fakeprint.training.images import DeviceImages, Images
 
 PREFETCHED = 4  # batches prepared before the network needs them
@@ -37,21 +36,6 @@ class DeviceBatch:
 
 Prepared = Batch | DeviceBatch
 Task = Callable[[], Prepared]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to each training image, drawn again in each epoch."""
-
-    transforms: Transforms
-    one_degradation: bool
-    warp: Warp = DEFAULT_WARP
-    second_degradation: float = 0.0
-
-    def off(self) -> "Augmentation":
-        """The same with every transform disabled."""
-        disabled = {name: block.model_copy(update={"enabled": False}) for name, block in self.transforms}
-        return replace(self, transforms=self.transforms.model_copy(update=disabled))
 
 
 @dataclass(frozen=True)
@@ -109,19 +93,10 @@ class Batching:
         return [_task(prepared, slice(start + part, start + self.batch_size, parts)) for start in starts]
 
     def _prepared(self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None) -> Prepared:
-        how = self.augmentation
         if isinstance(images, DeviceImages):
-            drawn = plans(how.transforms, how.one_degradation, draws, how.warp, how.second_degradation)
+            drawn = plans(self.augmentation, draws)
             return DeviceBatch(images, rows, pack_plans(drawn, *images.pixels.shape[1:3]))
-        taken = images.take(rows, spots)
-        augmented = augment_batch(
-            taken,
-            how.transforms,
-            how.one_degradation,
-            draws,
-            warp=how.warp,
-            second_degradation=how.second_degradation,
-        )
+        augmented = augment_batch(images.take(rows, spots), self.augmentation, draws)
         return augmented, images.labels[rows]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from fakeprint.augment.drawing import Warp
+from fakeprint.augment.drawing import Augmentation
 from fakeprint.models.networks import Design
 from fakeprint.params import NetworkSettings, Train
 from fakeprint.training.averaging import Averaging
-from fakeprint.training.batches import Augmentation, Batching
+from fakeprint.training.batches import Batching
 from fakeprint.training.images import Images
 from fakeprint.training.losses import Criterion, class_weights
 from fakeprint.training.mixing import Mixing
@@ -110,12 +110,7 @@ def _phase(train: Train, labels: np.ndarray, classes: Sequence[str], device: str
         epochs=train.epochs,
         batching=Batching(
             train.batch_size,
-            Augmentation(
-                train.transforms,
-                train.one_degradation,
-                Warp(train.interpolation, train.fill),
-                train.second_degradation,
-            ),
+            Augmentation.of(train),
             accumulate=train.accumulate,
             balanced=train.sampling == "balanced",
         ),
