@@ -6,6 +6,7 @@ They live on when `fakeprint study run` is killed: the same command takes over w
 
 import re
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,13 +118,16 @@ class QueueRunner:
 
 def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True) -> str:
     """What a DVC command prints. Raises InputError if it fails, unless `check` is off."""
-    done = subprocess.run(
-        [str(PYTHON), "-m", "dvc", *words], cwd=folder, env=variables, capture_output=True, text=True, check=False
-    )
-    if check and done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise InputError(f"dvc {' '.join(words[:2])} failed: {lines[-1] if lines else 'no reason given'}")
-    return done.stdout
+    # Into files: the workers that `queue start` leaves behind inherit them, and a pipe would end only with the workers.
+    with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as complaints:
+        command = [str(PYTHON), "-m", "dvc", *words]
+        done = subprocess.run(command, cwd=folder, env=variables, stdout=printed, stderr=complaints, check=False)
+        for file in (printed, complaints):
+            file.seek(0)
+        if check and done.returncode:
+            lines = [line for line in complaints.read().splitlines() if line.strip()]
+            raise InputError(f"dvc {' '.join(words[:2])} failed: {lines[-1] if lines else 'no reason given'}")
+        return printed.read()
 
 
 def _remove_running(folder: Path, variables: dict[str, str], task: str) -> None:
