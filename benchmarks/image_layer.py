@@ -67,7 +67,8 @@ def accuracy(settings: NetworkSettings, data: TrainingData, seed: int, change: C
     execution = device.choose(settings.train.device, "bf16")
     with tempfile.TemporaryDirectory() as root:  # a checkpoint of one variant would be taken for that of the next
         run, checkpoint = start(settings, data, seed, execution, Path(root))
-        change(run.network)
+        for network in {run.network, run.validated}:  # the second is the moving average, if there is one
+            change(network)
         train(run, data, checkpoint, lambda figures, epoch: None)
     return float(run.history.rows[-1]["validation_accuracy"])
 
