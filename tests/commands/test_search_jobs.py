@@ -86,15 +86,19 @@ def require_each_point_once(search: storage.StoredSearch) -> None:
 def workers(parent: subprocess.Popen[str]) -> list[psutil.Process]:
     """Both processes of `--jobs 2`, as soon as they are there."""
     while parent.poll() is None:
-        found = [
-            each
-            for each in psutil.Process(parent.pid).children(recursive=True)
-            if each.cmdline()[1:3] == ["-m", "fakeprint.search.worker"]
-        ]
+        found = [each for each in psutil.Process(parent.pid).children(recursive=True) if _works(each)]
         if len(found) == 2:
             return found
         time.sleep(0.02)
     raise AssertionError(parent.communicate())
+
+
+def _works(process: psutil.Process) -> bool:
+    """Whether a process works on a search; one that has ended meanwhile, as `git` of the start does, does not."""
+    try:
+        return process.cmdline()[1:3] == ["-m", "fakeprint.search.worker"]
+    except psutil.NoSuchProcess:
+        return False
 
 
 def started(*words: str) -> subprocess.Popen[str]:
