@@ -1,5 +1,7 @@
 """TraceNet: the output of its high-pass filters, and its options."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,10 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
+from fakeprint.models.networks import layers
 from fakeprint.models.networks.penultimate import noted_features
 from fakeprint.models.networks.trace_net import (
+    Cooccurrences,
     HighPass,
     WhitenedPatches,
     covariance,
@@ -194,7 +198,7 @@ def test_new_options_leave_the_names_and_shapes_of_weights() -> None:
     design = networks.Design(5, 32, width=0.25)
     plain = networks.build("trace_net", design, {"high_pass": True, "histogram_bins": 0, "blocks": 1}).state_dict()
     off = {"colour_residuals": False, "pooling": "average", "space_to_depth": False, "stem_channels": 32}
-    off |= {"whitened_patches": False}
+    off |= {"whitened_patches": False, "cooccurrences": False}
     assert networks.build("trace_net", design, off).load_state_dict(plain)
     for changed, key in (("colour_residuals", "stem.0.weight"), ("pooling", "head.1.weight")):
         value = {"colour_residuals": True, "pooling": "statistics"}[changed]
@@ -224,13 +228,56 @@ def test_the_first_stage_works_on_blocks_at_half_the_resolution(side: int, head:
     assert sides == [half, half, half // 2, half // 4, half // 8]
 
 
-def test_colour_residuals_need_residuals() -> None:
+@pytest.mark.parametrize(("option", "what"), [("colour_residuals", "subtracts"), ("cooccurrences", "counts")])
+def test_what_is_made_of_residuals_needs_them(option: str, what: str) -> None:
     content = YAML(typ="safe").load(DEMO)
-    content["models"]["trace_net"] |= {"high_pass": False, "colour_residuals": True}
+    content["models"]["trace_net"] |= {"high_pass": False, option: True}
     with pytest.raises(
-        InputError, match=r"models\.trace_net: colour_residuals needs high_pass: true, whose residuals it subtracts$"
+        InputError, match=rf"models\.trace_net: {option} needs high_pass: true, whose residuals it {what}$"
     ):
         params.parse(content)
+
+
+def test_patterns_of_residuals_are_counted_as_by_hand() -> None:
+    levels = np.random.default_rng(3).integers(-4, 5, (2, 9, 5, 6))
+    found = Cooccurrences()(torch.from_numpy(levels / HighPass.LIMIT).float()).view(2, 21, 125)
+    cut = levels.clip(-2, 2) + 2
+    for image in range(2):
+        for channel in range(9):
+            for turned, place in ((cut[image, channel], channel), (cut[image, channel].T, 9 + channel)):
+                counts = Counter(tuple(row[at : at + 3]) for row in turned for at in range(len(row) - 2))
+                assert_patterns(found[image, place], counts)
+        for kernel in range(3):
+            red, green, blue = cut[image, kernel], cut[image, 3 + kernel], cut[image, 6 + kernel]
+            assert_patterns(found[image, 18 + kernel], Counter(zip(red.flat, green.flat, blue.flat, strict=True)))
+
+
+def assert_patterns(roots: torch.Tensor, counts: Counter[tuple[int, ...]]) -> None:
+    expected = torch.zeros(5, 5, 5)
+    for pattern, count in counts.items():
+        expected[pattern] = count / counts.total()
+    assert torch.allclose(roots.square(), expected.flatten(), atol=1e-6)
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_cooccurrences_reach_the_head_in_bfloat16_too(colours: bool) -> None:
+    design = networks.Design(5, 32, width=0.25)
+    options = {"cooccurrences": True, "colour_residuals": colours, "histogram_bins": 8}
+    network = layers.image_layer_in_float32(networks.build("trace_net", design, options), 32)
+    assert type(network.stem[0]).__mro__[1] is layers.InFloat32
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(torch.rand(4, 3, 32, 32))
+    logits.sum().backward()
+    assert logits.shape == (4, 5)
+    dense = network.cooccurrences[2]
+    assert dense.in_features == 125 * (2 * (15 if colours else 9) + 3)
+    assert dense.weight.grad.abs().sum() > 0
+
+
+def test_parameters_of_cooccurrences_as_documented() -> None:
+    design = networks.Design(5, 100)
+    network = networks.build("trace_net", design, {"cooccurrences": True})
+    assert sum(each.numel() for each in network.parameters()) - 3_543_365 == 173_634
 
 
 def test_images_too_small() -> None:

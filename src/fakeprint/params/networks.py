@@ -99,11 +99,17 @@ class TraceNet(Network):
         default=False, description="reads 3×3 patches in the principal axes of the train images' patches, too"
     )
     stem_channels: Channels = Field(default=32, description="channels of its first stage at width 1, a multiple of 8")
+    cooccurrences: bool = Field(
+        default=False,
+        description="counts patterns of three neighbouring residuals beside the convolutions; needs high_pass",
+    )
 
     @model_validator(mode="after")
     def _has_residuals(self) -> Self:
         if self.colour_residuals and not self.high_pass:
             raise ValueError("colour_residuals needs high_pass: true, whose residuals it subtracts")
+        if self.cooccurrences and not self.high_pass:
+            raise ValueError("cooccurrences needs high_pass: true, whose residuals it counts")
         return self
 
 

@@ -5,12 +5,13 @@ red, green and blue it gets their residuals after high-pass filters, truncated a
 Kodovský 2012; learned from such input: Bayar and Stamm 2016). Then come five stages of residual blocks (He et al.
 2016), 32–64–128–256–384 channels, each followed by a max pool.
 
-Five options go beyond this: residuals of the colour differences R − G and B − G; whitened patches of the train images
-(Coates and Ng 2012), a fixed layer that treats frequent and rare structures alike; statistics pooling, the mean and
-standard deviation of every stage's maps (Snyder et al. 2018); covariance pooling of the second stage's (Li et al. 2018,
-"Towards Faster Training of Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization"); and
-space to depth, where the pixels of each 2×2 block become channels of one place (Shi et al. 2016, in the other
-direction). The first stage then works at half the resolution and has no pool of its own, which is faster.
+Six options go beyond this: residuals of the colour differences R − G and B − G; co-occurrences of the residuals (Pevný,
+Bas and Fridrich 2010), counted beside the convolutions; whitened patches of the train images (Coates and Ng 2012), a
+fixed layer that treats frequent and rare structures alike; statistics pooling, the mean and standard deviation of every
+stage's maps (Snyder et al. 2018); covariance pooling of the second stage's (Li et al. 2018, "Towards Faster Training of
+Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization"); and space to depth, where the pixels
+of each 2×2 block become channels of one place (Shi et al. 2016, in the other direction). The first stage then works at
+half the resolution and has no pool of its own, which is faster.
 
 At width 1, with its defaults and five classes it has 3,543,365 parameters. Sides of its maps on 100×100 images before
 each pool: 100, 50, 25, 12, 6.
@@ -36,6 +37,7 @@ CHANNELS = (32, 64, 128, 256, 384)
 PATCH = 27  # numbers of a 3×3 patch of three colours
 PAIRED = 1  # the stage, from 0, whose maps covariance pooling takes: 25 × 25 of 100 × 100 pixels
 COVARIANCE_CHANNELS = 64  # that its covariance is of, at width 1
+BRANCH = 64  # features of a branch beside the convolutions, at width 1: colours, co-occurrences
 SMALLEST = 2 ** len(CHANNELS)  # pixels per side of which one is left after all pools
 
 
@@ -49,12 +51,14 @@ def build(
     space_to_depth: bool = False,
     stem_channels: int = CHANNELS[0],
     whitened_patches: bool = False,
+    cooccurrences: bool = False,
 ) -> "TraceNet":
     """TraceNet. high_pass: whether it sees filtered channels beside the image. histogram_bins: per channel, of an HSV
     histogram beside the pooled maps; 0 = none. blocks: residual blocks per stage. colour_residuals: whether it also
     sees the filtered differences of colours. pooling: what the head gets, "average" (the mean of each of the last
     stage's maps), "statistics" (mean and standard deviation of each map of every stage) or "covariance" (the average,
     and the square root of the covariance of the second stage's maps). whitened_patches: whether it also sees those.
+    cooccurrences: whether the head also gets those of the residuals.
 
     Raises InputError for images below 32 pixels per side, and for statistics of maps that the head flattens.
     """
@@ -67,7 +71,7 @@ def build(
         raise InputError(
             "models.trace_net.pooling: statistics pools the maps, and head: flatten keeps them; remove one of the two"
         )
-    options = (colour_residuals, pooling, space_to_depth, stem_channels, whitened_patches)
+    options = (colour_residuals, pooling, space_to_depth, stem_channels, whitened_patches, cooccurrences)
     return TraceNet(design, high_pass, histogram_bins, blocks, *options)
 
 
@@ -85,6 +89,7 @@ class TraceNet(nn.Module):
         space_to_depth: bool,
         stem_channels: int,
         whitened_patches: bool,
+        cooccurrences: bool,
     ) -> None:
         super().__init__()
         channels = [scaled(count, design.width) for count in (stem_channels, *CHANNELS[1:])]
@@ -108,28 +113,35 @@ class TraceNet(nn.Module):
         places = (design.side // SMALLEST) ** 2 if design.head == "flatten" else 1
         pooled = channels[-1] * places if self.gather else 2 * sum(channels)
         pooled += self.covariance.features if self.covariance else 0
-        colours = scaled(64, design.width) if histogram_bins else 0
+        branch = scaled(BRANCH, design.width)
         self.colours = (
-            nn.Sequential(HSVHistogram(histogram_bins), nn.Linear(3 * histogram_bins, colours), activation(design))
+            nn.Sequential(HSVHistogram(histogram_bins), nn.Linear(3 * histogram_bins, branch), activation(design))
             if histogram_bins
             else None
         )
-        self.head = nn.Sequential(head_dropout(design), nn.Linear(pooled + colours, design.classes))
+        counted = Cooccurrences.features(self.high_pass.channels) if self.high_pass and cooccurrences else 0
+        self.cooccurrences = (
+            nn.Sequential(Cooccurrences(), nn.BatchNorm1d(counted), nn.Linear(counted, branch), activation(design))
+            if counted
+            else None
+        )
+        pooled += branch * (bool(self.colours) + bool(self.cooccurrences))
+        self.head = nn.Sequential(head_dropout(design), nn.Linear(pooled, design.classes))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes)."""
         images = self.input.scaled(images)
-        seen = self.input.normalised(images)
-        if self.high_pass:
-            seen = torch.cat([seen, self.high_pass(images)], dim=1)
-        if self.patches:
-            seen = torch.cat([seen, self.patches(images)], dim=1)
+        residuals = [self.high_pass(images)] if self.high_pass else []
+        patches = [self.patches(images)] if self.patches else []
+        seen = torch.cat([self.input.normalised(images), *residuals, *patches], dim=1)
         if self.block_side > 1:
             seen = in_blocks(seen, self.block_side)
-        features = self._pooled(self.stem(seen))
+        features = [self._pooled(self.stem(seen))]
         if self.colours:
-            features = torch.cat([features, self.colours(images)], dim=1)
-        logits: Tensor = self.head(features)
+            features.append(self.colours(images))
+        if self.cooccurrences:
+            features.append(self.cooccurrences(residuals[0]))
+        logits: Tensor = self.head(torch.cat(features, dim=1))
         return logits
 
     def fit_input(self, images: Tensor) -> None:
@@ -279,6 +291,46 @@ class HighPass(nn.Module):
             red, green, blue = flat.split(3, dim=3)
             flat = torch.cat([flat, red - green, blue - green], dim=3)
         return flat.clamp_(-1, 1).permute(0, 3, 1, 2)
+
+
+class Cooccurrences(nn.Module):
+    """Residuals (N, C, H, W) of `HighPass` → float32 (N, features): the square root of each pattern's frequency.
+
+    Residuals are rounded to whole grey levels and truncated at ±`LIMIT`. Patterns are of three: neighbours along rows,
+    neighbours along columns, and, per filter, red, green and blue at one pixel. No gradient flows through them.
+    """
+
+    LIMIT = 2  # grey levels
+    LEVELS = 2 * LIMIT + 1
+    PATTERNS = LEVELS**3
+
+    @classmethod
+    def features(cls, channels: int) -> int:
+        """How many frequencies come of so many channels of residuals."""
+        return cls.PATTERNS * (2 * channels + 3)
+
+    @torch.no_grad()
+    def forward(self, residuals: Tensor) -> Tensor:
+        """Count."""
+        levels = (residuals * HighPass.LIMIT).round_().clamp_(-self.LIMIT, self.LIMIT).add_(self.LIMIT).byte()
+        red, green, blue = levels[:, 0:3], levels[:, 3:6], levels[:, 6:9]
+        triples = [
+            (levels[..., :-2], levels[..., 1:-1], levels[..., 2:]),
+            (levels[..., :-2, :], levels[..., 1:-1, :], levels[..., 2:, :]),
+            (red, green, blue),
+        ]
+        frequencies = [
+            self._frequencies(first * self.LEVELS**2 + second * self.LEVELS + third) for first, second, third in triples
+        ]
+        return torch.cat(frequencies, dim=1).sqrt()
+
+    def _frequencies(self, patterns: Tensor) -> Tensor:
+        """uint8 (N, C, H, W), below `PATTERNS` → (N, C · PATTERNS); those of one channel sum to one."""
+        images, channels, height, width = patterns.shape
+        tables = torch.arange(images * channels, dtype=torch.int32, device=patterns.device)
+        places = patterns.contiguous() + self.PATTERNS * tables.view(images, channels, 1, 1)
+        counts = torch.bincount(places.flatten(), minlength=images * channels * self.PATTERNS)
+        return counts.view(images, channels * self.PATTERNS).float() / (height * width)
 
 
 class WhitenedPatches(nn.Module):
