@@ -19,6 +19,7 @@ from fakeprint import tracking
 from fakeprint.__main__ import main
 from fakeprint.errors import InputError
 from fakeprint.search import running, scoring, space, storage, trials
+from fakeprint.training import checkpoints
 from tests.commands.test_search import clone
 from tests.service.postgres import postgres_url
 
@@ -33,6 +34,17 @@ sampler: grid
 fixed: {run.workers: 1, classifiers.logistic.augmented: false, classifiers.logistic.features: [hsv_hist]}
 ranges:
   classifiers.logistic.C: {choices: [1.0e-5, 1.0e-4, 1.0e-3, 1.0e-2, 0.1, 1.0]}
+"""
+NETWORK = """
+model: three_cnn
+trials: 10
+seed: 3
+sampler: tpe
+pruner: median
+folds: [0]
+fixed: {train.epochs: 6, train.batch_size: 8, train.augmented: false, train.early_stopping: 0, train.device: cpu}
+ranges:
+  train.lr: {low: 1.0e-8, high: 1.0e-2, log: true}
 """
 WORDS = [sys.executable, "-m", "fakeprint", "search", "searches/it.yaml"]
 KILLED_IN_A_TRIAL = """
@@ -228,6 +240,31 @@ def test_the_same_values_wait_for_the_process_that_tries_them(here: Path, monkey
         trials._run_trial(plan(), second, other, trials.fold_numbers(plan().settings({})), none)
         told = second.study.trials[other.number]
         assert (told.value, told.user_attrs[trials.TWIN]) == (0.25, one.number) and len(looks) == 2
+
+
+def test_networks_are_pruned_in_two_processes_and_a_killed_training_goes_on(here: Path) -> None:
+    """TPE draws the first eight values at random, by place, so that they do not depend on processes."""
+    Path("searches/it.yaml").write_text(NETWORK, encoding="utf-8")
+    with opened(f"sqlite:///{here / 'drawn.db'}") as stored:
+        drawn = [trials._next_trial(plan(), stored, 10, print) for _ in range(8)]
+    search = started("--jobs", "2")
+    killed = workers(search)[0]
+    while len(list((here / checkpoints.FOLDER).glob("*.pt"))) < 2 and search.poll() is None:
+        time.sleep(0.02)
+    killed.kill()
+    out, err = search.communicate()
+    assert search.returncode == 0, err
+    assert "ended (killed; " in err
+    with opened() as stored:
+        found = {trial.user_attrs[trials.PLACE]: trial for trial in trials.finished(stored.study)}
+        assert stored.running() == [] and sorted(found) == list(range(10))
+        assert [found[place].params for place in range(8)] == [trial.params for trial in drawn if trial]
+        pruned = [trial for trial in found.values() if trial.state.name == "PRUNED"]
+        best = trials.best_trials(stored.study)[0]
+    assert f"10 trials: {len(pruned)} pruned, 0 failed" in out
+    assert found[5] in pruned and found[5].params["train.lr"] < 1e-6  # too slow to learn anything
+    assert best.value is not None and best.value > 0.9
+    assert not list((here / checkpoints.FOLDER).glob("*"))  # the killed one's was used, and removed
 
 
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
