@@ -16,6 +16,7 @@ from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.trace_net import WhitenedPatches
 from fakeprint.params import NetworkSettings
+from fakeprint.training import steps
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
@@ -277,6 +278,18 @@ def test_losses_and_accuracies_by_hand() -> None:
     assert validation_loss == pytest.approx((3 * low + high) / 4)
     # Label smoothing 0.1 over two classes: target 0.95 for the label, 0.05 for the other.
     assert loss == pytest.approx((3 * (0.95 * low + 0.05 * high) + (0.95 * high + 0.05 * low)) / 4)
+
+
+def test_validation_on_a_cpu_takes_few_images_at_a_time_with_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    run, images = new(settings()), coloured(100, 2)
+    sizes: list[int] = []
+    run.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with ThreadPoolExecutor(1) as pool:
+        figures = validate(run.network, images, CPU, pool)
+        assert sizes == [32, 32, 32, 4]
+        monkeypatch.setattr(steps, "CPU_IMAGES", 100)
+        assert validate(run.network, images, CPU, pool) == pytest.approx(figures, rel=1e-6)
+    assert sizes[4:] == [100]
 
 
 def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
