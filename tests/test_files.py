@@ -50,6 +50,14 @@ def test_a_folder_replaces_a_folder_and_a_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a", "b"]
 
 
+def test_two_threads_may_write_one_file(tmp_path: Path) -> None:
+    with written(tmp_path / "file") as first, written(tmp_path / "file") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_text() == "first"  # the last to end
+
+
 def test_what_a_killed_process_left_goes_with_the_next_output(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
     assert done.returncode == -signal.SIGKILL

@@ -1,7 +1,8 @@
 """Files are written completely or not at all: to a temporary name in the same folder, then moved into place.
 
 A killed process leaves its temporary file or folder behind; the next write in that folder removes it. The name
-`.TARGET.PID-START@HOST.partial` identifies the writing process, so that nothing is removed while it runs.
+`.TARGET.TOKEN.PID-START@HOST.partial` identifies the writing process, so that nothing is removed while it runs; the
+token is a new one each time, so that threads can write the same file.
 """
 
 import hashlib
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 WRITER = re.compile(r"\.(\d+)-(\d+)@(.+)\.partial")
 UNKNOWN = 0  # start time of a process that cannot be read; no real process starts at 0
 BORDER = 0.1  # inches around a figure whose empty border is cut off
+TIDY_AGAIN = 10.0  # seconds until a folder that was written to is looked through again
+_tidied: tuple[Path, float] = (Path(), 0.0)  # the folder that was looked through last, and when
 LONGEST_WRITE = 24 * 3600.0  # seconds; another machine's processes cannot be checked, so the age of its files decides
 
 
@@ -32,7 +35,7 @@ def written(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path with the same suffix; on success it replaces `path`, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent)
+    _tidy(path.parent)
     partial = path.with_name(f".{path.stem}.{_writer()}.partial{path.suffix}")
     try:
         yield partial
@@ -46,7 +49,7 @@ def written_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder; on success it replaces `path`, on an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(path.parent)
+    _tidy(path.parent)
     partial = path.with_name(f".{path.name}.{_writer()}.partial")
     partial.mkdir()
     try:
@@ -62,12 +65,20 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yield an empty folder in `parent` that is removed in the end; what dead processes left there is removed, too."""
     parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(parent)
-    folder = parent / f".{secrets.token_hex(8)}.{_writer()}.partial"
+    folder = parent / f".{_writer()}.partial"
     folder.mkdir()
     try:
         yield folder
     finally:
         remove(folder)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what was abandoned in `folder`, unless this process has just done so: a folder may get a million files."""
+    global _tidied
+    if _tidied[0] != folder or time.monotonic() - _tidied[1] > TIDY_AGAIN:
+        _tidied = (folder, time.monotonic())
+        remove_abandoned(folder)
 
 
 def remove_abandoned(folder: Path) -> None:
@@ -87,7 +98,7 @@ def remove(path: Path) -> None:
 
 
 def _writer() -> str:
-    return f"{os.getpid()}-{started(os.getpid())}@{platform.node()}"
+    return f"{secrets.token_hex(4)}.{os.getpid()}-{started(os.getpid())}@{platform.node()}"
 
 
 def _is_dead(path: Path, pid: int, start: int, host: str) -> bool:

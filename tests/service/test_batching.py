@@ -1,5 +1,6 @@
 """Which images share a forward pass, by a clock that the test moves."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from fakeprint.evidence.inspection import Inspection
 from fakeprint.service import batching
+from fakeprint.service.answers import Requested, answer
 from fakeprint.service.batching import Batcher
 from fakeprint.service.opened import Opened, Reference, open_model
+from fakeprint.service.problems import ServiceError
 from fakeprint.service.settings import Settings
 from tests.service.fits import until
 from tests.service.running import encoded, models_folder, pictures
@@ -89,3 +93,23 @@ def test_images_that_come_while_the_model_is_busy_are_the_next_batch(place: Plac
     assert task.result(60)
     assert [len(group.done.result(60)) for group in groups] == [1] * 6
     assert place.sizes == [6]
+
+
+def test_those_who_wait_while_the_service_stops_are_answered_so(place: Place) -> None:
+    busy, go_on = threading.Event(), threading.Event()
+    place.batcher.compute(lambda: busy.set() or go_on.wait(60))
+    assert busy.wait(60)
+
+    async def stopped() -> None:
+        arrived = place.batcher._arrived
+        requested = Requested([("a.png", encoded(pictures(1)[0][0]))])
+        waiting = asyncio.create_task(answer(requested, place.opened, place.batcher, Inspection(None)))
+        await asyncio.to_thread(until, lambda: place.batcher._arrived > arrived)
+        closing = asyncio.create_task(asyncio.to_thread(place.batcher.close))
+        await asyncio.to_thread(until, lambda: place.batcher.closed)
+        go_on.set()
+        with pytest.raises(ServiceError, match="the service is about to stop; try again soon"):
+            await waiting
+        await closing
+
+    asyncio.run(stopped())

@@ -13,6 +13,7 @@ import numpy as np
 from fakeprint.data.decode import Unreadable as NoImage
 from fakeprint.evidence.findings import NEVER_CHECKED, Report
 from fakeprint.evidence.inspection import Inspection
+from fakeprint.predict import image_of
 from fakeprint.service import maps
 from fakeprint.service.batching import Batcher, Full, Read
 from fakeprint.service.opened import Opened
@@ -56,20 +57,20 @@ async def answer(requested: Requested, opened: Opened, batcher: Batcher, inspect
     """
     contents = [content for _, content in requested.images if isinstance(content, bytes)]
     try:
-        group = batcher.predict(opened, contents, keep_images=requested.explain)
+        group = batcher.predict(opened, contents)
     except Full:
         raise ServiceError(503, TOO_MANY, {"Retry-After": "1"}) from None
     try:
         reads = await asyncio.wrap_future(group.done)
         rows = await _beside(len(reads), _rows, opened, reads)
         if requested.explain:
-            for row, read in zip(rows, reads, strict=True):
-                await _add_map(row, read, opened, batcher)
+            for row, content in zip(rows, contents, strict=True):
+                await _add_map(row, content, opened, batcher)
         if requested.evidence:
             for row, content in zip(rows, contents, strict=True):
                 await _add_evidence(row, content, batcher, inspection)
-    except (CancelledError, Full):
-        if group.done.cancelled():
+    except (asyncio.CancelledError, CancelledError, Full):  # the first two are different classes
+        if batcher.closed:
             raise ServiceError(503, "the service is about to stop; try again soon", {"Retry-After": "5"}) from None
         raise
     finally:
@@ -102,16 +103,20 @@ def _row(decided: Answer, opened: Opened) -> dict[str, Any]:
     return row | {"score": min(1.0, decided.score)}
 
 
-async def _add_map(row: dict[str, Any], read: Read, opened: Opened, batcher: Batcher) -> None:
-    image = read.image
-    if image is None or "detail" in row:
+async def _add_map(row: dict[str, Any], content: bytes, opened: Opened, batcher: Batcher) -> None:
+    if "detail" in row:
         return
-    heat, note = await asyncio.wrap_future(batcher.compute(lambda: opened.mapper.heat(image, row["index"])))
-    row["map_note"] = note
-    if heat is not None:
-        drawn = await asyncio.wrap_future(batcher.aside(maps.png, image, heat))
-        row["map"] = base64.b64encode(drawn).decode("ascii")
-    read.image = None
+
+    def drawn() -> tuple[bytes | None, str | None]:
+        # Decoded again: the pixels of a whole request, kept until here, may be more than the memory
+        with batcher.large_alone(content):
+            image = image_of(content, opened.limits)
+            heat, note = batcher.compute(lambda: opened.mapper.heat(image, row["index"])).result()
+            return None if heat is None else maps.png(image, heat), note
+
+    picture, row["map_note"] = await asyncio.wrap_future(batcher.aside(drawn))
+    if picture is not None:
+        row["map"] = base64.b64encode(picture).decode("ascii")
 
 
 async def _add_evidence(row: dict[str, Any], content: bytes, batcher: Batcher, inspection: Inspection) -> None:

@@ -35,12 +35,11 @@ class Full(Exception):
 class Read:
     """One image of a request as far as it has got.
 
-    versions: what the model takes of it. image: as decoded, where it was asked for. reason: why there is no image.
-    probabilities: float64 (C,). variants: float64 (V, C), or None.
+    versions: what the model takes of it. reason: why there is no image. probabilities: float64 (C,). variants: float64
+    (V, C), or None.
     """
 
     versions: list[np.ndarray] | None = None
-    image: np.ndarray | None = None
     reason: str | None = None
     probabilities: np.ndarray | None = None
     variants: np.ndarray | None = None
@@ -52,7 +51,6 @@ class Group:
 
     opened: "Opened"
     contents: Sequence[bytes]
-    keep_images: bool
     images: list[Read] = field(default_factory=list)
     missing: int = 0
     done: "Future[list[Read]]" = field(default_factory=Future)
@@ -103,6 +101,11 @@ class Batcher:
         self._decoders.shutdown(cancel_futures=True)
         self._thread.join()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it answers nothing any more."""
+        return self._closed
+
     @contextlib.contextmanager
     def receiving(self) -> Iterator[None]:
         """A request is being received: a batch may wait for its images."""
@@ -116,18 +119,17 @@ class Batcher:
                 self._requests -= 1
                 self._changed.notify_all()
 
-    def predict(self, opened: "Opened", contents: Sequence[bytes], keep_images: bool = False) -> Group:
+    def predict(self, opened: "Opened", contents: Sequence[bytes]) -> Group:
         """Begin to answer image files. `cancel` the group if its answer is no longer wanted.
 
         Args:
             opened: the model.
             contents: of each file.
-            keep_images: whether the decoded images are needed afterwards.
 
         Raises:
             Full: too many images wait.
         """
-        group = Group(opened, contents, keep_images)
+        group = Group(opened, contents)
         with self._changed:
             if self._closed or self.waiting + len(contents) > self._most:
                 raise Full
@@ -188,9 +190,7 @@ class Batcher:
         opened = group.opened
         try:
             with self.large_alone(content):
-                image = image_of(content, opened.limits)
-                read.versions = versions_of(image, opened.model, opened.variants)
-                read.image = image if group.keep_images else None
+                read.versions = versions_of(image_of(content, opened.limits), opened.model, opened.variants)
         except Unreadable as error:
             read.reason = error.reason
         except MemoryError:
