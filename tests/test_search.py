@@ -302,6 +302,13 @@ def test_bad_files_are_one_line(here: Path, changes: dict[str, Any], line: str) 
     assert str(raised.value) == f"searches/it.yaml: {line}"
 
 
+def test_a_file_that_is_not_utf_8_is_one_line(here: Path) -> None:
+    Path("searches").mkdir(exist_ok=True)
+    Path("searches/it.yaml").write_bytes("question: für\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"^searches/it\.yaml is not valid YAML: .*codec can't decode"):
+        space.load(Path("searches/it.yaml"))
+
+
 def test_values_of_ranges() -> None:
     made = [
         space.Range.model_validate(content)
@@ -311,7 +318,7 @@ def test_values_of_ranges() -> None:
             {"low": 1, "high": 3},
         )
     ]
-    assert [each.values() for each in made] == [[2, 4, 6], [0.1, 0.2, pytest.approx(0.3)], [1, 2, 3]]
+    assert [each.values() for each in made] == [[2, 4, 6], [0.1, 0.2, 0.3], [1, 2, 3]]  # not 0.30000000000000004
     assert space.Range(low=1, high=8, log=True).values() is None
     assert space.Range(low=0.1, high=0.2).values() is None
 

@@ -103,13 +103,18 @@ def test_the_best_becomes_an_arm_that_a_study_takes(here: Path) -> None:
     assert best.run.networks == ["three_cnn"] and best.training_seed("three_cnn") == 1
 
 
-def test_a_classifier_is_confirmed_over_folds(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("searched", "folds", "seeds"),
+    [([0], [1, 2, 3, 4], []), ([0, 2, 4], [1, 3], []), ([0, 1, 2, 3], [], [1, 2, 3, 4, 5])],
+)
+def test_a_classifier_is_confirmed_on_images_that_the_search_did_not_score(
+    here: Path, searched: list[int], folds: list[int], seeds: list[int]
+) -> None:
     ranges = {"classifiers.lda.shrinkage": {"low": 0.1, "high": 0.9}}
-    confirmation.write_study(
-        planned(model="lda", fixed={}, ranges=ranges), {"classifiers.lda.shrinkage": 0.3}, Path("studies/c.yaml")
-    )
+    search = planned(model="lda", fixed={}, ranges=ranges, folds=searched)
+    confirmation.write_study(search, {"classifiers.lda.shrinkage": 0.3}, Path("studies/c.yaml"))
     plan = studies.load(Path("studies/c.yaml"))
-    assert plan.study.folds == [0, 1, 2, 3, 4] and plan.study.models == ["lda"]
+    assert (plan.study.folds, plan.study.seeds, plan.study.models) == (folds, seeds, ["lda"])
 
 
 def test_faults_in_one_line(here: Path) -> None:

@@ -85,8 +85,11 @@ def test_git_and_the_files_give_the_same_key(monkeypatch: pytest.MonkeyPatch) ->
         ["git", "diff", "--name-only", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     same = [name for name in listed if name not in changed.stdout.splitlines()]
+    (ROOT / "src/fakeprint/models/__pycache__").mkdir(exist_ok=True)
+    (ROOT / "src/fakeprint/models/__pycache__/compiled.pyc").touch()
     monkeypatch.setenv("PATH", "")
     without = Sources(ROOT).files
+    assert not [name for name in without if name.endswith(".pyc")]
     assert len(same) > 100
     assert {name: without[name] for name in same} == {name: listed[name] for name in same}
 

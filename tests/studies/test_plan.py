@@ -96,6 +96,12 @@ def test_a_combination_of_a_grid_that_equals_the_baseline_is_the_baseline(root: 
     assert list(found.merged.values()) == ["baseline"]
 
 
+def test_combinations_that_differ_in_the_fifth_digit_are_two_arms(root: Path) -> None:
+    found = plan({**NETWORK, "arms": {}, "grid": {"train.ema": [0.99995, 0.99999]}})
+    assert [arm.name for arm in found.arms()] == ["baseline", "ema=0.99995", "ema=0.99999"]
+    assert len({cell.key for cell in found.cells(found.arms())}) == 3 * len(found.replicates)
+
+
 def test_a_full_path_adds_one_arm_after_the_other(root: Path) -> None:
     found = plan(PATH)
     assert [arm.name for arm in found.arms()] == ["baseline", "wide", "wide + slow", "wide + slow + long"]

@@ -119,6 +119,9 @@ def test_direct_results_are_those_of_dvc_and_are_taken_in(small: Repository, tmp
     assert "its parameters are not those of the cell" in small.study("take", str(out), status=1)
     assert not (small.root / ".fakeprint/studies/taken").exists()
     assert "there are no results" in small.study("take", str(tmp_path / "nowhere"), status=1)
+    (small.root / "src/fakeprint/note.md").write_text("other words\n")
+    printed = small.study("run", "both", "--runner", "direct", "--out", str(out), status=1)
+    assert "note.md differs from HEAD" in printed  # its results would count as those of HEAD
 
 
 def test_a_machine_without_dvc_git_and_mlflow_runs_cells(small: Repository, tmp_path: Path) -> None:

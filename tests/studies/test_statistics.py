@@ -5,8 +5,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.study_statistics import WORLDS, coverage, false_claims
+from fakeprint import params
 from fakeprint.errors import InputError
+from fakeprint.presets import DEMO
 from fakeprint.studies.arms import lower_is_better
+from fakeprint.studies.outcome import _held_out
 from fakeprint.studies.statistics import Statistics, analyse
 from fakeprint.studies.study import BASELINE
 from tests.studies.made_up import study
@@ -112,6 +115,13 @@ def test_folds_use_the_corrected_t():
     assert verdict(replace(results, held_out=0.0), "up").p_seeds < found.p_seeds
 
 
+@pytest.mark.parametrize(("on", "ratio"), [("validation", 1 / 4), ("fold", 1 / 3)])
+def test_a_calibration_fold_is_not_trained_on(on, ratio):
+    settings = params.load(DEMO)
+    settings = settings.model_copy(update={"calibrate": settings.calibrate.model_copy(update={"on": on})})
+    assert _held_out(settings) == pytest.approx(ratio)
+
+
 def test_a_difference_inside_the_margin_is_too_small_to_matter():
     effects = {"hardly": 0.01}
     found = verdict(study(effects, replicates=range(8), images=2000, chance=0.05, margin=0.02), "hardly")
@@ -146,6 +156,15 @@ def test_seeds_that_change_nothing_are_no_repetitions():
     assert tiny.p_seeds is None and tiny.word == "no difference shown" and "tested over images" in tiny.why
     large = verdict(study({"large": 0.7}, replicates=range(2), chance=0.0), "large")
     assert large.word == "better" and large.p == large.p_both < 0.001
+
+
+def test_without_images_to_resample_a_model_without_chance_shows_nothing():
+    """ROC-AUC is no sum over images, and predictions may be gone: then no two results are repetitions."""
+    results = study({"up": 0.3}, replicates=range(6), chance=0.0, margin=0.5)
+    without = replace(results, cells=[replace(cell, predictions=None) for cell in results.cells])
+    found = verdict(without, "up")
+    assert (found.word, found.p, found.interval, found.p_both) == ("too few seeds to tell", None, None, None)
+    assert found.why == "every seed gives the same result, and accuracy has no interval over images here"
 
 
 def test_an_arm_with_missing_seeds_is_compared_on_the_common_ones():

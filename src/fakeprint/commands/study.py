@@ -5,6 +5,7 @@ Cells run in clones of the repository, so that nothing in this folder is touched
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _runner(args: argparse.Namespace, plan: Any, store: Any) -> Any:
     if args.runner == "direct":
+        from fakeprint.studies.runners.clones import require_committed
         from fakeprint.studies.runners.direct import DirectRunner
 
+        if (store.root / ".git").exists() and shutil.which("git"):  # results belong to a commit, as those of DVC
+            require_committed(store.root)
         return DirectRunner(plan.sources, plan.study.models, args.jobs, args.out.resolve())
     if args.runner == "queue":
         from fakeprint.studies.runners.queue import QueueRunner

@@ -1,4 +1,4 @@
-"""The best trial of a search as an arm of a study, which confirms it over seeds on the validation images."""
+"""The best trial of a search as an arm of a study, which confirms it on images that the search did not score."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,8 @@ def write_study(plan: Plan, values: dict[str, Any], path: Path) -> None:
     """Write a study that compares these values with params.yaml as it is now, and check it as `study run` does.
 
     The baseline is params.yaml's difference to the demo and the search's fixed values. A network is repeated over
-    seeds, a classifier, which draws nothing, over folds of train.
+    seeds, a classifier, which draws nothing, over the folds of train that the search did not score, of which it needs
+    two; with fewer, it is compared on the validation images too.
     Raises InputError, and then no file is left.
     """
     changed = dict(_changed(params.read(DEMO), plan.content))
@@ -46,7 +47,11 @@ def write_study(plan: Plan, values: dict[str, Any], path: Path) -> None:
     }
     start = {key: _at(plan.content, key) for key in values if key in changed}
     study["baseline"] |= start
-    study |= {"seeds": SEEDS} if plan.kind == "network" else {"folds": list(range(len(SEEDS)))}
+    others = [fold for fold in range(plan.settings({}).prepare.folds) if fold not in plan.search.folds]
+    if plan.kind == "network":
+        study["seeds"] = SEEDS
+    else:
+        study |= {"folds": others} if len(others) > 1 else {"seeds": SEEDS, "vary": "all"}
     study["test"] = "t"
     yaml = YAML()
     yaml.default_flow_style = False

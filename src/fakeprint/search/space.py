@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from fakeprint import params
 from fakeprint.errors import InputError
@@ -62,7 +60,10 @@ class Range(Block):
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None or self.low is None or self.high is None:
             return None
-        return [self.low + number * step for number in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        if self.whole:
+            return [self.low + number * step for number in range(count)]
+        return [min(self.high, round(self.low + number * step, 12)) for number in range(count)]  # 0.3, not 0.30…04
 
     def stored(self, value: Any) -> Any:
         """The form that optuna stores: choices as JSON, since they may be lists."""
@@ -129,7 +130,8 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", path.stem):
         raise InputError(f"{path}: the name of a search file can only have a-z, 0-9, '_' and '-'")
-    everything = params.load(params_path)
+    content = params.read(params_path)
+    everything = params.parse(content, str(params_path))
     search = params.validated(Search, _yaml(path), prefix="", name=str(path))
     networks = [name for name in params.Models.model_fields if getattr(everything.models, name) is not None]
     if search.model not in [*networks, *everything.classifiers]:
@@ -138,7 +140,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
             f"{near(search.model, [*networks, *everything.classifiers])}"
         )
     kind = "network" if search.model in networks else "classifier"
-    plan = Plan(path, search, _yaml(params_path), kind)
+    plan = Plan(path, search, content, kind)
     unknown = [fold for fold in search.folds if not 0 <= fold < everything.prepare.folds]
     if unknown or len(set(search.folds)) < len(search.folds):
         raise InputError(
@@ -153,16 +155,10 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    if not path.is_file():
         known = sorted(Path("searches").glob("*.yaml"))
-        raise InputError(f"{path} does not exist{near(str(path), [str(each) for each in known])}") from None
-    except YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is not a YAML mapping of keys")
-    return content
+        raise InputError(f"{path} does not exist{near(str(path), [str(each) for each in known])}")
+    return params.read(path)
 
 
 def _set(content: dict[str, Any], path: str, value: Any, file: Path) -> None:

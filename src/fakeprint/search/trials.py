@@ -59,7 +59,9 @@ def study_name(plan: Plan) -> str:
 
 
 def fold_numbers(settings: Params) -> np.ndarray:
-    """The fold of each train image, int64 (N,), in the order of data/arrays/train.npy: those of `prepare.fold`.
+    """The fold of each train image, int64 (N,), in the order of data/arrays/train.npy.
+
+    They are those of `prepare.fold`; with `calibrate.on: fold`, new ones of what is left without the calibration fold.
 
     Raises InputError where the arrays are not those that params.yaml describes.
     """
@@ -275,7 +277,7 @@ def _scored(
 
 
 def line(plan: Plan, study: "optuna.Study", number: int, count: int, trials: int, left: float) -> str:
-    """`trial 3 of 20: 0.6120, models.two_cnn.out1 = 32; best 0.6512 (trial 1); 12 min left`."""
+    """`trial 3, 5 of 20: 0.6120, models.two_cnn.out1 = 32; best 0.6512 (trial 1); 12 min left`."""
     trial = study.trials[number]
     values = ", ".join(f"{path} = {shown(value)}" for path, value in values_of(plan, trial).items())
     if TWIN in trial.user_attrs:

@@ -99,4 +99,4 @@ def _combinations(grid: dict[str, list[Any]]) -> list[Arm]:
 
 
 def _label(value: Any) -> str:
-    return shown(value[0] if isinstance(value, list) and len(value) == 1 else value)
+    return shown(value[0] if isinstance(value, list) and len(value) == 1 else value, exactly=True)

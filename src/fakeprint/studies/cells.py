@@ -154,7 +154,8 @@ class Sources:
             listed = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=True).stdout
         except (OSError, subprocess.CalledProcessError):
             found = [path for place in places for path in sorted((self.root / place).rglob("*")) if path.is_file()]
-            return {path.relative_to(self.root).as_posix(): _blob(path) for path in found}
+            code = [path for path in found if "__pycache__" not in path.parts]  # as git ignores it
+            return {path.relative_to(self.root).as_posix(): _blob(path) for path in code}
         rows = (line.partition("\t") for line in listed.split("\0") if line)
         return {name: about.split()[2] for about, _, name in rows}
 

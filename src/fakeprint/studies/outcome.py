@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
+from fakeprint.params import Params
 from fakeprint.studies import experiments
 from fakeprint.studies.arms import Arm, Mean
 from fakeprint.studies.plan import Plan
@@ -107,8 +108,13 @@ def results_of(plan: Plan, root: Path) -> StudyResults:
         overrides=plan.options.changes,
         title=settings.data.title,
         bins=settings.evaluate.calibration_bins,
-        held_out=1 / (settings.prepare.folds - 1) if plan.study.folds else 0.0,
+        held_out=_held_out(settings) if plan.study.folds else 0.0,
     )
+
+
+def _held_out(settings: Params) -> float:
+    """Validation images per train image where each fold in turn is held out; a calibration fold is taken from train."""
+    return 1 / (settings.prepare.folds - 1 - (settings.calibrate.on == "fold"))
 
 
 def failed_by_own_fault(plan: Plan, store: Store) -> set[str]:

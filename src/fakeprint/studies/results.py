@@ -51,8 +51,8 @@ class StudyResults:
     (arm, replicate) → why there is no result, where more is known than that it has not run. path: for an ablation path,
     the names of its configurations from first to last. preset: that ran. overrides: what `-S` changed in every arm.
     title: of the data. bins: of the calibration error (evaluate.calibration_bins). held_out: validation images per
-    image of train, where replicates draw other splits (1 / (folds − 1) for folds), so that their train splits overlap;
-    else 0.
+    image of train, where folds are held out in turn, so that the train splits overlap (1 / (folds − 1), or with a
+    calibration fold 1 / (folds − 2)); else 0.
     """
 
     name: str

@@ -177,6 +177,8 @@ def _compared(mine: Summary, other: Summary, resamples: Resamples, blocks: int, 
     known = all(figure in side for pair in drawn for side in pair)
     over_images = np.array([left[figure] - right[figure] for left, right in drawn]) if known else None
     found = spread(values, over_images, blocks, held_out)
+    if over_images is None and not found.error:  # a model without chance: seeds say nothing of other images
+        return comparison
     mean = float(np.mean(values))
     reach = float(stdtrit(found.freedom, 0.5 + CONFIDENCE / 2)) * found.error
     p_both = paired.two_sided(mean, found.error, found.freedom)
@@ -244,6 +246,9 @@ def _judged(
     pairs = [(arms[comparison.arm][each], arms[comparison.to][each]) for each in comparison.differences]
     if all(_same(mine, other, comparison.model) for mine, other in pairs):
         return replace(comparison, p=None, word=IDENTICAL[unit], why="the change has no effect on this model")
+    if constant and not comparison.over_images:
+        why = f"every {unit} gives the same result, and {comparison.figure} has no interval over images here"
+        return replace(comparison, p=None, word=TOO_FEW[unit], why=why)
     low, high = comparison.interval or (-np.inf, np.inf)
     if study.margin and -study.margin <= low and high <= study.margin:
         why = "the interval is inside the margin"
