@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from fakeprint import params
 from fakeprint.__main__ import main
+from fakeprint.data.arrays import save_index
 from fakeprint.digests import md5
 from fakeprint.evaluation.predictions import CALIBRATED, load_predictions
 from fakeprint.explain.explanation import decided
@@ -28,6 +29,7 @@ from fakeprint.verdict.decision import Decision, Unknown
 from stages import explain
 from tests.explain.chromium import BROWSER, opened
 from tests.explain.conftest import CLASSES, HOSTILE, SWAPPED, content_of, pictures_of
+from tests.samples import index_rows
 
 
 def stage(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -298,6 +300,17 @@ def test_a_model_of_crops_is_refused(
     assert capsys.readouterr().err == (
         "error: explain: lda answers by crops (prepare.resize: native), which are not explained; `fakeprint predict "
         "--map FOLDER` shows the answer of each\n"
+    )
+
+
+def test_predictions_of_other_images_are_refused(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many: another fold, say, of which only `prepare` was run."""
+    save_index("validation", index_rows(np.arange(30) % 3, CLASSES, "w"), CLASSES)
+    assert command(monkeypatch, "lda") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: data/calibrated/lda.parquet is not of the images in data/arrays: run `dvc repro`"
     )
 
 

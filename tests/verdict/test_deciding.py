@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import logit
 
 from fakeprint import params
 from fakeprint.files import write_figure
 from fakeprint.verdict import conformal
 from fakeprint.verdict.calibration import Raw
 from fakeprint.verdict.deciding import TEST, VALIDATION, Images, check, check_all, curves, decide, figures
+from fakeprint.verdict.decision import Unknown
 from fakeprint.verdict.decision_plots import pictures
+from fakeprint.verdict.largest_probability import max_probability, of_probabilities
 from fakeprint.verdict.selective import area
 from tests.samples import predictions
 
@@ -124,6 +127,17 @@ def test_few_images_of_known_classes_are_called_unknown_and_none_that_the_certif
     assert content["unknown"] == vars(decision.unknown)
     assert content["images"][VALIDATION]["unknown"] == pytest.approx(np.mean(kinds == "unknown"), abs=1e-6)
     assert content["images"][VALIDATION]["coverage"]["share"] == pytest.approx(np.mean(kinds == "label"), abs=1e-6)
+
+
+def test_a_probability_that_equals_the_certificates_is_never_unknown_however_it_is_rounded():
+    """Shares of trees or neighbours are multiples of 0.01, so that many images lie on the threshold itself."""
+    shares = np.arange(0.35, 1.0, 0.01)
+    each = np.stack([shares, *[(1 - shares) / 4] * 4], axis=1)
+    scored = max_probability(of_probabilities(each))
+    above = [score > -logit(share) for score, share in zip(scored, shares, strict=True)]
+    assert any(above)  # by the last bit
+    for share, row in zip(shares, each, strict=True):
+        assert not Unknown("max_probability", float(-logit(share))).calls(max_probability(of_probabilities(row[None])))
 
 
 def test_images_called_unknown_are_not_answered_where_nothing_is_certified():

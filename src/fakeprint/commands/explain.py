@@ -121,7 +121,10 @@ def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Ex
     split, decision = load_split("validation"), load_decision(folder)
     name = champion_name(args.models_folder) if folder.name == CHAMPION else args.model
     if folder.parent == args.models_folder and (CALIBRATED / f"{name}.parquet").exists():
-        probabilities = load_predictions(name, dataset.classes, "validation", CALIBRATED).probabilities
+        predictions = load_predictions(name, dataset.classes, "validation", CALIBRATED)
+        if not np.array_equal(predictions.image_ids, split.image_ids):
+            raise InputError(f"{CALIBRATED / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
+        probabilities = predictions.probabilities
         probabilities_note = probabilities_are(name, folder.parent / "calibration")
     else:
         model = load_model(folder, tta=test_time_augmentation(folder), device=args.device)
@@ -129,8 +132,6 @@ def _validation(args: argparse.Namespace, folder: Path, dataset: Dataset) -> "Ex
             decision.calibration(model.probabilities(split.images)),
             _probabilities_note(decision),
         )
-    if len(probabilities) != len(split.image_ids):
-        raise InputError(f"{CALIBRATED / f'{name}.parquet'} is not of the images in {ARRAYS}: run `dvc repro`")
     return Explained(
         split.image_ids,
         split.labels,

@@ -55,9 +55,10 @@ def find_duplicates(pixels: np.ndarray, phashes: np.ndarray, thumbnails: np.ndar
     their hashes are equal and their mean colours round to the same multiple of `FLAT`, and of no other picture.
 
     The search finds all pairs of an ordinary source. Time and memory stay proportional to the number of images where
-    many different pictures share a hash, or have hashes close to many others: then each is compared with the `WINDOW`
-    pictures of its own hash that are nearest in brightness, `CARRIED` pictures of each hash are compared with other
-    hashes, and at most `COMPARED` such pairs for each picture. `Pairs.complete` is False where that left something out.
+    many different pictures share a hash, or have hashes close to many others: then each is compared with at least the
+    `WINDOW` pictures of its own hash that come before it in the order of brightness, `CARRIED` pictures of each hash
+    are compared with other hashes, and at most `COMPARED` such pairs for each picture. `Pairs.complete` is False where
+    that left something out.
 
     Args:
         pixels: bytes16 (N,), digests of the decoded pixels.

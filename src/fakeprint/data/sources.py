@@ -183,11 +183,15 @@ def _found(ids: pd.Series, split: str, images: list[str], prefix: str, shown: st
         under = [(name, name[len(prefix) :]) for name in images]
     else:
         under += [(name, name[len(prefix) :]) for name in own]
-    by: list[dict[str, set[str]]] = [{}, {}, {}, {}]
+    by: list[dict[str, str | set[str]]] = [{}, {}, {}, {}]
     for name, inside in under:
         file = inside.rpartition("/")[2]
         for lookup, key in zip(by, (inside, _stem(inside), file, _stem(file)), strict=True):
-            lookup.setdefault(key, set()).add(name)
+            first = lookup.setdefault(key, name)  # a set of one per key would double the memory
+            if isinstance(first, set):
+                first.add(name)
+            elif first != name:
+                lookup[key] = {first, name}
     paths: list[str | None] = []
     ambiguous: list[str] = []
     for image_id in ids:
@@ -204,11 +208,12 @@ def _found(ids: pd.Series, split: str, images: list[str], prefix: str, shown: st
     return paths
 
 
-def _first_match(wanted: str, by: list[dict[str, set[str]]]) -> set[str]:
+def _first_match(wanted: str, by: list[dict[str, str | set[str]]]) -> set[str]:
     for key, lookups in ((wanted, by), (_stem(wanted), by[1::2])):
         for lookup in lookups:
-            if key in lookup:
-                return lookup[key]
+            found = lookup.get(key)
+            if found is not None:
+                return found if isinstance(found, set) else {found}
     return set()
 
 

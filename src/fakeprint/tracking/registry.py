@@ -28,7 +28,7 @@ class Unreachable(InputError):
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered model. figures, parameters: of its run. description: its model.json, if it is known."""
+    """A version of a registered model. figures, parameters: of its run."""
 
     name: str
     version: str

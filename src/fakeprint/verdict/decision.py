@@ -26,6 +26,8 @@ FILE = "decision.json"
 LABEL: Final = "label"
 UNSURE: Final = "unsure"
 UNKNOWN: Final = "unknown"
+# Added to the threshold of `unknown`: a probability that equals the certificate's is answered, however it is rounded
+ROUNDING: Final = 1e-9
 Kind = Literal["label", "unsure", "unknown"]
 
 
@@ -40,6 +42,10 @@ class Unknown:
     score: str
     threshold: float
     false_alarms: float | None = None
+
+    def calls(self, scores: np.ndarray) -> np.ndarray:
+        """Whether images are called unknown: scores float (N,) → bool (N,)."""
+        return scores > self.threshold + ROUNDING
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Decision:
         """
         if self.unknown is None or self.unknown.score not in OF_PROBABILITIES:
             return np.zeros(len(probabilities), dtype=bool)
-        return max_probability(of_probabilities(probabilities)) > self.unknown.threshold
+        return self.unknown.calls(max_probability(of_probabilities(probabilities)))
 
     def answers(
         self,
@@ -159,7 +165,7 @@ class Decision:
         self, score: float, other: int | None, unknown_score: float | None, names: Sequence[str]
     ) -> tuple[Kind, str]:
         """One answer with its reason. other: the label of a variant that disagrees."""
-        if self.unknown and unknown_score is not None and unknown_score > self.unknown.threshold:
+        if self.unknown and unknown_score is not None and self.unknown.calls(np.array([unknown_score]))[0]:
             return UNKNOWN, _why_unknown(self.unknown, unknown_score)
         if other is not None:
             return UNSURE, f"a variant of the image is answered {names[other]}"

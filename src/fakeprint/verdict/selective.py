@@ -103,8 +103,8 @@ def selected(
 def risk_coverage(scores: np.ndarray, correct: np.ndarray) -> pd.DataFrame:
     """The risk–coverage curve: columns score, coverage and risk, from the surest image to all of them.
 
-    A row for each distinct score, at most `POINTS` at even steps of coverage; images of one score are answered
-    together.
+    A row for each distinct score; of more than `POINTS`, the first and `POINTS` at even steps of coverage. Images of
+    one score are answered together.
 
     Args:
         scores: float (N,), N ≥ 1.

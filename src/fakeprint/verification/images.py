@@ -93,7 +93,10 @@ def of_arrays(folder: Path, title: str, source: dict[str, Any], dataset: Dataset
 
 
 def digest_of(images: Iterable[Image], dataset: Dataset) -> tuple[Digest, list[tuple[str, str]]]:
-    """The digest of the readable images; and id and reason of each other one. Holds 64 bytes per image in memory."""
+    """The digest of the readable images; and id and reason of each other one.
+
+    Holds three short texts per image in memory.
+    """
     pixels, labels, ids, unreadable = [], [], [], []
     for image in images:
         if isinstance(image.pixels, str):
