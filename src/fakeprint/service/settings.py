@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     kept_jobs: PositiveInt = Field(
         100, description="ended jobs whose work folders are kept; the oldest go first, but none whose model serves"
     )
-    kept_jobs_mib: PositiveFloat = Field(20_480.0, description="disk space of these work folders together")
+    kept_jobs_mib: PositiveFloat = Field(
+        20_480.0, description="disk space of these work folders and of DVC's caches of their data sets together"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod
