@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import streamlit as st
 from PIL import Image
 
+from fakeprint.data.decode import FORMATS, without_warnings
 from fakeprint.service.app import stored_images, words
 from fakeprint.service.app.connection import client, errors_shown, plain, serving_model
 
@@ -219,13 +220,16 @@ def _picture(upload: Upload, image: Mapping[str, Any]) -> None:
 
 
 def preview(content: bytes) -> Image.Image | None:
-    """The image, at most `PREVIEW_PIXELS` wide and high; None where Pillow cannot read it."""
+    """The image, at most `PREVIEW_PIXELS` wide and high; None where it cannot be read.
+
+    Only the formats that the API reads are tried: Pillow's other decoders would get files of strangers for nothing.
+    """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with without_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.draft("RGB", (PREVIEW_PIXELS, PREVIEW_PIXELS))
             image.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
             return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError, …
         return None
 
 
