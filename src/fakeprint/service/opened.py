@@ -97,20 +97,22 @@ class Opened:
         return Mapper(self.folder, self.model, self.device, self.is_current)
 
 
-def find(name: str, source: Source, settings: Settings) -> Reference:
+def find(name: str, source: Source, settings: Settings, option: str = "name") -> Reference:
     """A model of the models folder, the champion of a job (`job:ID`), or one that comes with Fakeprint.
+
+    option: what the user calls `name`, for the message.
 
     Raises:
         InputError: there is none of this name.
     """
     if source == "shipped":
         if name not in shipped_names():
-            raise InputError(f"name: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
+            raise InputError(f"{option}: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
         return Reference("shipped", name)
     if name.startswith(MODEL):
         model_folder_of_job(settings, name)
         return Reference("folder", name)
-    folder, _ = model_folder(name, settings.models_folder, "name")
+    folder, _ = model_folder(name, settings.models_folder, option)
     return Reference("shipped" if folder.parent == SHIPPED else "folder", name)
 
 

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None,
         description="the model that serves until `POST /set` chooses another: champion, unibuc, a name in "
-        "`models_folder`; by default the champion, and unibuc where there is none",
+        "`models_folder`, or job:ID; by default the champion, and unibuc where there is none",
     )
     tracking_uri: SecretStr | None = Field(
         None,
