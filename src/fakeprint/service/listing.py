@@ -220,18 +220,20 @@ def _worst_of_card(card: dict[str, Any] | None) -> Degraded | None:
 
 
 def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
-    """From the leaderboard, if that is of this model."""
+    """From the leaderboard, if that is of this model: on test where that is labelled, else on validation."""
     board = _leaderboard(folder)
     row = board["models"].get(model)
     if row is None:
         return None
+    on_test = "test" in row and "test_images" in board
+    figures = row["test"] if on_test else row
     return Accuracy(
-        split=board["compared_on"],
-        value=row["accuracy"],
-        low=row["low"],
-        high=row["high"],
+        split="test" if on_test else "validation",
+        value=figures["accuracy"],
+        low=figures["low"],
+        high=figures["high"],
         confidence=CONFIDENCE,
-        images=board["images"],
+        images=board["test_images" if on_test else "images"],
     )
 
 
