@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from fakeprint.data import decode
 from fakeprint.service.app import verdict
 from fakeprint.service.app.verdict import BATCH_BYTES, BATCH_IMAGES
 from tests.service.app import fake_api
@@ -108,6 +109,7 @@ def test_a_file_that_is_no_image_has_no_preview() -> None:
 @pytest.mark.parametrize("form", ["PPM", "TGA", "ICO", "PCX"])
 def test_a_format_that_the_api_does_not_read_has_no_preview(form: str) -> None:
     stream = io.BytesIO()
+    assert verdict.FORMATS == decode.FORMATS
     Image.new("RGB", (64, 64)).save(stream, form)
     Image.open(io.BytesIO(stream.getvalue())).load()
     assert verdict.preview(stream.getvalue()) is None

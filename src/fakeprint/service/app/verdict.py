@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import streamlit as st
 from PIL import Image
 
-from fakeprint.data.decode import FORMATS, without_warnings
 from fakeprint.service.app import stored_images, words
 from fakeprint.service.app.connection import client, errors_shown, plain, serving_model
 
 TYPES = ["png", "apng", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "dib", "tif", "tiff", "gif"]
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")  # as `data.decode`, which the app does not import
 # Of one request: below the API's own defaults, and a progress bar that moves.
 BATCH_IMAGES, BATCH_BYTES = 32, 32 * 2**20
 IMAGE_MIB = 20
@@ -225,7 +225,7 @@ def preview(content: bytes) -> Image.Image | None:
     Only the formats that the API reads are tried: Pillow's other decoders would get files of strangers for nothing.
     """
     try:
-        with without_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.draft("RGB", (PREVIEW_PIXELS, PREVIEW_PIXELS))
             image.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
             return image.convert("RGB")
