@@ -1,6 +1,7 @@
 """Only what stands where the format puts it counts, and hostile files cost little."""
 
 import struct
+import time
 import tracemalloc
 import zlib
 
@@ -123,6 +124,23 @@ def test_a_file_of_texts_alone() -> None:
     metadata = read_metadata(files.png(files.text("a", "b") * 5000))
     assert len(metadata.texts) == MAX_TEXTS
     assert metadata.not_checked == [f"texts after the first {MAX_TEXTS}, or {MAX_BYTES} bytes"]
+
+
+def test_texts_beyond_the_limit_cost_no_more_than_other_chunks() -> None:
+    def seconds(one: bytes) -> float:
+        content, begun = files.png(one * 50_000), time.process_time()
+        read_metadata(content)
+        return time.process_time() - begun
+
+    assert seconds(files.text("", "")) < 4 * seconds(files.chunk(b"abCd", b"\0"))
+
+
+@pytest.mark.parametrize("texts", [MAX_TEXTS - 1, MAX_TEXTS])
+def test_texts_and_packets_count_together(texts: int) -> None:
+    metadata = read_metadata(files.png(files.text("a", "b") * texts + files.xmp_text(PACKET)))
+    assert (len(metadata.texts), len(metadata.xmp)) == (texts, MAX_TEXTS - texts)
+    full = [f"texts after the first {MAX_TEXTS}, or {MAX_BYTES} bytes"]
+    assert metadata.not_checked == (full if texts == MAX_TEXTS else [])
 
 
 def test_xmp_that_is_too_long() -> None:

@@ -1,14 +1,19 @@
 """The images of a data set over HTTP: listed with their labels, and sent as they came."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from fakeprint.data.containers.tars import CompressedTar
 from fakeprint.service import dataset_images
 from fakeprint.service.access import create_key
+from fakeprint.service.routes import datasets
+from tests.service.fits import until
 from tests.service.images import class_folders, png, samples, tar_of, zip_of
 
 Api = Callable[..., TestClient]
@@ -119,6 +124,38 @@ def test_memory_that_files_take_is_bounded_and_given_back(api: Api) -> None:
     client = api(held_mib=1, max_file_mib=2)
     response = client.get(f"{images}/0")
     assert response.status_code == 503 and "too many large requests at a time" in response.json()["detail"]
+
+
+def test_requests_that_wait_for_a_compressed_archive_hold_no_memory_and_not_for_ever(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = api(held_mib=3, max_file_mib=2)  # room for the file of one request
+    images = sent(client, tar_of(SPLITS, "w:gz"))
+    assert client.get(f"{images}/0").status_code == 200
+    begun, go_on, read = threading.Event(), threading.Event(), CompressedTar.read
+
+    def slow(archive: CompressedTar, name: str, most_bytes: int) -> bytes:
+        begun.set()
+        assert go_on.wait(60)
+        return read(archive, name, most_bytes)
+
+    monkeypatch.setattr(CompressedTar, "read", slow)
+    state = client.app.state  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(client.get, f"{images}/1")
+        assert begun.wait(60)
+        waiting = [pool.submit(client.get, f"{images}/{number}") for number in range(2, 7)]
+        until(lambda: len(state.one_pass._waiters or ()) == len(waiting))
+        monkeypatch.setattr(datasets, "TURN", 0.2)
+        late = client.get(f"{images}/7")
+        assert (late.status_code, late.headers["Retry-After"]) == (503, "5")
+        line = "other images are being looked for in compressed .tar archives, one at a time; try again soon"
+        assert late.json()["detail"] == line
+        assert state.held._held == 2 * 2**20
+        assert client.get("/health").status_code == 200
+        go_on.set()
+        assert [each.result().status_code for each in [first, *waiting]] == [200] * 6
+    assert state.held._held == 0 and not state.one_pass.locked()
 
 
 def test_a_key_sees_the_images_of_its_own_data_sets(api: Api) -> None:

@@ -139,6 +139,10 @@ TWO = [("a.png", png(0, "plain")), ("b.png", png(1, "plain"))]
         (lambda c: table(c, TWO, "id,label\na,x\n"), "labels.csv has no column 'image_id'; name it in image_column"),
         (lambda c: table(c, TWO, "image_id,kind\na,x\nb,y\n"), "has no column 'label' (data.label_column)"),
         (lambda c: table(c, TWO, "image_id,label\na,x\na,y\n"), "labels.csv: 'a' has two different rows; keep one"),
+        (
+            lambda c: send_archive(c, zip_of(class_folders(1)), labels=["a", "b"]),
+            "labels are for images in `files`; an archive has its own, in folders or a train.csv",
+        ),
         (lambda c: send_archive(c, b"hello"), "'mine.zip' is neither a .zip nor a .tar, .tar.gz, .tar.bz2 or .tar.xz"),
         (lambda c: send_archive(c, zip_of({"../a/1.png": b""})), "mine.zip has 1 member(s) that point outside it"),
         (lambda c: send_archive(c, zip_of({"a.txt": b""})), "mine.zip has no images (looked for "),

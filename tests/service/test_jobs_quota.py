@@ -1,5 +1,8 @@
 """Work folders of ended jobs: how many are kept, and which ones go."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +61,70 @@ def test_the_oldest_ended_jobs_go_first(engine: Engine, tmp_path: Path, limits: 
     assert removed == [IDS[number] for number in range(3, -1, -1) if number not in kept]
     assert quota.keep_to_it(engine, settings) == []
     assert (tmp_path / "jobs" / "somebody's").is_dir()
+
+
+def with_cache(engine: Engine, folder: Path, datasets: dict[int, str], mebibytes: float = 1) -> None:
+    """Give jobs data sets, each with a cache of DVC."""
+    with writing(engine) as session:
+        for number, letter in datasets.items():
+            job = session.get(StoredJob, IDS[number])
+            assert job is not None
+            job.dataset = letter * 32
+    for letter in set(datasets.values()):
+        objects = folder / "dvc-cache" / (letter * 32) / "files" / "md5"
+        objects.mkdir(parents=True)
+        (objects / "object").write_bytes(bytes(int(mebibytes * 2**20)))
+
+
+def caches(folder: Path) -> list[str]:
+    return sorted(path.name[:1] for path in (folder / "dvc-cache").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept", "cached"),
+    [
+        ({"kept_jobs_mib": 7}, [0, 1, 2, 3, 4], ["a", "b", "c"]),
+        ({"kept_jobs_mib": 5}, [1, 2, 3, 4], ["a", "b", "c"]),  # without the caches all four would fit
+        ({"kept_jobs_mib": 4}, [2, 3, 4], ["b", "c"]),  # no job of a is left
+        ({"kept_jobs_mib": 0.5}, [3, 4], ["b", "c"]),
+        ({"kept_jobs": 2}, [2, 3, 4], ["b", "c"]),
+    ],
+)
+def test_caches_count_and_go_with_the_last_work_folder_of_their_data_set(
+    engine: Engine, tmp_path: Path, limits: Any, kept: list[int], cached: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with_cache(engine, tmp_path, {0: "a", 1: "a", 2: "b", 3: "b", 4: "c"})
+    with caplog.at_level(logging.INFO, "fakeprint.service.jobs.quota"):
+        quota.keep_to_it(engine, Settings(folder=tmp_path, **limits))
+    assert (left(tmp_path), caches(tmp_path)) == (kept, cached)
+    line = "DVC's caches of 1 data sets were removed with their last work folders"
+    assert (line in caplog.messages) == ("a" not in cached)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "cancelling", "failed"])
+def test_the_cache_of_a_job_that_waits_or_runs_stays(engine: Engine, tmp_path: Path, state: str) -> None:
+    with_cache(engine, tmp_path, {0: "a", 3: "b", 5: "a"})
+    with writing(engine) as session:
+        session.get_one(StoredJob, IDS[5]).state = state  # it has no work folder
+    quota.keep_to_it(engine, Settings(folder=tmp_path, kept_jobs=1))
+    assert caches(tmp_path) == (["b"] if state == "failed" else ["a", "b"])
+
+
+def test_the_cache_of_a_job_that_is_queued_meanwhile_stays(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cache(engine, tmp_path, {0: "a", 3: "b"})
+
+    @contextmanager
+    def queued_before(locked: Engine) -> Iterator[Any]:
+        with writing(engine) as session:
+            session.get_one(StoredJob, IDS[5]).dataset = "a" * 32
+        with writing(engine) as session:
+            yield session
+
+    monkeypatch.setattr(quota, "writing", queued_before)
+    quota.keep_to_it(engine, Settings(folder=tmp_path, kept_jobs=1))
+    assert (left(tmp_path), caches(tmp_path)) == ([3, 4], ["a", "b"])
 
 
 @pytest.mark.parametrize("by_setting", [True, False])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,6 +104,26 @@ def test_it_serves_until_it_is_told_to_stop(served: Served) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by_option", [True, False])
+def test_the_model_of_a_job_serves_by_its_setting_and_its_workers_know_it(
+    tmp_path: Path, models_folder: Path, by_option: bool
+) -> None:
+    name = f"job:{'a' * 32}"
+    made = tmp_path / ".fakeprint" / "service" / "jobs" / ("a" * 32) / "models" / "champion"
+    shutil.copytree(models_folder / "champion", made)
+    words, environment = (["--model", name], {}) if by_option else ([], {"FAKEPRINT_MODEL": name})
+    server = Served(tmp_path, "--workers", "1", *words, **environment)
+    try:
+        server.until_ready()
+        assert Client(server.url).get("/ready")["model"]["name"] == name
+        (worker,) = psutil.Process(server.process.pid).children()
+        assert worker.environ()["FAKEPRINT_MODEL"] == name
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_its_workers_end_with_it(tmp_path: Path, models_folder: Path, number: signal.Signals) -> None:
     server = Served(tmp_path, "--models-folder", str(models_folder), "--workers", "1")
@@ -123,6 +144,11 @@ def test_its_workers_end_with_it(tmp_path: Path, models_folder: Path, number: si
     ("words", "line"),
     [
         (["serve", "--model", "ldda"], "--model: 'ldda' is neither in models nor a model that comes with Fakeprint"),
+        (["serve", "--model", "job:1"], "there is no job '1'"),
+        (
+            ["serve", "--model", f"job:{'0' * 32}"],
+            f"the job '{'0' * 32}' has no model; it has one from its success until",
+        ),
         (["serve", "--device", "gpu"], "--device: 'gpu' is unknown; known: auto, cpu, cuda, cuda:N, mps"),
         (["serve", "--port", "99999"], "--port: Input should be less than or equal to 65535"),
         (["serve", "--workers", "-1"], "--workers: Input should be greater than or equal to 0"),

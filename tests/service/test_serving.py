@@ -1,6 +1,5 @@
 """Which model serves: at first, after POST /set, after a restart, in every replica, and while requests run."""
 
-import json
 import logging
 import shutil
 import threading
@@ -14,7 +13,10 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from fakeprint.files import read_json
+from fakeprint.evaluation.intervals import wilson
+from fakeprint.evaluation.leaderboard import compare
+from fakeprint.evaluation.predictions import Predictions
+from fakeprint.files import read_json, write_json
 from fakeprint.named_models import SHIPPED
 from fakeprint.service import serving
 from tests.service.running import app_of, client, encoded, files, models_folder, pictures, running
@@ -204,17 +206,41 @@ def test_models_are_described(client: TestClient, models_folder: Path) -> None:
     assert champion["version"] == ready["version"] == champion["digest"][:12]
 
 
-def test_accuracy_is_that_of_the_leaderboard(tmp_path: Path, models_folder: Path) -> None:
+def predictions(right: int, wrong: int) -> Predictions:
+    """Of images of the first of two classes."""
+    probabilities = np.array([[0.8, 0.2]] * right + [[0.3, 0.7]] * wrong)
+    count = len(probabilities)
+    ids = np.array([str(number) for number in range(count)])
+    return Predictions(ids, np.zeros(count, np.int64), probabilities, np.arange(count), np.full(count, None))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_accuracy_is_that_of_the_leaderboard(tmp_path: Path, models_folder: Path, split: str) -> None:
+    """On test where that is labelled; the other figures of a row are validation's."""
     shutil.copytree(models_folder / "lda", tmp_path / "models" / "lda")
-    (tmp_path / "metrics").mkdir()
-    row = {"accuracy": 0.9, "low": 0.85, "high": 0.94}
-    board = {"champion": "lda", "images": 250, "compared_on": "validation", "models": {"lda": row}}
-    (tmp_path / "metrics" / "leaderboard.json").write_text(json.dumps(board))
-    with running(tmp_path / "service", tmp_path / "models") as client:
+    test = {"lda": predictions(120, 30)} if split == "test" else None
+    board = compare({"lda": predictions(225, 25)}, ["red", "green"], 0.95, test=test)
+    write_json(tmp_path / "metrics" / "leaderboard.json", board.as_json())
+    with running(tmp_path / "service", tmp_path / "models", is_ready=False) as client:
         lda, shipped = client.get("/models").json()["models"]
-    expected = {"split": "validation", "value": 0.9, "low": 0.85, "high": 0.94, "confidence": 0.95, "images": 250}
-    assert lda["accuracy"] == expected
+    value, images = (0.8, 150) if split == "test" else (0.9, 250)
+    low, high = wilson(round(value * images), images, 0.95)
+    expected = {"split": split, "value": value, "low": low, "high": high, "confidence": 0.95, "images": images}
+    assert lda["accuracy"] == {key: pytest.approx(each) for key, each in expected.items()}
     assert shipped["name"] == "unibuc"
+
+
+@pytest.mark.parametrize("lacking", ["test", "test_images"])
+def test_a_leaderboard_without_all_figures_of_test_tells_validation_s(
+    tmp_path: Path, models_folder: Path, lacking: str
+) -> None:
+    shutil.copytree(models_folder / "lda", tmp_path / "models" / "lda")
+    board = compare({"lda": predictions(225, 25)}, ["red", "green"], 0.95, test={"lda": predictions(120, 30)}).as_json()
+    (board["models"]["lda"] if lacking == "test" else board).pop(lacking)
+    write_json(tmp_path / "metrics" / "leaderboard.json", board)
+    with running(tmp_path / "service", tmp_path / "models", is_ready=False) as client:
+        accuracy = client.get("/models").json()["models"][0]["accuracy"]
+    assert (accuracy["split"], accuracy["value"], accuracy["images"]) == ("validation", 0.9, 250)
 
 
 def test_a_digest_changes_with_any_file(tmp_path: Path, models_folder: Path) -> None:

@@ -5,6 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from fakeprint.service.app import models
 from fakeprint.service.bot import texts
 from tests.service.running import models_folder, running
@@ -12,20 +14,39 @@ from tests.service.running import models_folder, running
 __all__ = ["models_folder"]  # a fixture
 
 
-def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path: Path, split: str) -> None:
+    """It was measured on validation, whatever split the accuracy is of."""
     trained, metrics = tmp_path / "models", tmp_path / "metrics"
     for name in ("lda", "three_cnn"):
         shutil.copytree(models_folder / name, trained / name)
     metrics.mkdir()
     worst = {"cell": "jpeg_50", "accuracy": 0.64, "low": 0.58, "high": 0.7}
-    row = {"accuracy": 0.8, "low": 0.7, "high": 0.9}
-    board = {"compared_on": "test", "images": 250, "models": {"lda": {**row, "worst": worst}, "three_cnn": row}}
+    row, test = {"accuracy": 0.8, "low": 0.7, "high": 0.9}, {"accuracy": 0.75, "low": 0.6, "high": 0.85}
+    row |= {"test": test} if split == "test" else {}
+    images = {"images": 250} | ({"test_images": 90} if split == "test" else {})
+    board = {"compared_on": split, **images, "models": {"lda": {**row, "worst": worst}, "three_cnn": row}}
     (metrics / "leaderboard.json").write_text(json.dumps(board), encoding="utf-8")
     with running(tmp_path / "service", trained, is_ready=False) as client:
-        found = {model["name"]: model["worst_degraded"] for model in client.get("/models").json()["models"]}
+        listed = client.get("/models").json()["models"]
+    found = {model["name"]: model["worst_degraded"] for model in listed}
     known = {"degradation": "jpeg_50", "value": 0.64, "low": 0.58, "high": 0.7, "confidence": 0.95}
     assert found["lda"] == known | dict.fromkeys(("split", "images", "degradations"))
     assert found["three_cnn"] is None
+    accuracies = {model["name"]: model["accuracy"] for model in listed}
+    figures = test if split == "test" else row
+    assert (
+        accuracies["lda"]
+        == accuracies["three_cnn"]
+        == {
+            "split": split,
+            "value": figures["accuracy"],
+            "low": figures["low"],
+            "high": figures["high"],
+            "confidence": 0.95,
+            "images": 90 if split == "test" else 250,
+        }
+    )
 
 
 def test_that_of_the_shipped_model_is_its_card_s_and_the_results_page_s(models_folder: Path, tmp_path: Path) -> None:

@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _require_model(settings: "Settings") -> None:
-    from fakeprint.named_models import model_folder
+    from fakeprint.service.opened import find
 
     if settings.model is not None:
-        model_folder(settings.model, settings.models_folder)
+        find(settings.model, "folder", settings, "--model")
 
 
 def _require_a_key(settings: "Settings") -> None:
@@ -144,9 +144,11 @@ def worker_command() -> list[str]:
 
 def _environment(settings: "Settings") -> dict[str, str]:
     """That of this process, with the settings that the command line has changed and a worker reads."""
+    model = {} if settings.model is None else {"FAKEPRINT_MODEL": settings.model}  # whose work folder a worker keeps
     return {
         **os.environ,
         "FAKEPRINT_FOLDER": str(settings.folder.resolve()),
         "FAKEPRINT_MODELS_FOLDER": str(settings.models_folder.resolve()),
         "FAKEPRINT_DEVICE": settings.device,
+        **model,
     }

@@ -40,11 +40,31 @@ class Metadata:
     has_manifest: bool | None = False
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     not_checked: list[str] = field(default_factory=list)
+    _count: int = field(
+        default=0, init=False, repr=False, compare=False
+    )  # of texts and packets; `_length`: of all together
+    _length: int = field(default=0, init=False, repr=False, compare=False)
+
+    def add_text(self, key: str, text: str) -> None:
+        """Add a text."""
+        self.texts.append((key, text))
+        self._add(len(text))
+
+    def add_xmp(self, packet: bytes) -> None:
+        """Add an XMP packet."""
+        self.xmp.append(packet)
+        self._add(len(packet))
+
+    def _add(self, length: int) -> None:
+        self._count += 1
+        self._length += length
 
     def is_full(self) -> bool:
-        """Whether it holds as many texts as one file may have, which is then noted."""
-        held = [text for _, text in self.texts] + self.xmp
-        full = len(held) >= MAX_TEXTS or sum(map(len, held)) >= MAX_BYTES
+        """Whether it holds as many texts as one file may have, which is then noted.
+
+        It is asked before each text, of which a file may have a hundred thousand: so what is held is not counted anew.
+        """
+        full = self._count >= MAX_TEXTS or self._length >= MAX_BYTES
         if full:
             self.skip(f"texts after the first {MAX_TEXTS}, or {MAX_BYTES} bytes")
         return full
@@ -164,7 +184,7 @@ def _add_text(name: bytes, data: bytes, found: Metadata) -> None:
     else:
         if len(rest) > most:
             found.skip(f"a text beyond its first {most} bytes")
-        found.texts.append((key, rest[:most].decode(encoding, "replace")))
+        found.add_text(key, rest[:most].decode(encoding, "replace"))
 
 
 def _read_webp(content: bytes, found: Metadata) -> None:
@@ -192,4 +212,4 @@ def _add_xmp(packet: bytes, found: Metadata) -> None:
     if len(packet) > MAX_XMP:
         found.skip(f"XMP longer than {MAX_XMP} bytes")
     elif packet and not found.is_full():
-        found.xmp.append(packet)
+        found.add_xmp(packet)

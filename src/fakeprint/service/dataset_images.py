@@ -2,7 +2,6 @@
 
 import functools
 import json
-import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +32,6 @@ SIGNATURES = {
 }
 MEDIA_TYPES = tuple(sorted({kind for kind, _ in SIGNATURES.values()} | {"image/webp", NO_IMAGE}))
 
-_one_pass = threading.Lock()  # over a compressed .tar: it takes a core for as long as its images are far from the start
-
 
 class Listed(NamedTuple):
     """Some rows of an index. images: number, name, split, label of each. counts: images of each split."""
@@ -62,31 +59,48 @@ def listed(folder: Path, split: str | None, first: int, most: int) -> Listed:
     return Listed(_rows(table, begin, min(end, begin + most)), counts)
 
 
-def content_of(folder: Path, number: int, most_bytes: int) -> bytes:
-    """The file of one image.
+class Stored(NamedTuple):
+    """The file of one image. number: of the image. container, path: where it is."""
+
+    number: int
+    container: Container
+    path: str
+
+    @property
+    def takes_a_pass(self) -> bool:
+        """Whether its archive is unpacked from the start for it: that takes a core, and longer the later it comes."""
+        return isinstance(self.container, CompressedTar)
+
+    def read(self, most_bytes: int) -> bytes:
+        """The file's content, at most so many bytes.
+
+        Raises:
+            ServiceError: 422, it cannot be read, or is longer.
+            InputError: the archive cannot be read.
+        """
+        try:
+            return self.container.read(self.path, most_bytes)
+        except Unreadable as error:
+            raise ServiceError(422, f"image {self.number} cannot be read: {error.reason}") from None
+
+
+def find(folder: Path, number: int) -> Stored:
+    """One image of a data set.
 
     Args:
         folder: of the prepared source.
         number: of the image, as `listed` has it.
-        most_bytes: of the file.
 
     Raises:
-        ServiceError: 404, there is no such number; 422, the file cannot be read.
-        InputError: the archive cannot be read.
+        ServiceError: 404, there is no such number.
+        InputError: its files cannot be listed.
     """
     table = _index(folder)
     rows = _rows(table, number, number + 1)
     if not rows:
         count = table.metadata.num_rows
         raise ServiceError(404, f"there is no image {number}: the data set has {count:,}, numbered from 0")
-    container = _container(data_of(folder).path)
-    try:
-        if isinstance(container, CompressedTar):
-            with _one_pass:
-                return container.read(rows[0]["path"], most_bytes)
-        return container.read(rows[0]["path"], most_bytes)
-    except Unreadable as error:
-        raise ServiceError(422, f"image {number} cannot be read: {error.reason}") from None
+    return Stored(number, _container(data_of(folder).path), rows[0]["path"])
 
 
 def kind_of(content: bytes) -> tuple[str, str]:

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from fakeprint.errors import InputError, printable
-from fakeprint.files import temporary_folder
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.settings import MIB, Settings
+from fakeprint.service.threads import finished, folder_in
 
 TEXT_BYTES = 64 * MIB  # of all fields that are no files: a label per image, for example
 HEADER_BYTES = 2**14  # of the headers of one part
@@ -92,12 +91,12 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Form]:
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most + TEXT_BYTES:
         raise ServiceError(413, _too_long(settings))
-    with temporary_folder(settings.folder / "uploads") as folder:
+    async with folder_in(settings.folder / "uploads") as folder:
         receiver = _Receiver(Form(folder), settings, most)
         try:
             parser = MultipartParser(_boundary(request), receiver.callbacks())  # type: ignore[arg-type]
             async for piece in request.stream():
-                await run_in_threadpool(parser.write, piece)
+                await finished(parser.write, piece)  # of a cancelled request too, before its folder is removed
             parser.finalize()
         except FormParserError:
             raise ServiceError(422, "the body is not valid multipart/form-data") from None

@@ -69,7 +69,14 @@ class Registry:
 def known(settings: Settings, opened: Opened | None, registered: list[Registered], jobs: bool = True) -> list[Model]:
     """All models, the champion first. A damaged folder is left out: `POST /set` says what is wrong with it.
 
-    jobs: whether models of jobs are listed, the latest ones.
+    The model that answers is always there. If none of the others is, because its files have changed since it was loaded
+    or cannot be listed, it comes first, as it was loaded.
+
+    Args:
+        settings: of the service.
+        opened: the model that answers, or None.
+        registered: the models of the registry.
+        jobs: whether models of jobs are listed, the latest ones.
     """
     names = [CHAMPION] if (settings.models_folder / CHAMPION / "champion.json").exists() else []
     places: list[tuple[Source, str, Path]] = [
@@ -82,7 +89,10 @@ def known(settings: Settings, opened: Opened | None, registered: list[Registered
     for source, name, folder in places:
         with contextlib.suppress(InputError, OSError, KeyError, TypeError, ValueError):
             found.append(_of_folder(source, name, folder, opened))
-    return [*found, *(_of_registry(each, opened) for each in registered)]
+    found += [_of_registry(each, opened) for each in registered]
+    if opened and not any(each.serves for each in found):
+        found.insert(0, _of_loaded(opened))
+    return found
 
 
 def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -> Model:
@@ -91,7 +101,6 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
     digest, decision = digest_of(folder), load_decision(folder)
     card = read_json(folder / "card.json") if (folder / "card.json").exists() else None
     dataset, model = description["dataset"], str(description["name"])
-    reference = opened.reference if opened else None
     fitted = decision.calibration.as_json()
     return Model(
         name=name,
@@ -99,7 +108,7 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
         version=digest[:DIGITS],
         digest=digest,
         source=source,
-        serves=bool(reference and (reference.source, reference.name) == (source, name)),
+        serves=_serves(source, name, digest, opened),
         kind=description["kind"],
         classes=dataset["classes"],
         names=dataset["names"],
@@ -113,6 +122,25 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
         calibration=None if fitted["method"] == "none" else fitted,
         certificate=decision.certificate.line if decision.certificate else None,
         card=card,
+    )
+
+
+def _serves(source: Source, name: str, digest: str, opened: Opened | None) -> bool:
+    """Whether these files answer: the model that does may have been loaded from files that were there before."""
+    if opened is None:
+        return False
+    return (opened.reference.source, opened.reference.name, opened.digest) == (source, name, digest)
+
+
+def _of_loaded(opened: Opened) -> Model:
+    """What is known of the model that answers without its files: no card, and no figures."""
+    return Model(
+        name=opened.reference.name,
+        version=opened.version.version,
+        source=opened.reference.source,
+        serves=True,
+        hyperparameters=_hyperparameters(opened.description),
+        **_of_opened(opened),
     )
 
 
@@ -132,16 +160,18 @@ def _of_registry(registered: Registered, opened: Opened | None) -> Model:
 
 
 def _of_opened(opened: Opened) -> dict[str, Any]:
-    """What only the files of a registered model tell."""
+    """What only the files of a model tell, as they were loaded."""
     dataset, fitted = opened.model.dataset, opened.decision.calibration.as_json()
     return {
         "model": opened.model.name,
         "digest": opened.digest,
-        "kind": read_description(opened.folder)["kind"],
+        "kind": opened.description["kind"],
         "classes": dataset.classes,
         "names": dataset.names,
         "image_size": dataset.image_size,
         "data": opened.data,
+        "backbone": _backbone(opened.description),
+        "last_activation": _last_activation(opened.description),
         "calibration": None if fitted["method"] == "none" else fitted,
         "certificate": opened.certificate,
     }
@@ -190,18 +220,20 @@ def _worst_of_card(card: dict[str, Any] | None) -> Degraded | None:
 
 
 def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
-    """From the leaderboard, if that is of this model."""
+    """From the leaderboard, if that is of this model: on test where that is labelled, else on validation."""
     board = _leaderboard(folder)
     row = board["models"].get(model)
     if row is None:
         return None
+    on_test = "test" in row and "test_images" in board
+    figures = row["test"] if on_test else row
     return Accuracy(
-        split=board["compared_on"],
-        value=row["accuracy"],
-        low=row["low"],
-        high=row["high"],
+        split="test" if on_test else "validation",
+        value=figures["accuracy"],
+        low=figures["low"],
+        high=figures["high"],
         confidence=CONFIDENCE,
-        images=board["images"],
+        images=board["test_images" if on_test else "images"],
     )
 
 

@@ -1,5 +1,6 @@
 """Maps as PNG: an image, and over it in colour where the answer comes from."""
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -13,15 +14,21 @@ from fakeprint.predict import LoadedModel
 LEAST, MOST = 256, 640  # pixels of a map's longer side
 HOT = np.array([255, 80, 0], np.float32)  # colour where the map is 1; the image alone where it is 0
 STRONGEST = 0.75  # share of that colour where the map is 1
+CHANGED = "the model's files have changed since it was loaded; choose it with POST /set to load the new ones"
 
 
 class Mapper:
     """Draws the maps of one model. A network's are Grad-CAM's (`explain.maps`), from its own copy of the network.
 
-    folder: of the model. device: where the copy runs.
+    Args:
+        folder: of the model.
+        model: as it answers.
+        device: where the copy runs.
+        is_current: whether the folder still holds the model's own files. If not, there are no maps: a map of other
+            weights would not be of the answer.
     """
 
-    def __init__(self, folder: Path, model: LoadedModel, device: str) -> None:
+    def __init__(self, folder: Path, model: LoadedModel, device: str, is_current: Callable[[], bool]) -> None:
         self._model = model
         self.note: str | None = None
         self._network = None
@@ -29,8 +36,16 @@ class Mapper:
             return
         from fakeprint.explain.opened import open_model
 
-        opened = open_model(folder, device)
-        if opened.network is None:
+        try:
+            opened = open_model(folder, device)
+        except (OSError, KeyError, TypeError, ValueError):
+            if is_current():
+                raise
+            self.note = CHANGED
+            return
+        if not is_current():  # asked after reading, so that no change in between is missed
+            self.note = CHANGED
+        elif opened.network is None:
             self.note = f"{model.name} answers from features of the whole image, which have no place in it"
         else:
             self._network = opened.network[1]

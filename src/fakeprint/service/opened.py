@@ -14,7 +14,7 @@ from fakeprint.data.arrays import Dataset
 from fakeprint.digests import files_of
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION
-from fakeprint.files import sha256
+from fakeprint.files import read_json, sha256
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
 from fakeprint.params import Predict, near
@@ -24,6 +24,7 @@ from fakeprint.service.maps import Mapper
 from fakeprint.service.schemas import ModelVersion
 from fakeprint.service.settings import Settings
 from fakeprint.tracking import registry
+from fakeprint.tracking.registry import Saved
 from fakeprint.verdict.decision import Decision, load_decision, read_decision
 
 Source = Literal["folder", "shipped", "registry"]
@@ -47,14 +48,16 @@ class Reference:
 class Opened:
     """A model that answers.
 
-    folder: with model.json or champion.json. data: title of what it learned from. limits: its dataset, with a limit of
-    pixels that is no larger than the service's. variants: what gives the variants that its decision needs, or None.
+    folder: with model.json or champion.json; its files may change while the model answers. digest, description: of the
+    files, and model.json, as they were loaded. data: title of what it learned from. limits: its dataset, with a limit
+    of pixels that is no larger than the service's. variants: what gives the variants that its decision needs, or None.
     kinds: how many these are. batch: images per forward pass, at most, as its size allows.
     """
 
     reference: Reference
     folder: Path
     digest: str
+    description: dict[str, Any]
     data: str | None
     model: LoadedModel
     decision: Decision
@@ -81,26 +84,35 @@ class Opened:
         """What is certified about its answers."""
         return self.decision.certificate.line if self.decision.certificate else None
 
+    def is_current(self) -> bool:
+        """Whether its folder still holds the files that it was loaded from."""
+        try:
+            return digest_of(self.folder) == self.digest
+        except (OSError, KeyError, TypeError, ValueError):  # removed, or being written
+            return False
+
     @cached_property
     def mapper(self) -> Mapper:
-        """What draws its maps."""
-        return Mapper(self.folder, self.model, self.device)
+        """What draws its maps. Where its files have changed since it was loaded, it draws none and says why."""
+        return Mapper(self.folder, self.model, self.device, self.is_current)
 
 
-def find(name: str, source: Source, settings: Settings) -> Reference:
+def find(name: str, source: Source, settings: Settings, option: str = "name") -> Reference:
     """A model of the models folder, the champion of a job (`job:ID`), or one that comes with Fakeprint.
+
+    option: what the user calls `name`, for the message.
 
     Raises:
         InputError: there is none of this name.
     """
     if source == "shipped":
         if name not in shipped_names():
-            raise InputError(f"name: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
+            raise InputError(f"{option}: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
         return Reference("shipped", name)
     if name.startswith(MODEL):
         model_folder_of_job(settings, name)
         return Reference("folder", name)
-    folder, _ = model_folder(name, settings.models_folder, "name")
+    folder, _ = model_folder(name, settings.models_folder, option)
     return Reference("shipped" if folder.parent == SHIPPED else "folder", name)
 
 
@@ -122,20 +134,27 @@ def open_model(reference: Reference, settings: Settings) -> Opened:
     Raises:
         InputError: it is missing or damaged, or the registry does not answer.
     """
-    folder, data, tta, decision = _parts(reference, settings)
+    saved, folder, data = _place(reference, settings)
     try:
+        digest = digest_of(folder)
+        description = read_description(_described(folder))
+        tta, decision = _parts(folder, saved)
         model = load_model(folder, workers=1, tta=tta, device=settings.device)
+        changed = digest_of(folder) != digest
     except (OSError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{reference} cannot be loaded: {type(error).__name__}: {error}".splitlines()[0]) from error
+    if changed:
+        raise InputError(f"the files of {reference} changed while they were loaded; try again when `dvc repro` is done")
     limits = dataclasses.replace(model.dataset, max_pixels=min(model.dataset.max_pixels, settings.max_pixels))
     variants = variants_of(decision)
     opened = Opened(
         reference,
         folder,
-        digest_of(folder),
-        data,
+        digest,
+        description,
+        decision.fitted_on.get("data") if saved else data,
         model,
         decision,
         limits,
@@ -148,16 +167,26 @@ def open_model(reference: Reference, settings: Settings) -> Opened:
     return opened
 
 
-def _parts(reference: Reference, settings: Settings) -> tuple[Path, str | None, Predict, Decision]:
-    """The folder, the title of its data, its test-time augmentation and its decision."""
-    if reference.source == "registry":
-        saved = registry.download(
-            settings.mlflow_uri, reference.name, str(reference.version), settings.folder / "registry"
-        )
-        decision = read_decision(saved.decision, saved.calibration)
-        return saved.model, decision.fitted_on.get("data"), saved.predict, decision
-    folder, data = _folder(reference, settings)
-    return folder, data, test_time_augmentation(folder), load_decision(folder)
+def _place(reference: Reference, settings: Settings) -> tuple[Saved | None, Path, str | None]:
+    """What was downloaded of the registry; the folder; and the title of its data, which the registry does not tell."""
+    if reference.source != "registry":
+        return None, *_folder(reference, settings)
+    copies = settings.folder / "registry"
+    saved = registry.download(settings.mlflow_uri, reference.name, str(reference.version), copies)
+    return saved, saved.model, None
+
+
+def _parts(folder: Path, saved: Saved | None) -> tuple[Predict, Decision]:
+    """The model's test-time augmentation and its decision."""
+    if saved:
+        return saved.predict, read_decision(saved.decision, saved.calibration)
+    return test_time_augmentation(folder), load_decision(folder)
+
+
+def _described(folder: Path) -> Path:
+    """The folder with the model's description: that of the best model, where this is a champion's."""
+    champion = folder / "champion.json"
+    return folder / str(read_json(champion)["model"]) if champion.exists() else folder
 
 
 def _folder(reference: Reference, settings: Settings) -> tuple[Path, str | None]:

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None,
         description="the model that serves until `POST /set` chooses another: champion, unibuc, a name in "
-        "`models_folder`; by default the champion, and unibuc where there is none",
+        "`models_folder`, or job:ID; by default the champion, and unibuc where there is none",
     )
     tracking_uri: SecretStr | None = Field(
         None,
@@ -77,7 +77,9 @@ class Settings(BaseSettings):
     kept_jobs: PositiveInt = Field(
         100, description="ended jobs whose work folders are kept; the oldest go first, but none whose model serves"
     )
-    kept_jobs_mib: PositiveFloat = Field(20_480.0, description="disk space of these work folders together")
+    kept_jobs_mib: PositiveFloat = Field(
+        20_480.0, description="disk space of these work folders and of DVC's caches of their data sets together"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -83,6 +83,8 @@ def prepare(form: Form, settings: Settings) -> Prepared:
     requested = form.text("layout")
     columns = {key: value for key in ("image_column", "label_column") if (value := form.text(key))}
     if len(sent.get("archive", [])) == 1 and not sent.get("files") and not sent.get("table"):
+        if "labels" in form.texts:
+            raise InputError("labels are for images in `files`; an archive has its own, in folders or a train.csv")
         archive = sent["archive"][0]
         path, digest = _take_archive(archive, folder, settings), archive.digest
         name = archive.name

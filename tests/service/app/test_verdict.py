@@ -1,8 +1,12 @@
 import csv
 import io
+import struct
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
+from fakeprint.data import decode
 from fakeprint.service.app import verdict
 from fakeprint.service.app.verdict import BATCH_BYTES, BATCH_IMAGES
 from tests.service.app import fake_api
@@ -100,6 +104,34 @@ def test_after_a_change_of_the_model_the_page_shows_the_new_one(world: World, pa
 def test_a_file_that_is_no_image_has_no_preview() -> None:
     assert verdict.preview(b"no image") is None
     assert verdict.preview(fake_api.png()).size == (64, 64)
+
+
+@pytest.mark.parametrize("form", ["PPM", "TGA", "ICO", "PCX"])
+def test_a_format_that_the_api_does_not_read_has_no_preview(form: str) -> None:
+    stream = io.BytesIO()
+    assert verdict.FORMATS == decode.FORMATS
+    Image.new("RGB", (64, 64)).save(stream, form)
+    Image.open(io.BytesIO(stream.getvalue())).load()
+    assert verdict.preview(stream.getvalue()) is None
+
+
+@pytest.mark.parametrize("error", [struct.error, EOFError, IndexError, MemoryError, Image.DecompressionBombError])
+def test_a_damaged_file_has_no_preview_whatever_its_decoder_raises(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(image: Image.Image) -> None:
+        raise error("damaged")
+
+    monkeypatch.setattr(PngImageFile, "load", fails)
+    assert verdict.preview(fake_api.png()) is None
+
+
+def test_the_page_says_that_a_refused_file_has_no_preview(world: World, page: Opener) -> None:
+    world.answers["photo.png"] = "unreadable"
+    app = page("verdict")
+    app.file_uploader(key="images").set_value([("photo.png", fake_api.png()[:60], "image/png")]).run()
+    assert not app.exception
+    assert "There is no preview of this file." in [each.value for each in app.caption]
 
 
 def test_without_calibration_the_bars_say_so(world: World, page: Opener) -> None:

@@ -1,7 +1,8 @@
 """POST, GET and DELETE /datasets: images with labels, which fits learn from."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,14 +13,16 @@ from fastapi.concurrency import run_in_threadpool
 from fakeprint.service import dataset_images, datasets, sources
 from fakeprint.service.access import Caller, fit_caller
 from fakeprint.service.forms import Form, received
-from fakeprint.service.problems import responses
+from fakeprint.service.problems import ServiceError, responses
 from fakeprint.service.schemas import Dataset, DatasetImage, DatasetImages, Datasets
 from fakeprint.service.settings import MIB, Settings
 from fakeprint.service.tables import StoredDataset
+from fakeprint.service.threads import finished
 
 router = APIRouter(tags=["fit"])
 
 Fitting = Annotated[Caller, Depends(fit_caller)]
+TURN = 5.0  # seconds that a request waits to read a compressed .tar
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _TEXT = {"type": "string"}
 FIELDS: dict[str, Any] = {
@@ -41,7 +44,11 @@ def form_body(fields: dict[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Remove what a crash left before the first request."""
+    """Remove what a crash left before the first request.
+
+    `app.state.one_pass`: held while an image is looked for in a compressed .tar, which takes a core.
+    """
+    app.state.one_pass = asyncio.Lock()
     await run_in_threadpool(datasets.clean_up, app.state.engine, app.state.settings)
     yield
 
@@ -98,6 +105,22 @@ def list_images(
     return DatasetImages(images=shown, splits=counts, next=images[limit]["number"] if len(images) > limit else None)
 
 
+@asynccontextmanager
+async def _turn(request: Request) -> AsyncIterator[None]:
+    """The one pass over a compressed .tar that is made at a time. Raises ServiceError (503) if others take too long."""
+    lock: asyncio.Lock = request.app.state.one_pass
+    try:
+        async with asyncio.timeout(TURN):
+            await lock.acquire()
+    except TimeoutError:
+        detail = "other images are being looked for in compressed .tar archives, one at a time; try again soon"
+        raise ServiceError(503, detail, {"Retry-After": "5"}) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 async def _room(request: Request) -> AsyncIterator[Callable[[int], None]]:
     """A dependency: takes memory for a file until it is sent, as bodies of predictions take theirs."""
     with request.app.state.held.one_request() as take:
@@ -119,13 +142,16 @@ async def get_image(
 ) -> Response:
     """The file of one image. Its first bytes say what it is, not its name.
 
-    In a compressed .tar it is looked for from the archive's start, which takes longer the later it comes.
+    In a compressed .tar it is looked for from the archive's start, which takes longer the later it comes. That is done
+    for one request at a time; another one whose turn does not come within seconds gets 503.
     """
     most = int(request.app.state.settings.max_file_mib * MIB)
-    take(most)
     folder = await run_in_threadpool(_folder, request, dataset_id, caller)
-    content = await run_in_threadpool(dataset_images.content_of, folder, number, most)
-    take(len(content) - most)
+    stored = await run_in_threadpool(dataset_images.find, folder, number)
+    async with _turn(request) if stored.takes_a_pass else nullcontext():
+        take(most)  # not before: requests that wait would hold what predictions need
+        content = await finished(stored.read, most)
+        take(len(content) - most)
     media_type, suffix = dataset_images.kind_of(content)
     disposition = f'attachment; filename="{number}{suffix}"'
     return Response(content, media_type=media_type, headers={"Content-Disposition": disposition})

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from fakeprint import __version__, tied_process
 from fakeprint.errors import InputError
-from fakeprint.files import read_json, temporary_folder
+from fakeprint.files import read_json
 from fakeprint.params import Data
 from fakeprint.service import datasets, sources
 from fakeprint.service.forms import received
@@ -27,6 +27,7 @@ from fakeprint.service.routes.datasets import FIELDS, Fitting, form_body
 from fakeprint.service.schemas import Profile
 from fakeprint.service.settings import Settings
 from fakeprint.service.tables import StoredDataset
+from fakeprint.service.threads import folder_in
 
 router = APIRouter(tags=["fit"])
 
@@ -95,7 +96,7 @@ async def _computed(settings: Settings, source: Path) -> dict[str, Any]:
         ServiceError: 422, it takes too long.
     """
     max_pixels = min(settings.max_pixels, Data.model_fields["max_pixels"].default)
-    with temporary_folder(settings.folder / "uploads") as folder:
+    async with folder_in(settings.folder / "uploads") as folder:
         target = folder / "profile.json"
         command = [work_folder.PYTHON, tied_process.__file__, "fakeprint.service.profiling", source, max_pixels, target]
         process = await asyncio.create_subprocess_exec(

@@ -1,6 +1,7 @@
 """GET and DELETE /jobs: how fits go on, and cancelling them."""
 
 import asyncio
+import codecs
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -76,21 +77,32 @@ def get_log(
     """What the job's pipeline has printed so far."""
     if offset is not None and tail is not None:
         raise ServiceError(422, "give either offset or tail")
-    content, end = _read_log(log_of_job(request.app.state.settings, job.id), offset or 0, tail)
+    log = log_of_job(request.app.state.settings, job.id)
+    text, end = _read_log(log, offset or 0, tail, job.state in store.ENDED)
     headers = {"X-Next-Offset": str(end), "X-Content-Type-Options": "nosniff"}
-    return PlainTextResponse(content.decode(errors="replace"), headers=headers)
+    return PlainTextResponse(text, headers=headers)
 
 
-def _read_log(log: Path, offset: int, tail: int | None) -> tuple[bytes, int]:
-    """The requested part, and the offset after it."""
+def _read_log(log: Path, offset: int, tail: int | None, is_whole: bool) -> tuple[str, int]:
+    """The requested part, and the offset after it.
+
+    A character whose bytes are not all there is left for the next part. is_whole: nothing more will be written, so that
+    such a character at the end of the log will never be complete.
+    """
     if not log.exists():
-        return b"", 0
+        return "", 0
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LONGEST_PIECE) if tail else min(offset, size))
+        begin = file.seek(max(0, size - LONGEST_PIECE) if tail else min(offset, size))
         content = file.read(LONGEST_PIECE)
         end = file.tell()
-    return (b"".join(content.splitlines(keepends=True)[-tail:]) if tail else content), end
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    if tail:
+        # the first bytes may be the rest of a character, which `lstrip` removes
+        whole = content if begin == 0 else content.lstrip(bytes(range(0x80, 0xC0)))
+        content = b"".join(whole.splitlines(keepends=True)[-tail:])
+    text = decoder.decode(content, final=is_whole and end >= size)
+    return text, end - len(decoder.getstate()[0])
 
 
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=responses(401, 403, 404))

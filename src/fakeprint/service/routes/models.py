@@ -20,7 +20,8 @@ router = APIRouter(tags=["models"])
 async def models(request: Request, caller: Annotated[str | None, Depends(require("predict"))]) -> Models:
     """All models that can serve: those of the models folder, those that come with Fakeprint, those of the registry.
 
-    Keys with the scope `admin` see the latest models of jobs too. A registry that does not answer is named in `note`.
+    Keys with the scope `admin` see the latest models of jobs too. The model that answers is always there: as it was
+    loaded, where its files have changed since. A registry that does not answer is named in `note`.
     """
     state = request.app.state
     if not hasattr(state, "registry"):
