@@ -40,9 +40,8 @@ class Metadata:
     has_manifest: bool | None = False
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     not_checked: list[str] = field(default_factory=list)
-    _count: int = field(
-        default=0, init=False, repr=False, compare=False
-    )  # of texts and packets; `_length`: of all together
+    # The number of texts and packets, and the length of all of them
+    _count: int = field(default=0, init=False, repr=False, compare=False)
     _length: int = field(default=0, init=False, repr=False, compare=False)
 
     def add_text(self, key: str, text: str) -> None:
