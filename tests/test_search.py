@@ -132,6 +132,31 @@ def test_a_trial_learns_from_the_other_folds_alone(here: Path, monkeypatch: pyte
     assert np.bincount(judge.labels).tolist() == [6, 6]
 
 
+@pytest.mark.parametrize("kept", [{"train.swa": 0.5}, {"train.clean_norm": True}])
+def test_the_score_is_that_of_the_weights_that_are_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any]
+) -> None:
+    import torch
+
+    from fakeprint.training import loop
+
+    train = loop.train
+    by_hand = []
+
+    def watched(run: Any, data: Any, *rest: Any) -> None:
+        train(run, data, *rest)
+        for row in run.history.rows:
+            row["validation_accuracy"] = -1.0
+        images = torch.from_numpy(data.validation.parts[0][:]).permute(0, 3, 1, 2) / 255
+        with torch.inference_mode():
+            found = run.network.eval()(images).argmax(1).numpy()
+        by_hand.append(np.mean(found == data.validation.labels))
+
+    monkeypatch.setattr(loop, "train", watched)
+    ((_, value, _),) = outcome(plan(NETWORK, fixed={"train.epochs": 2, **kept}), 1)
+    assert [value] == by_hand
+
+
 def test_interrupted_it_ends_as_an_unbroken_one(here: Path) -> None:
     unbroken = plan(NETWORK)
     whole = outcome(unbroken, 3)

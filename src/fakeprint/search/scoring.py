@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,14 +67,16 @@ def epochs_of(plan: Plan, settings: Params) -> int:
 def _network_accuracy(
     settings: Params, name: str, train: np.ndarray, held_out: np.ndarray, log_epoch: LogEpoch
 ) -> float:
-    """Accuracy on the held-out rows at the epoch that `train.keep` names.
+    """Accuracy on the held-out rows of the weights that training keeps: of the epoch that `train.keep` names.
 
-    An interrupted training continues after its last epoch.
+    With `train.swa` and `train.clean_norm`, which change the weights after that, the changed ones count. An interrupted
+    training continues after its last epoch.
     """
     from fakeprint.training import device, loop
     from fakeprint.training.images import Images, Part
     from fakeprint.training.inputs import TrainingData, held_out_images
     from fakeprint.training.start import start
+    from fakeprint.training.steps import validate
 
     network = settings.network(name)
     execution = device.choose(network.train.device, network.train.precision)
@@ -96,6 +99,9 @@ def _network_accuracy(
         checkpoint.remove()
         raise
     checkpoint.remove()
+    if run.epoch_mean.count or run.phase.clean_norm:  # no epoch was validated with the kept weights
+        with ThreadPoolExecutor(loop.batch_threads(execution)) as pool:
+            return validate(run.network, validation, execution, pool)[1]
     return run.history.rows[run.history.kept_epoch - 1]["validation_accuracy"]
 
 
