@@ -126,9 +126,11 @@ def test_a_trial_learns_from_the_other_folds_alone(here: Path, monkeypatch: pyte
     ((learned, judge, recipe),) = seen
     assert recipe.options["dilation"] == values["models.three_cnn.dilation"]
     assert recipe.phases[0].optimiser.lr == values["train.lr"]
-    assert (learned.parts[0] == images[~held_out]).all()
-    assert (learned.parts[1] == images[~held_out][:, :, ::-1]).all()
-    assert (judge.parts[0] == images[held_out]).all()
+    assert (learned.parts[0][:] == images[~held_out]).all()
+    assert (learned.parts[1][:] == images[~held_out][:, :, ::-1]).all()
+    assert (judge.parts[0][:] == images[held_out]).all()
+    # not copied into memory
+    assert all(isinstance(part.images, np.memmap) for part in [*learned.parts, *judge.parts])
     assert np.bincount(judge.labels).tolist() == [6, 6]
 
 

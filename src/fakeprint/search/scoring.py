@@ -11,8 +11,8 @@ import pandas as pd
 
 from fakeprint import seeds, tracking
 from fakeprint.blocks import Rows, Source
-from fakeprint.data.arrays import COPIES, load_dataset, load_index, load_split
-from fakeprint.data.crops import averaged, crop_rows, even_crops, random_crops
+from fakeprint.data.arrays import COPIES, WholeImages, load_dataset, load_index, load_split
+from fakeprint.data.crops import RandomCrops, averaged, crop_rows, even_crops
 from fakeprint.files import main_root
 from fakeprint.params import Params
 from fakeprint.search.space import Plan
@@ -73,7 +73,7 @@ def _network_accuracy(
     training continues after its last epoch.
     """
     from fakeprint.training import device, loop
-    from fakeprint.training.images import Images, Part
+    from fakeprint.training.images import ChosenRows, Images, Part
     from fakeprint.training.inputs import TrainingData, held_out_images
     from fakeprint.training.start import start
     from fakeprint.training.steps import validate
@@ -81,16 +81,19 @@ def _network_accuracy(
     network = settings.network(name)
     execution = device.choose(network.train.device, network.train.precision)
     split, prepare = load_split("train"), settings.prepare
-    parts: list[Part] = [random_crops(split.images[train], prepare.image_size)]
     labels = [split.labels[train]]
+    if isinstance(split.images, WholeImages):
+        whole, size = split.images, prepare.image_size
+        parts: list[Part] = [RandomCrops(whole[train], size)]
+        validation = held_out_images(whole[held_out], split.labels[held_out], size, prepare.train_crops)
+    else:
+        parts = [ChosenRows(split.images, train)]
+        validation = Images([ChosenRows(split.images, held_out)], split.labels[held_out])
     if network.train.augmented:
         copies, parents = _copies(train)
-        parts.append(np.load(COPIES, mmap_mode="r")[copies])
+        parts.append(ChosenRows(np.load(COPIES, mmap_mode="r"), copies))
         labels.append(split.labels[parents])
     images = Images(parts, np.concatenate(labels))
-    validation = held_out_images(
-        split.images[held_out], split.labels[held_out], prepare.image_size, prepare.train_crops
-    )
     data = TrainingData(images, validation, load_dataset())
     run, checkpoint = start(network, data, settings.training_seed(network.name), execution, main_root())
     try:
