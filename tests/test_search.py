@@ -15,7 +15,7 @@ from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.data.manifest import COLUMNS, save_manifest
 from fakeprint.data.splits import folds
 from fakeprint.errors import InputError
-from fakeprint.search import running, scoring, space, storage, trials
+from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from tests.samples import index_rows
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def here(arrays: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     (tmp_path / "data").symlink_to(arrays / "data")
     (tmp_path / "params.yaml").write_bytes((arrays / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
-    scoring._features.cache_clear()
+    monkeypatch.setattr(scoring, "KEPT", feature_sets.FeatureSets())
     yield tmp_path
 
 
@@ -126,10 +126,37 @@ def test_a_trial_learns_from_the_other_folds_alone(here: Path, monkeypatch: pyte
     ((learned, judge, recipe),) = seen
     assert recipe.options["dilation"] == values["models.three_cnn.dilation"]
     assert recipe.phases[0].optimiser.lr == values["train.lr"]
-    assert (learned.parts[0] == images[~held_out]).all()
-    assert (learned.parts[1] == images[~held_out][:, :, ::-1]).all()
-    assert (judge.parts[0] == images[held_out]).all()
+    assert (learned.parts[0][:] == images[~held_out]).all()
+    assert (learned.parts[1][:] == images[~held_out][:, :, ::-1]).all()
+    assert (judge.parts[0][:] == images[held_out]).all()
+    # not copied into memory
+    assert all(isinstance(part.images, np.memmap) for part in [*learned.parts, *judge.parts])
     assert np.bincount(judge.labels).tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("kept", [{"train.swa": 0.5}, {"train.clean_norm": True}])
+def test_the_score_is_that_of_the_weights_that_are_kept(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any]
+) -> None:
+    import torch
+
+    from fakeprint.training import loop
+
+    train = loop.train
+    by_hand = []
+
+    def watched(run: Any, data: Any, *rest: Any) -> None:
+        train(run, data, *rest)
+        for row in run.history.rows:
+            row["validation_accuracy"] = -1.0
+        images = torch.from_numpy(data.validation.parts[0][:]).permute(0, 3, 1, 2) / 255
+        with torch.inference_mode():
+            found = run.network.eval()(images).argmax(1).numpy()
+        by_hand.append(np.mean(found == data.validation.labels))
+
+    monkeypatch.setattr(loop, "train", watched)
+    ((_, value, _),) = outcome(plan(NETWORK, fixed={"train.epochs": 2, **kept}), 1)
+    assert [value] == by_hand
 
 
 def test_interrupted_it_ends_as_an_unbroken_one(here: Path) -> None:
@@ -189,6 +216,32 @@ def test_a_classifiers_grid_over_two_folds(here: Path) -> None:
     seed = seeds.integer(7, "fit/logistic")
     model = fit(block, x, y, plain[held_out], labels[held_out], seed, 1, np.tile(train, 2))
     assert np.mean(model.predict(np.sqrt(plain[held_out])) == labels[held_out]) == best.user_attrs["folds"][1]
+
+
+def test_features_are_computed_once_and_dropped_when_they_are_many(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets, computed = feature_sets.FeatureSets(), []
+
+    def compute(wanted: feature_sets.Wanted, _: int | None) -> Any:
+        computed.append(wanted.name)
+        return Path("the stage's") if wanted.name == "stored" else np.zeros(10, np.uint8)
+
+    def used(*names: str) -> list[str]:
+        computed.clear()
+        wanted = [feature_sets.Wanted(name, "{}", "train", (8, 1)) for name in names]
+        sets.make_room(iter(wanted))
+        for each in wanted:
+            sets.of(each, 1)
+        return list(computed)
+
+    monkeypatch.setattr(feature_sets, "LIMIT", 20)
+    monkeypatch.setattr(feature_sets, "_stored_or_computed", compute)
+    assert used("stored", "a", "b", "c", "d") == ["stored", "a", "b", "c", "d"]
+    assert used("a", "b", "c", "d") == []  # a trial's own are kept, however many
+    assert used("b") == []  # a goes, c and d are in the limit
+    assert used("c", "d", "b", "stored") == []
+    assert used("e") == ["e"]  # c goes: unused for longest
+    assert used("d", "b", "stored") == []
+    assert used("c", "a") == ["c", "a"]
 
 
 def test_calibration_sees_the_groups_of_images_and_of_their_copies(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

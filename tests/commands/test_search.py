@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from fakeprint.__main__ import main
 from fakeprint.data.arrays import Dataset, save_dataset, save_index
 from fakeprint.data.manifest import COLUMNS, save_manifest
-from fakeprint.search import scoring, space, trials
+from fakeprint.search import feature_sets, scoring, space, trials
 from tests.samples import index_rows
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def clone(tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
-    scoring._features.cache_clear()
+    monkeypatch.setattr(scoring, "KEPT", feature_sets.FeatureSets())
     content = YAML(typ="safe").load((ROOT / "presets/demo.yaml").read_text(encoding="utf-8"))
     content["prepare"]["image_size"] = 16
     content["data"]["title"] = "two colours"

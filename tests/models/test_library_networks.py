@@ -8,7 +8,7 @@ import torch
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.models import networks
-from fakeprint.models.networks.layers import Input
+from fakeprint.models.networks.layers import Input, features_of
 
 LIBRARY = [name for name, entry in networks.NETWORKS.items() if not entry.own_layers]
 SMALLEST = {"alexnet": 63, "alexnet_rnn": 63, "resnet18": 8, "vit": 16, "vit_pretrained": 16, "backbone": 16}
@@ -67,6 +67,28 @@ def test_logits_of_the_smallest_images(name: str) -> None:
     assert torch.isfinite(logits).all()
     head = sum(p.numel() for p in network.head.parameters())
     assert 0 < head < sum(p.numel() for p in network.parameters())
+
+
+def test_a_body_is_measured_by_shapes_alone_where_they_are_known() -> None:
+    seen: list[str] = []
+
+    class Body(torch.nn.Linear):
+        refuses = False
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(images.device.type)
+            if self.refuses and images.is_meta:
+                raise NotImplementedError("not on the meta device")
+            return super().forward(images)
+
+    body = Body(8, 3)
+    before = body.weight.clone()
+    assert features_of(body, networks.Design(5, 8)) == 3 * 8 * 3
+    assert seen == ["meta"]
+    body.refuses = True
+    assert features_of(body, networks.Design(5, 8)) == 3 * 8 * 3
+    assert seen == ["meta", "meta", "cpu"]
+    assert body.training and torch.equal(body.weight, before)
 
 
 @pytest.mark.slow

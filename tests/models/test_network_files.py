@@ -40,6 +40,23 @@ def test_is_loaded_as_it_was_saved(saved: tuple[Path, torch.nn.Module]) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
 
 
+def test_loading_draws_no_weights(saved: tuple[Path, torch.nn.Module]) -> None:
+    folder, _ = saved
+    before = torch.get_rng_state()
+    load_network(folder)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_file_without_one_of_the_weights(saved: tuple[Path, torch.nn.Module]) -> None:
+    folder, network = saved
+    path = folder / "weights.safetensors"
+    state = network.state_dict()
+    for key, _ in network.named_parameters():
+        save_file({name: tensor.contiguous() for name, tensor in state.items() if name != key}, path)
+        change(folder, weights_sha256=digest(path))
+        assert "does not hold a network of this version" in message(folder)
+
+
 def message(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         load_network(folder)

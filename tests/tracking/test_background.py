@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from fakeprint import params, tracking
 from fakeprint.evaluation.report import write_contents
@@ -124,6 +125,59 @@ def test_a_slow_server_gets_each_run_once(server: Server, own: params.Params, mo
     (only,) = runs(server, own)
     assert only.info.status == "FINISHED"
     assert curve(server, only) == [(1, 1.0)]
+
+
+def test_a_server_that_is_slow_gets_all_of_a_record(
+    server: Server, own: params.Params, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tracking.record(own, [])  # makes the experiment
+    monkeypatch.setattr(background, "PATIENCE", 0.1)
+    monkeypatch.setattr(background, "LAST_TRY", 0.1)
+    slow = ["runs/create", "runs/update"]
+
+    def meddle(path: str) -> None:
+        for part in slow:
+            if path.endswith(part):
+                slow.remove(part)
+                time.sleep(2)
+                return
+
+    server.meddle = meddle
+    written(1)
+    evaluated()
+    tracking.record(own, ["hist_cnn"])
+    (only,) = runs(server, own)
+    assert slow == [] and only.info.status == "FINISHED"
+    assert only.data.metrics["accuracy"] == 0.5
+    content: dict[str, Any] = {"about": {}, "aggregates": {}, "table": [], "files": [], "cells": {}}
+    slow += ["runs/create"]
+    tracking.record_study(own, "flips", **content)
+    assert slow == [] and [run.info.status for run in runs(server, own)] == ["FINISHED"] * 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_how_long_a_stage_waits_that_only_logs(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def away(_: object) -> None:
+        raise requests.ConnectionError("no route")
+
+    def spent(task: Callable[[object], object]) -> float:
+        since = time.monotonic()
+        with background.Background("mine") as sending:
+            sending.finish(task)
+        return time.monotonic() - since
+
+    spent(lambda session: None)  # the import of MLflow
+    monkeypatch.setattr(background, "PATIENCE", 1.0)
+    monkeypatch.setattr(background, "LAST_TRY", 0.5)
+    assert 1 <= spent(away) < 30
+    assert "no route" in capfd.readouterr().err
+    monkeypatch.setattr(background, "RETRY_FOR", 2.0)
+    freed = threading.Event()
+    assert 3.5 <= spent(lambda session: freed.wait(60)) < 30
+    assert "still busy after 4 s" in capfd.readouterr().err
+    freed.set()
 
 
 def test_a_server_that_dies_and_comes_back_while_the_stage_works(

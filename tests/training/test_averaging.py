@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fakeprint.training.averaging import Averaging, EpochMean, MovingAverage, recompute_batch_norm
+from fakeprint.training.averaging import Averaging, EpochMean, MovingAverage, copied, recompute_batch_norm
 
 
 class Counted(torch.nn.Module):
@@ -79,3 +79,18 @@ def test_batch_norm_gets_the_statistics_of_its_batches() -> None:
     torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
     torch.testing.assert_close(norm.running_var, images.var((0, 2, 3)), rtol=0.02, atol=0)
     assert norm.momentum == 0.1
+
+
+def test_copied_weights_are_the_same_in_the_same_layout_and_not_shared() -> None:
+    layers = [torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Conv2d(8, 8, 1)]
+    network = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    network.register_buffer("view", torch.arange(12.0).view(3, 4).T)
+    state = network.state_dict()
+    assert not state["0.weight"].is_contiguous()
+    kept = copied(network)
+    assert kept.keys() == state.keys()
+    for key, tensor in state.items():
+        assert torch.equal(kept[key], tensor)
+        assert (kept[key].stride(), kept[key].dtype) == (tensor.stride(), tensor.dtype), key
+        assert kept[key].device.type == "cpu" and not kept[key].requires_grad
+        assert kept[key].data_ptr() != tensor.data_ptr()

@@ -36,6 +36,21 @@ def test_other_settings_data_or_network_have_other_checkpoints(tmp_path: Path, m
     assert paths[0].parent == tmp_path / ".fakeprint" / "checkpoints"
 
 
+def test_a_mapped_file_is_read_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "images.npy"
+
+    def mapped() -> np.ndarray:
+        return np.load(file, mmap_mode="r")
+
+    np.save(file, IMAGES)
+    checkpoints._of_map.cache_clear()
+    assert of(tmp_path, images=mapped()) == of(tmp_path, images=mapped()) == of(tmp_path)
+    assert checkpoints._of_map.cache_info()[:2] == (1, 1)  # hits, misses
+    assert of(tmp_path, images=mapped()[1:]) == of(tmp_path, images=IMAGES[1:])  # such a view has the map's offset
+    np.save(file, IMAGES + 1)
+    assert of(tmp_path, images=mapped()) == of(tmp_path, images=IMAGES + 1) != of(tmp_path)
+
+
 def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = tmp_path / "fakeprint"
     for path in sources("hist_cnn"):

@@ -1,6 +1,7 @@
 """Two processes that train one network: what they share, and how often."""
 
 import multiprocessing
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import distributed as processes
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
+from fakeprint.training import distributed
 from fakeprint.training.steps import train_epoch
 from tests.training.test_loop import coloured, new, settings
 
@@ -46,3 +48,16 @@ def test_gradients_are_shared_once_a_step_and_all_processes_validate_the_same(tm
         assert any("running_var" in key for key in first[name])
         for key, tensor in first[name].items():
             assert torch.equal(tensor, second[name][key]), (name, key)
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("torch.distributed.run.run", lambda _: seen.append(os.environ["OMP_NUM_THREADS"]))
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    for set_by_the_user, devices in ((None, 2), (None, 3), (None, 32), ("3", 2)):
+        if set_by_the_user:
+            monkeypatch.setenv("OMP_NUM_THREADS", set_by_the_user)
+        else:
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        assert distributed.launch("stages.train", "hist_cnn", devices) == 0
+    assert seen == ["8", "5", "1", "3"]

@@ -10,7 +10,7 @@ from fakeprint.data.arrays import WholeImages
 from fakeprint.data.crops import RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.training import images as training_images
-from fakeprint.training.images import DeviceImages, Images, placed
+from fakeprint.training.images import ChosenRows, DeviceImages, Images, placed
 from tests.samples import DEMO
 
 
@@ -62,6 +62,24 @@ def test_mapped_images_larger_than_a_chunk_are_copied_whole(tmp_path: Path) -> N
     mapped = np.load(tmp_path / "many.npy", mmap_mode="r")
     on_device = Images([mapped, mapped[:3]], np.zeros(2053, np.int64)).on("cpu")
     np.testing.assert_array_equal(on_device.pixels.numpy(), np.concatenate([mapped, mapped[:3]]))
+
+
+def test_chosen_rows_are_as_a_copy_of_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "many.npy", rng.integers(0, 256, (1100, 2, 2, 3), dtype=np.uint8))
+    mapped, rows = np.load(tmp_path / "many.npy", mmap_mode="r"), np.flatnonzero(rng.random(1100) < 0.97)
+    chosen = Images([ChosenRows(mapped, rows), mapped[:3]], np.arange(len(rows) + 3))
+    copied = Images([mapped[rows], mapped[:3]], chosen.labels)
+    assert len(rows) > 1024 and chosen.parts[0].shape == copied.parts[0].shape
+    order = rng.permutation(len(chosen))
+    np.testing.assert_array_equal(chosen.take(order), copied.take(order))
+    assert chosen.channel_statistics() == copied.channel_statistics()
+    np.testing.assert_array_equal(chosen.originals().take(np.arange(len(rows))), mapped[rows])
+    for augment_on in ("device", "cpu"):
+        mine, other = (placed(each, each, augment_on, [enabled("flip")], "cpu")[0] for each in (chosen, copied))
+        assert isinstance(mine, DeviceImages) == isinstance(other, DeviceImages) == (augment_on == "device")
+        if isinstance(mine, DeviceImages) and isinstance(other, DeviceImages):
+            np.testing.assert_array_equal(mine.pixels.numpy(), other.pixels.numpy())
 
 
 def test_where_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> None:

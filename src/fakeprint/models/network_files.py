@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fakeprint.errors import InputError
 from fakeprint.files import sha256
@@ -14,10 +16,14 @@ from fakeprint.models.description import read_description, write_description
 from fakeprint.params import near
 
 WEIGHTS = "weights.safetensors"
+# By which torch.nn.init and timm fill weights
+FILLING = {
+    getattr(Tensor, name) for name in ("normal_", "uniform_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_")
+}
 AGAIN = "train it again, or take it from the cache with `dvc checkout`"
 
 
-def save_network(folder: Path, network: torch.nn.Module, description: dict[str, Any]) -> None:
+def save_network(folder: Path, network: nn.Module, description: dict[str, Any]) -> None:
     """Write a network into an existing folder.
 
     description: at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict), `design` (a `Design` as a dict)
@@ -29,7 +35,26 @@ def save_network(folder: Path, network: torch.nn.Module, description: dict[str, 
     write_description(folder, "network", {**description, "weights_sha256": sha256(folder / WEIGHTS)})
 
 
-def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
+class Undrawn(TorchFunctionMode):
+    """Inside, weights of new layers are left as the memory is: to draw a hundred million takes seconds.
+
+    Only for a network whose weights are loaded next. Buffers, some of which are in no file, are filled as always.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call `func`, except where it would fill a parameter."""
+        kwargs = kwargs or {}
+        filled = args[0] if args else kwargs.get("tensor")
+        if isinstance(filled, nn.Parameter) and (
+            func in FILLING or getattr(func, "__module__", None) == nn.init.__name__
+        ):
+            return filled
+        return func(*args, **kwargs)
+
+
+def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """The network, in evaluation mode on the CPU (channels last, the faster layout), and its description.
 
     Raises InputError if the files are missing, damaged, of another version, or not those of a network.
@@ -44,8 +69,9 @@ def load_network(folder: Path) -> tuple[torch.nn.Module, dict[str, Any]]:
             raise InputError(f"{path} does not match the model.json beside it: {AGAIN}")
         weights = load_file(path)
         design = networks.Design(**description["design"])
-        network = networks.build(name, design, description["options"], pretrained=False)
-        network.load_state_dict(weights)
+        with Undrawn():
+            network = networks.build(name, design, description["options"], pretrained=False)
+        network.load_state_dict(weights)  # all of them: it raises where one is missing
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {AGAIN}") from None
     except (SafetensorError, KeyError, TypeError, RuntimeError) as error:

@@ -1,24 +1,28 @@
 """The score of one set of values: accuracy on folds of the train images, of models trained on the other folds."""
 
-import functools
+import itertools
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from fakeprint import seeds, tracking
-from fakeprint.blocks import Rows, Source
-from fakeprint.data.arrays import COPIES, load_dataset, load_index, load_split
-from fakeprint.data.crops import averaged, crop_rows, even_crops, random_crops
+from fakeprint.blocks import Rows
+from fakeprint.data.arrays import COPIES, WholeImages, load_dataset, load_index, load_split
+from fakeprint.data.crops import RandomCrops, averaged, crop_rows
 from fakeprint.files import main_root
 from fakeprint.params import Params
+from fakeprint.search.feature_sets import FeatureSets, Wanted
 from fakeprint.search.space import Plan
 
 if TYPE_CHECKING:
     import optuna
 
+
+KEPT = FeatureSets()  # of this process's search
 
 LogEpoch = Callable[[dict[str, float], int], None]
 
@@ -66,28 +70,33 @@ def epochs_of(plan: Plan, settings: Params) -> int:
 def _network_accuracy(
     settings: Params, name: str, train: np.ndarray, held_out: np.ndarray, log_epoch: LogEpoch
 ) -> float:
-    """Accuracy on the held-out rows at the epoch that `train.keep` names.
+    """Accuracy on the held-out rows of the weights that training keeps: of the epoch that `train.keep` names.
 
-    An interrupted training continues after its last epoch.
+    With `train.swa` and `train.clean_norm`, which change the weights after that, the changed ones count. An interrupted
+    training continues after its last epoch.
     """
     from fakeprint.training import device, loop
-    from fakeprint.training.images import Images, Part
+    from fakeprint.training.images import ChosenRows, Images, Part
     from fakeprint.training.inputs import TrainingData, held_out_images
     from fakeprint.training.start import start
+    from fakeprint.training.steps import validate
 
     network = settings.network(name)
     execution = device.choose(network.train.device, network.train.precision)
     split, prepare = load_split("train"), settings.prepare
-    parts: list[Part] = [random_crops(split.images[train], prepare.image_size)]
     labels = [split.labels[train]]
+    if isinstance(split.images, WholeImages):
+        whole, size = split.images, prepare.image_size
+        parts: list[Part] = [RandomCrops(whole[train], size)]
+        validation = held_out_images(whole[held_out], split.labels[held_out], size, prepare.train_crops)
+    else:
+        parts = [ChosenRows(split.images, train)]
+        validation = Images([ChosenRows(split.images, held_out)], split.labels[held_out])
     if network.train.augmented:
         copies, parents = _copies(train)
-        parts.append(np.load(COPIES, mmap_mode="r")[copies])
+        parts.append(ChosenRows(np.load(COPIES, mmap_mode="r"), copies))
         labels.append(split.labels[parents])
     images = Images(parts, np.concatenate(labels))
-    validation = held_out_images(
-        split.images[held_out], split.labels[held_out], prepare.image_size, prepare.train_crops
-    )
     data = TrainingData(images, validation, load_dataset())
     run, checkpoint = start(network, data, settings.training_seed(network.name), execution, main_root())
     try:
@@ -96,6 +105,9 @@ def _network_accuracy(
         checkpoint.remove()
         raise
     checkpoint.remove()
+    if run.epoch_mean.count or run.phase.clean_norm:  # no epoch was validated with the kept weights
+        with ThreadPoolExecutor(loop.batch_threads(execution)) as pool:
+            return validate(run.network, validation, execution, pool)[1]
     return run.history.rows[run.history.kept_epoch - 1]["validation_accuracy"]
 
 
@@ -111,9 +123,14 @@ def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_ou
     rows = crop_rows(index, *crops)  # the image of each row of features
     fitted_rows, held_out_rows = (np.flatnonzero(np.isin(rows, images)) for images in (train, held_out))
 
+    wanted = {
+        part: [Wanted(each, json.dumps(blocks[each]), part, crops) for each in block.features]
+        for part in ["train", *["augmented"] * block.augmented]
+    }
+    KEPT.make_room(itertools.chain(*wanted.values()))
+
     def numbers(part: str) -> Rows:
-        wanted = [(each, json.dumps(blocks[each])) for each in block.features]
-        return Rows((tuple(_features(each, options, part, crops, settings.run.workers) for each, options in wanted),))
+        return Rows((tuple(KEPT.of(each, settings.run.workers) for each in wanted[part]),))
 
     x, y, groups = numbers("train"), known[rows[fitted_rows]], group_of[rows[fitted_rows]]
     x_held_out, y_held_out = x.at(held_out_rows), known[rows[held_out_rows]]
@@ -136,19 +153,3 @@ def _copies(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     parents = pd.read_parquet(COPIES.with_suffix(".parquet"))["parent_row"].to_numpy()
     rows = np.flatnonzero(np.isin(parents, train))
     return rows, parents[rows]
-
-
-@functools.lru_cache(maxsize=8)
-def _features(name: str, options: str, part: str, crops: tuple[int, int], workers: int | None) -> Source:
-    """One set of all train images or copies, float32 (N, D): the stage's file if it was made with these options.
-
-    crops: side, and how many there are of an image at most, where images are kept whole.
-    """
-    from fakeprint.features import extract_parallel
-    from fakeprint.features.files import FEATURES, load_options
-
-    wanted, stored = json.loads(options), FEATURES / name / f"{part}.npy"
-    images = even_crops(load_split("train").images, *crops) if part == "train" else np.load(COPIES, mmap_mode="r")
-    if stored.exists() and load_options([name])[name] == wanted and len(np.load(stored, mmap_mode="r")) == len(images):
-        return stored
-    return extract_parallel(name, wanted, images, workers, f"{name} {options}")

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from fakeprint.errors import InputError
 from fakeprint.evaluation.predictions import CALIBRATED, Predictions, read_predictions
 from fakeprint.studies.cells import DIGITS
-from fakeprint.studies.figures import result_of
+from fakeprint.studies.figures import files_of, result_of
 from fakeprint.studies.results import Cell, CellResult
 
 REFERENCE = re.compile(rf"refs/exps/[0-9a-f]{{2}}/[0-9a-f]{{38,62}}/(?P<name>.+-(?P<key>[0-9a-f]{{{DIGITS}}}))")
@@ -64,33 +64,49 @@ def result(
     root: Path, experiment: Experiment, cell: Cell, models: Sequence[str], seconds: float | None
 ) -> CellResult | None:
     """The result of a cell, if the experiment has complete metrics of these models."""
-
-    def read(path: str) -> bytes | None:
-        done = subprocess.run(["git", "cat-file", "blob", f"{experiment.commit}:{path}"], cwd=root, capture_output=True)
-        return done.stdout if done.returncode == 0 else None
+    digests: dict[str, str] = {}
 
     def predictions(model: str) -> Predictions:
-        return _predictions(root, experiment, read("dvc.lock"), model)
+        if not digests:  # dvc.lock takes longer to read than the predictions
+            lock = _contents(root, experiment.commit, ["dvc.lock"]).get("dvc.lock", b"")
+            digests.update(_prediction_digests(cache_folder(root), lock))
+        file = _in_cache(cache_folder(root), digests.get(f"{model}.parquet", "missing"))
+        if not file.exists():
+            raise InputError(
+                f"{experiment.name}: the predictions of {model} are not in DVC's cache; fetch them with "
+                f"`dvc exp pull` or `dvc fetch`, or remove the experiment to run it again"
+            )
+        return read_predictions(file, "validation")
 
-    return result_of(cell, models, read, predictions, seconds)
+    files = _contents(root, experiment.commit, files_of(models))
+    return result_of(cell, models, files.get, predictions, seconds)
 
 
-def _predictions(root: Path, experiment: Experiment, lock: bytes | None, model: str) -> Predictions:
-    """Validation predictions of a model, by the digests in the experiment's dvc.lock. Raises InputError."""
+def _contents(root: Path, commit: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """The contents of these files of a commit, without those that it does not have, by one process of git."""
+    names = "".join(f"{commit}:{path}\n" for path in paths)
+    printed = subprocess.run(["git", "cat-file", "--batch"], input=names.encode(), cwd=root, capture_output=True).stdout
+    found, place = {}, 0
+    for path in paths:
+        end = printed.find(b"\n", place)
+        header, place = printed[place:end].rsplit(b" ", 2), end + 1  # NAME missing, or DIGEST blob BYTES
+        if end >= 0 and header[-2:-1] == [b"blob"]:
+            size = int(header[-1])
+            found[path] = printed[place : place + size]
+            place += size + 1
+    return found
+
+
+def _prediction_digests(cache: Path, lock: bytes) -> dict[str, str]:
+    """The digests of the files with validation predictions, by their names; none where DVC's cache lacks their list.
+
+    lock: the experiment's dvc.lock.
+    """
     outs = (YAML(typ="safe").load(lock or b"{}") or {}).get("stages", {}).get("calibrate", {}).get("outs", [])
     digest = next((out["md5"] for out in outs if out["path"] == CALIBRATED.as_posix()), None)
-    cache = cache_folder(root)
-    missing = InputError(
-        f"{experiment.name}: the predictions of {model} are not in DVC's cache; fetch them with "
-        f"`dvc exp pull` or `dvc fetch`, or remove the experiment to run it again"
-    )
     if digest is None or not _in_cache(cache, digest).exists():
-        raise missing
-    files = {entry["relpath"]: entry["md5"] for entry in json.loads(_in_cache(cache, digest).read_bytes())}
-    file = _in_cache(cache, files.get(f"{model}.parquet", "missing"))
-    if not file.exists():
-        raise missing
-    return read_predictions(file, "validation")
+        return {}
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(_in_cache(cache, digest).read_bytes())}
 
 
 def _in_cache(cache: Path, digest: str) -> Path:

@@ -25,6 +25,11 @@ def history_file(network: str) -> str:
     return f"metrics/{network}/history.csv"
 
 
+def files_of(models: Sequence[str]) -> list[str]:
+    """The files that `result_of` reads."""
+    return [ROBUSTNESS, *(file(model) for model in models for file in (evaluate_file, history_file))]
+
+
 def result_of(
     cell: Cell,
     models: Sequence[str],

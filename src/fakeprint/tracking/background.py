@@ -1,8 +1,9 @@
 """A thread that sends to MLflow, so that a slow or dead server holds up no training and a short failure loses nothing.
 
 MLflow repeats each request a few times. A task that fails nevertheless is tried again, for `RETRY_FOR` at most, and for
-`PATIENCE` once the stage's work is over. Then one warning says that MLflow is not used any more, and the stage
-continues: DVC's files hold everything that MLflow shows, and the stage `track` completes the run from them.
+`PATIENCE` once the stage's work is over. Where logging is all of a stage's work, the stage waits for it, for
+`RETRY_FOR` at most, and `PATIENCE` begins when a try fails. Then one warning says that MLflow is not used any more, and
+the stage continues: DVC's files hold everything that MLflow shows, and the stage `track` completes the run from them.
 """
 
 import contextlib
@@ -33,8 +34,9 @@ class Background:
     def __init__(self, experiment: str):
         self._experiment = experiment
         self._session: Session | None = None
-        self._tasks: queue.SimpleQueue[tuple[Task, bool] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Task, bool, threading.Event | None] | None] = queue.SimpleQueue()
         self._closed = float("inf")  # when the stage's work was over
+        self._waited = 0.0  # seconds, in `finish`
         self._lost = False
         self._held = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -54,20 +56,33 @@ class Background:
         self._tasks.put(None)
         self._thread.join(PATIENCE + LAST_TRY)
         if self._thread.is_alive():
-            self._give_up(TimeoutError(f"still busy after {PATIENCE + LAST_TRY:.0f} s"))
+            self._give_up(TimeoutError(f"still busy after {self._waited + PATIENCE + LAST_TRY:.0f} s"))
         self._held.close()
 
     def send(self, task: Task, final: bool = False) -> None:
         """Have the thread do this; returns at once. A final task is tried even after an earlier one was given up."""
-        self._tasks.put((task, final))
+        self._tasks.put((task, final, None))
+
+    def finish(self, task: Task) -> None:
+        """Have the thread do this, which is all that the stage has to do, and wait until it is done or given up.
+
+        A slow server gets `RETRY_FOR`, one that is away `PATIENCE`.
+        """
+        ended, since = threading.Event(), time.monotonic()
+        self._tasks.put((task, False, ended))
+        ended.wait(RETRY_FOR)
+        self._waited = time.monotonic() - since
 
     def _work(self) -> None:
         while (item := self._tasks.get()) is not None:
-            task, final = item
+            task, final, ended = item
             if final or not self._lost:
-                self._try(task)
+                self._try(task, waits=ended is not None)
+            if ended:
+                ended.set()
 
-    def _try(self, task: Task) -> None:
+    def _try(self, task: Task, waits: bool) -> None:
+        """Do a task, if need be several times. waits: whether the stage has no other work meanwhile."""
         first, pause = time.monotonic(), 0.5
         while True:
             try:
@@ -75,6 +90,8 @@ class Background:
                 task(self._session)
                 return
             except Exception as error:
+                if waits:
+                    self._closed = min(self._closed, time.monotonic())
                 patience = PATIENCE if self._session or is_local(tracking_uri()) else 0.0
                 left = min(first + RETRY_FOR, self._closed + patience) - time.monotonic()
                 if self._lost or left <= 0 or not _may_pass(error):

@@ -1,4 +1,4 @@
-"""What stages and searches call. Every call returns at once; see `background`."""
+"""What stages and searches call. Every call returns at once but `record` and `record_study`; see `background`."""
 
 import contextlib
 import time
@@ -167,7 +167,7 @@ def record(params: Params, models: Iterable[str]) -> None:
 
     folders = {name: Path("models") / name for name in models}
     with Background(params.tracking.experiment) as background:
-        background.send(lambda session: evaluated.record(session, params, folders))
+        background.finish(lambda session: evaluated.record(session, params, folders))
 
 
 def record_study(params: Params, study: str, **content: Any) -> list[str]:
@@ -181,5 +181,5 @@ def record_study(params: Params, study: str, **content: Any) -> list[str]:
 
     attached: list[str] = []
     with Background(params.tracking.experiment) as background:
-        background.send(lambda session: attached.extend(studies.record(session, study, **content)))
+        background.finish(lambda session: attached.extend(studies.record(session, study, **content)))
     return attached

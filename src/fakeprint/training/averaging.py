@@ -99,7 +99,7 @@ class EpochMean:
 
 def copied(network: nn.Module) -> State:
     """A copy of the network's weights and buffers on the CPU."""
-    return {key: tensor.detach().cpu().clone() for key, tensor in network.state_dict().items()}
+    return {key: tensor.detach().to("cpu", copy=True) for key, tensor in network.state_dict().items()}
 
 
 @torch.no_grad()

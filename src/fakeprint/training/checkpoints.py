@@ -4,8 +4,10 @@ Its name is a hash of all that decides what the run computes, so that no run res
 """
 
 import contextlib
+import functools
 import hashlib
 import json
+import mmap
 import pickle
 import sys
 import time
@@ -72,11 +74,25 @@ def checkpoint(name: str, identity: dict[str, Any], arrays: Iterable[np.ndarray]
     """
     digest = hashlib.sha256(json.dumps([name, versions(), identity], sort_keys=True).encode())
     for array in arrays:
-        digest.update(f"{array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(f"{array.dtype} {array.shape}".encode() + _content(array))
     for path in sources(name):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return Checkpoint(root / FOLDER / f"{name}-{digest.hexdigest()[:32]}.pt")
+
+
+def _content(array: np.ndarray) -> bytes:
+    """A digest of an array's numbers; of a whole mapped file it is computed once in a process."""
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):  # not a view of another map
+        path = Path(str(array.filename))
+        file = path.stat()
+        return _of_map(path, array.offset, array.nbytes, (file.st_ino, file.st_mtime_ns, file.st_size))
+    return hashlib.sha256(np.ascontiguousarray(array).data).digest()
+
+
+@functools.lru_cache(maxsize=16)
+def _of_map(path: Path, offset: int, size: int, version: tuple[int, ...]) -> bytes:
+    """A digest of some bytes of a file. version: what changes with its content."""
+    return hashlib.sha256(np.memmap(path, np.uint8, "r", offset, (size,)).data).digest()
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+import joblib
 import torch
 from torch import distributed as processes
 from torch import nn
@@ -37,11 +38,12 @@ def launched() -> bool:
 def launch(module: str, argument: str, devices: int) -> int:
     """Run `python -m module argument` in so many processes of this machine. Returns 0, or 1 if one has failed.
 
-    A process that fails prints its error itself.
+    They share the cores, unless OMP_NUM_THREADS says otherwise. A process that fails prints its error itself.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // devices)))  # the launcher's own is 1
     words = ["--standalone", f"--nproc-per-node={devices}", "-m", module, argument]
     try:
         run(get_args_parser().parse_args(words))

@@ -1,5 +1,6 @@
 """Training and validation images: arrays of uint8, in memory, mapped or on a device, or crops of whole images."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,41 @@ from fakeprint.params import Transforms
 
 SHARE = 0.5  # of a device's memory that images may take; the rest is for the network and its activations
 
-Part = np.ndarray | EvenCrops | RandomCrops
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Some images of an array, copied only when they are read, as an array uint8 (M, H, W, 3) is.
+
+    images: uint8 (N, H, W, 3), in memory or mapped. rows: int64 (M,), their numbers in it.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(M, H, W, 3)."""
+        return len(self), *self.images.shape[1:]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the chosen images."""
+        return math.prod(self.shape)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All that decides the pixels."""
+        return [self.images, self.rows]
+
+    def __getitem__(self, wanted: slice | np.ndarray) -> np.ndarray:
+        """The images of a slice of the rows or of some of them, uint8 (n, H, W, 3), a new array."""
+        return np.asarray(self.images[self.rows[wanted]])
+
+
+Part = np.ndarray | ChosenRows | EvenCrops | RandomCrops
 
 
 @dataclass(frozen=True)
@@ -90,7 +125,7 @@ class Images:
         pixels = torch.empty((len(self), *self.parts[0].shape[1:]), dtype=torch.uint8, device=device)
         start = 0
         for part in self.parts:
-            assert isinstance(part, np.ndarray)  # `_obstacle` lets no other pass
+            assert isinstance(part, np.ndarray | ChosenRows)  # `_obstacle` lets no other pass
             for first in range(0, len(part), 1024):  # a mapped array is never in memory as a whole
                 chunk = np.array(part[first : first + 1024])
                 pixels[start : start + len(chunk)] = torch.from_numpy(chunk)
@@ -139,7 +174,7 @@ def placed(
 
 def _obstacle(images: Sequence[Images], transforms: Sequence[Transforms], device: str) -> str | None:
     """Why images cannot be augmented on a device, in words."""
-    if any(not isinstance(part, np.ndarray) for each in images for part in each.parts):
+    if any(isinstance(part, EvenCrops | RandomCrops) for each in images for part in each.parts):
         return "crops of images at their own size (prepare.resize: native) are cut only on a CPU"
     names = [name for each in transforms for name in unsupported(each)]
     if names:

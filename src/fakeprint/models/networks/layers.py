@@ -1,5 +1,8 @@
 """Layers and rules shared by all networks."""
 
+import contextlib
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -143,17 +146,30 @@ def as_in_keras(network: nn.Module) -> None:
 
 def features_of(body: nn.Module, design: Design) -> int:
     """The number of features per image that `body` returns, found with one image; InputError if that fails."""
+    with contextlib.suppress(Exception):  # of a body that torch's meta device does not know, an image is computed
+        return _count_features(_shapes_of(body), design, "meta")
     training = body.training
     try:
-        with torch.no_grad():
-            parameter = next(body.parameters())
-            out = body.eval()(torch.zeros(1, 3, design.side, design.side, device=parameter.device))
+        features = _count_features(body.eval(), design, str(next(body.parameters()).device))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise InputError(
             f"prepare.image_size: this network cannot take images of {design.side} pixels per side "
             f"({str(error).splitlines()[0]}); set its input_size to scale them"
         ) from None
     body.train(training)
+    return features
+
+
+def _shapes_of(body: nn.Module) -> nn.Module:
+    """A copy in evaluation mode on torch's meta device, which computes shapes only: an image takes no time."""
+    tensors = [*body.parameters(), *body.buffers()]
+    # What deepcopy finds in its memo it does not copy.
+    return copy.deepcopy(body, {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors}).eval()
+
+
+def _count_features(body: nn.Module, design: Design, device: str) -> int:
+    with torch.no_grad():
+        out = body(torch.zeros(1, 3, design.side, design.side, device=device))
     return int(out.flatten(1).shape[1])
 
 
