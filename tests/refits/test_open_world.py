@@ -50,9 +50,13 @@ def without(number: int) -> Task:
     return task_without(number, train_labels(), validation, CLASSES, "open_world/test")
 
 
-@pytest.mark.parametrize("name", ["lda", "knn", "three_cnn"])
-def test_a_model_does_not_see_the_class_that_is_left_out(workspace: Workspace, name: str) -> None:
-    workspace(CLASSES, CLASSES, COLOURS)
+@pytest.mark.parametrize(
+    ("name", "changes"), [("lda", {}), ("knn", {}), ("three_cnn", {}), ("three_cnn", {"train__clean_norm": True})]
+)
+def test_a_model_does_not_see_the_class_that_is_left_out(
+    workspace: Workspace, name: str, changes: dict[str, bool]
+) -> None:
+    workspace(CLASSES, CLASSES, COLOURS, **changes)
     settings, labels = params.load(), train_labels()
     before = refit(settings, name, without(2), features=True)
     before.finished()

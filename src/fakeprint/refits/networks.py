@@ -22,7 +22,7 @@ from fakeprint.progress import track
 from fakeprint.refits.refit import Refit, Task
 from fakeprint.training import device
 from fakeprint.training.device import Execution
-from fakeprint.training.images import DeviceImages, Images, Part
+from fakeprint.training.images import ChosenRows, Images
 from fakeprint.training.inputs import TrainingData
 from fakeprint.training.loop import train
 from fakeprint.training.reporting import announce, interruption_in_one_line
@@ -30,47 +30,6 @@ from fakeprint.training.start import start
 from fakeprint.verdict.unknown import Outputs
 
 BATCH = 128  # images per forward pass
-
-
-@dataclass(frozen=True)
-class Chosen(Images):
-    """Some images of arrays, not copied. rows: int64 (N,), their numbers in the parts; labels: of these rows."""
-
-    rows: np.ndarray
-
-    @property
-    def arrays(self) -> list[np.ndarray]:
-        """All that these images consist of."""
-        return [*super().arrays, self.rows]
-
-    def take(self, rows: np.ndarray, draws: np.ndarray | None = None) -> np.ndarray:
-        """The chosen images with these numbers, uint8 (len(rows), H, W, 3), a new array. draws: as of `Images.take`."""
-        return super().take(self.rows[rows], draws)
-
-    def batches(self) -> Iterator[np.ndarray]:
-        """All images in order, uint8 (n, H, W, 3) each."""
-        for first in range(0, len(self), BATCH):
-            yield self.take(np.arange(first, min(first + BATCH, len(self))))
-
-    def channel_statistics(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """As of all images, of the chosen ones only."""
-        counts = np.zeros((3, 256), dtype=np.int64)
-        for batch in self.batches():
-            counts += np.stack([np.bincount(batch[..., channel].ravel(), minlength=256) for channel in range(3)])
-        levels = np.arange(256) / 255
-        shares = counts / counts.sum(1, keepdims=True)
-        means = shares @ levels
-        (r, g, b), (dr, dg, db) = means.tolist(), np.sqrt(shares @ levels**2 - means**2).tolist()
-        return (r, g, b), (dr, dg, db)
-
-    def on(self, device: str) -> DeviceImages:
-        """The chosen images, also on a device."""
-        pixels = torch.empty((len(self), *self.parts[0].shape[1:]), dtype=torch.uint8, device=device)
-        first = 0
-        for batch in self.batches():
-            pixels[first : first + len(batch)] = torch.from_numpy(batch)
-            first += len(batch)
-        return DeviceImages(self.parts, self.labels, pixels, torch.tensor(self.labels, device=device))
 
 
 def refit_network(settings: Params, name: str, task: Task, features: bool) -> Refit:
@@ -87,7 +46,7 @@ def refit_network(settings: Params, name: str, task: Task, features: bool) -> Re
     forward = Execution(execution.device, bf16=False)  # as predictions are made
     module = forward.place(run.network).eval()
     validation = load_split("validation")
-    every = Chosen([validation.of_one_size], validation.labels, np.arange(len(validation.labels)))
+    every = Images([validation.of_one_size], validation.labels)
     outputs = outputs_of(module, forward.device, every, name)
     if not features:
         return Refit(Outputs(outputs.logits), None, None, checkpoint.remove)
@@ -95,7 +54,7 @@ def refit_network(settings: Params, name: str, task: Task, features: bool) -> Re
     return Refit(outputs, outputs_of(module, forward.device, own, name), own.labels, checkpoint.remove)
 
 
-def outputs_of(module: nn.Module, where: str, images: Chosen, name: str) -> Outputs:
+def outputs_of(module: nn.Module, where: str, images: Images, name: str) -> Outputs:
     """Logits, float64 (N, C), and penultimate features, on disk until the process ends, of one pass over the images.
 
     module: in evaluation mode on the device `where`.
@@ -104,7 +63,7 @@ def outputs_of(module: nn.Module, where: str, images: Chosen, name: str) -> Outp
     total = -(-len(images) // BATCH)
 
     def features() -> Iterator[np.ndarray]:
-        batches = track(images.batches(), f"features of {name}", total=total, unit="batch")
+        batches = track(_batches(images), f"features of {name}", total=total, unit="batch")
         with torch.inference_mode(), noted_features(module) as noted:
             for batch in batches:
                 pixels = torch.from_numpy(batch).to(where).permute(0, 3, 1, 2).float().div_(255)
@@ -129,17 +88,24 @@ class Temporary(Rows):
         return cls(((file,),), folder=folder)
 
 
-def _chosen(split: str, task: Task, copies: bool = False) -> Chosen:
-    """The images of a split that are part of the task, with their stored copies if requested."""
-    parts: list[Part] = [load_split(split).of_one_size]
+def _batches(images: Images) -> Iterator[np.ndarray]:
+    """All images in order, uint8 (n, H, W, 3) each."""
+    for first in range(0, len(images), BATCH):
+        yield images.take(np.arange(first, min(first + BATCH, len(images))))
+
+
+def _chosen(split: str, task: Task, copies: bool = False) -> Images:
+    """The images of a split that are part of the task, with their stored copies if requested; none is copied."""
     labels = task.train if split == "train" else task.validation
+    parts, of_parts = [load_split(split).of_one_size], [labels]
     if copies:
         parts.append(np.load(COPIES, mmap_mode="r"))
-        labels = np.concatenate([labels, labels[pd.read_parquet(COPIES_INDEX)["parent_row"].to_numpy()]])
-    rows = np.flatnonzero(labels >= 0)
-    if len(np.unique(labels[rows])) < len(task.classes):
+        of_parts.append(labels[pd.read_parquet(COPIES_INDEX)["parent_row"].to_numpy()])
+    chosen = [ChosenRows(part, np.flatnonzero(each >= 0)) for part, each in zip(parts, of_parts, strict=True)]
+    kept = np.concatenate([each[each >= 0] for each in of_parts])
+    if len(np.unique(kept)) < len(task.classes):
         raise InputError(f"the {split} split has no image of some of the classes {', '.join(task.classes)}")
-    return Chosen(parts, labels[rows], rows)
+    return Images(chosen, kept)
 
 
 def _dataset(task: Task) -> Any:
