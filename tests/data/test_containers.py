@@ -24,6 +24,7 @@ from dvc.repo import Repo
 
 from fakeprint.data import scan
 from fakeprint.data.containers import open_container, tars
+from fakeprint.data.containers.limits import Limits, require_limits
 from fakeprint.data.decode import Unreadable
 from fakeprint.errors import InputError
 from tests.data.hostile import in_new_process, write_zip, zeros_bzip2, zeros_deflated, zeros_lzma
@@ -149,6 +150,30 @@ def test_every_method_of_zip_gives_what_was_packed(tmp_path: Path, method: int) 
     for path in (plain, streamed):
         assert {name: content_of(path, name) for name in contents} == contents
     assert content_of(plain, "gone") == "missing"
+
+
+@pytest.mark.parametrize("place", ["of the last record", "of the record of ZIP64"])
+def test_many_members_are_counted_by_either_version_of_pythons_zipfile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """From 65,536 members on, a .zip ends with three records. Python's own reader changed which of them it names."""
+    path = tmp_path / "many.zip"
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 2)  # for a small one
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", b"")
+    located = path.read_bytes().index(zipfile.stringEndArchive64)
+    of_python = zipfile._EndRecData
+
+    def found(file: BinaryIO) -> list[Any]:
+        end = of_python(file)
+        end[zipfile._ECD_LOCATION] = located + (76 if place == "of the last record" else 0)
+        return end
+
+    monkeypatch.setattr(zipfile, "_EndRecData", found)
+    require_limits(path, Limits(members=3, unpacked=10**6, ratio=100))
+    with pytest.raises(InputError, match="has more than 2 members; send it in parts"):
+        require_limits(path, Limits(members=2, unpacked=10**6, ratio=100))
 
 
 @pytest.mark.slow

@@ -73,7 +73,10 @@ def _count_zip(file: BinaryIO, count: _Count) -> None:
     length = end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]
     start = end[zipfile._ECD_LOCATION] - length  # type: ignore[attr-defined]
     if end[zipfile._ECD_SIGNATURE] == zipfile.stringEndArchive64:  # type: ignore[attr-defined]
-        start -= zipfile.sizeEndCentDir64 + zipfile.sizeEndCentDir64Locator  # type: ignore[attr-defined]
+        file.seek(end[zipfile._ECD_LOCATION])  # type: ignore[attr-defined]
+        if file.read(4) != zipfile.stringEndArchive64:  # type: ignore[attr-defined]
+            # Older versions of Python give the place of the last record, which comes after the two of ZIP64
+            start -= zipfile.sizeEndCentDir64 + zipfile.sizeEndCentDir64Locator  # type: ignore[attr-defined]
     if length > LONGEST_ENTRIES * count.limits.members or start < 0:
         raise InputError(f"{count.path}: its directory of {length:,} bytes is too long; send it in parts")
     at = start
