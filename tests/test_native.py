@@ -19,7 +19,7 @@ from fakeprint.data.crops import Cropping, even_crops
 from fakeprint.evaluation.predictions import load_predictions
 from fakeprint.predict import load_model, predict_files
 from fakeprint.robustness import degraded
-from fakeprint.search import running, scoring, space, storage, trials
+from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS
 from stages import (
     augment,
@@ -254,7 +254,7 @@ def test_a_search_scores_whole_images_or_crops_of_a_fold(here, tmp_path, monkeyp
     (tmp_path / "data").symlink_to(here / "data")
     shutil.copy("params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    scoring._features.cache_clear()
+    monkeypatch.setattr(scoring, "KEPT", feature_sets.FeatureSets())
     (tmp_path / "searches").mkdir()
     content = {"model": model, "trials": 1, "seed": 1, "folds": [0], "pruner": "none", "ranges": ranges}
     (tmp_path / "searches/it.yaml").write_text(json.dumps(content))
