@@ -1,7 +1,7 @@
 """Keys of cells: what changes them, and what does not."""
 
-import shutil
 import py_compile
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
