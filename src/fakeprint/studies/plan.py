@@ -8,12 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.params import Params, near
-from fakeprint.presets import DEMO, data_path, find_preset, merge, overlaid
+from fakeprint.presets import DEMO, data_path, find_preset, merge, overlaid, overlaid_content
 from fakeprint.studies.arms import Arm, Mean, configurations, path_names
 from fakeprint.studies.cells import Sources, effective
 from fakeprint.studies.results import Cell
@@ -197,8 +195,7 @@ def load(path: Path, options: Options = Options(), root: Path | None = None) -> 
         study = study.model_copy(update={"baseline": study.baseline | study.demo})
     data = data_path(Path(options.data)) if options.data else None
     options = Options(options.preset, data, options.changes)
-    text = overlaid(preset, data, options.changes, [OFF, nested(study.baseline)])
-    base = YAML(typ="safe").load(text)
+    base = overlaid_content(preset, data, options.changes, [OFF, nested(study.baseline)])
     plan = Plan(path, study, options, preset, base, Sources(root or Path.cwd()))
     _require_valid_baseline(plan)
     if base["data"]["path"] != params.read(DEMO)["data"]["path"] and not Path(base["data"]["path"]).exists():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from tests.service.app import fake_api
@@ -16,6 +17,12 @@ Opener = Callable[..., AppTest]
 def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streamlit puts each page in the place of `__main__`, and processes that other tests spawn would run that page."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture(autouse=True)
+def no_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each page that is opened, Streamlit looks through all installed packages for components; none is used."""
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from fakeprint import params
 from fakeprint.errors import InputError, printable
 from fakeprint.params import Data, Model, Train, near
 from fakeprint.params.schema import schema
-from fakeprint.presets import overlaid
+from fakeprint.presets import overlaid, overlaid_content
 from fakeprint.service import sources
 from fakeprint.service.jobs import pipeline
 from fakeprint.service.schemas import FitOptions, FitRequest
@@ -48,7 +48,7 @@ def options(preset: str = "demo") -> FitOptions:
     Raises:
         InputError: there is no preset of this name.
     """
-    content = params.parse(_loaded(overlaid(_preset(preset), None, [], demo=_preset("demo"))), preset)
+    content = params.parse(overlaid_content(_preset(preset), demo=_preset("demo")), preset)
     known = content.model_dump(mode="json", by_alias=True)
     properties, kinds = schema()["properties"], schema()["$defs"]
     described = {"seed": properties["seed"] | {"default": known["seed"]}}
@@ -83,7 +83,7 @@ def params_text(request: FitRequest, source: Path, settings: Settings) -> str:
     values += [_nested(name, value) for name, value in request.parameters.items()]
     try:
         text = overlaid(preset, None, [], values, _preset("demo"))
-        parsed = params.parse(_loaded(text), "parameters")
+        parsed = params.parse(YAML(typ="safe").load(text), "parameters")
     except RecursionError:
         raise InputError("parameters: the values are nested too deeply") from None
     except YAMLError:
@@ -92,10 +92,6 @@ def params_text(request: FitRequest, source: Path, settings: Settings) -> str:
     if any(name.startswith("data.") for name in request.parameters):
         sources.open_prepared(source, parsed.data, "the data set")
     return text
-
-
-def _loaded(text: str) -> Any:
-    return YAML(typ="safe").load(text)
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:
