@@ -4,6 +4,7 @@ What a study does with cells is tested there in seconds; `tests/pipeline/test_st
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from tests.pipeline.clones import IDENTITY, ROOT, clean_environment
 SCRIPT = """
 import json, os, signal, sys, time
 from pathlib import Path
-import pandas as pd
 from ruamel.yaml import YAML
 stage = sys.argv[1]
 content = YAML(typ="safe").load(Path("params.yaml").read_text())
@@ -41,10 +41,11 @@ if stage == "fit":
     Path("models/knn/model.json").write_text(json.dumps(right))
     sys.exit()
 right = json.loads(Path("models/knn/model.json").read_text())
-rows = pd.DataFrame({
-    "image_id": [str(number) for number in range(40)], "split": "validation", "label": "a", "generator": None,
-    "group": range(40), "p_a": [0.9] * right + [0.1] * (40 - right), "p_b": [0.1] * right + [0.9] * (40 - right)})
 if stage == "calibrate":
+    import pandas as pd
+    rows = pd.DataFrame({
+        "image_id": [str(number) for number in range(40)], "split": "validation", "label": "a", "generator": None,
+        "group": range(40), "p_a": [0.9] * right + [0.1] * (40 - right), "p_b": [0.1] * right + [0.9] * (40 - right)})
     Path("data/calibrated").mkdir(parents=True, exist_ok=True)
     rows.to_parquet("data/calibrated/knn.parquet")
 if stage == "evaluate":
@@ -167,6 +168,8 @@ def make(folder: Path) -> Repository:
     shutil.copy2(ROOT / "presets/demo.yaml", root / "params.yaml")
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy2(ROOT / "data/demo" / name, root / "data/demo" / name)
+    draw = root / "data/demo/params.yaml"  # a direct cell draws the images, which no script opens
+    draw.write_text(re.sub(r"(train|validation|test): \d+", r"\1: 10", draw.read_text(encoding="utf-8")))
     (root / "stages/script.py").write_text(SCRIPT)
     (root / "src/fakeprint/note.md").write_text("nothing that runs\n")
     with (root / "dvc.yaml").open("w") as file:

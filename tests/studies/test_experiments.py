@@ -72,7 +72,7 @@ def test_figures_curves_and_predictions(root: Path, monkeypatch: pytest.MonkeyPa
     found = result(root, this, Cell("arm", 1, "key"), MODELS, 3.0)
     assert len(started) == 1
     assert found is not None and found.predictions is not None
-    assert found.figures == {model: {"accuracy": 0.5, "recall.a": 0.25} for model in MODELS}
+    assert found.figures == {model: {"accuracy": 0.5, "recall.a": 0.25, "recall.#0": 0.25} for model in MODELS}
     assert found.degraded == {model: {"noise": 0.25} for model in MODELS}
     assert found.curves.keys() == {"three_cnn"}
     assert found.curves["three_cnn"]["train_loss"].tolist() == [0.5, 0.25]

@@ -27,6 +27,17 @@ def test_degradations_are_neither_the_clean_images_nor_the_worst_once_more() -> 
     assert result.figures == {"lda": {"accuracy": 0.8, "detection.auc": 0.9}}
 
 
+def test_figures_of_a_class_have_its_number_too() -> None:
+    recall = {"real": 0.5, "dalle": None, "#0": 0.75}  # a class without images, and one that is named like a number
+    figures = {"accuracy": 0.8, "recall": recall, "detection": {"recall": {"fake": 0.25}, "auc": 0.9}}
+    result = result_of(CELL, ["lda"], read(**{evaluate_file("lda"): figures}), None, None)
+    assert result
+    assert result.figures["lda"] == {
+        **{"accuracy": 0.8, "recall.real": 0.5, "recall.#0": 0.75, "recall.#2": 0.75},
+        **{"detection.recall.fake": 0.25, "detection.auc": 0.9},
+    }
+
+
 def test_without_all_figures_there_is_no_result() -> None:
     for missing in ({ROBUSTNESS: None}, {ROBUSTNESS: {"models": {}}}, {evaluate_file("lda"): {}}):
         assert result_of(CELL, ["lda"], read(**missing), None, None) is None

@@ -222,7 +222,9 @@ def plots_of(found: StudyResults):
 
 def test_curves_are_of_all_arms(results: StudyResults) -> None:
     figure = plots.curves_picture(results, MODEL)
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    legend = figure.axes[0].get_legend()
+    assert legend
+    labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["no_flip (7 of 8)", "smooth", BASELINE]  # late has none
     assert plots.curves_picture(replace(results, cells=[replace(c, curves={}) for c in results.cells]), MODEL) is None
 
@@ -258,6 +260,15 @@ def test_the_waterfall_goes_from_first_to_last(results: StudyResults, statistics
     (first,) = figure.axes[0].lines[0].get_xdata()
     low, high = figure.axes[0].get_xlim()
     assert low < first - 0.02 * (high - low) and first + 0.02 * (high - low) < high  # the first mark is not cut
+
+
+def test_an_arm_on_a_path_is_named_by_its_last_step(results: StudyResults) -> None:
+    changes = {"smooth": {"a": [1]}, "smooth + late": {"a": [1], "b": True}, "late": {"b": True}}
+    found = replace(results, path=[BASELINE, "smooth", "smooth + late"], arms={BASELINE: {}, **changes})
+    assert list(tables.shown_names(found).values()) == [BASELINE, "smooth", "… + late", "late"]
+    assert "| smooth + late | those of the line above, `b: true` |\n| late | `b: true` |" in "\n".join(
+        report._what_was_run(found)
+    )
 
 
 def test_the_steps_of_a_path_are_named_by_what_they_add(results: StudyResults) -> None:

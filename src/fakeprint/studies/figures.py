@@ -11,6 +11,7 @@ from fakeprint.evaluation.predictions import Predictions
 from fakeprint.studies.results import Cell, CellResult
 
 ROBUSTNESS = "metrics/robustness.json"
+PER_CLASS = ("recall", "precision", "f1")  # blocks of evaluate.json that have a figure per class, in their order
 NOT_DEGRADED = ("clean", "worst")  # in it: the images as they are, and again the worst of the others
 Read = Callable[[str], bytes | None]  # the content of a file by its path in the repository; None if it is not there
 
@@ -70,12 +71,17 @@ def result_of(
 
 
 def numbers(content: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """The figures of evaluate.json, those of inner blocks as `detection.auc`; without intervals and those of test."""
+    """The figures of evaluate.json, without intervals and those of test.
+
+    Those of inner blocks are named as `detection.auc`; those of a class by its name and its number, `recall.#4`.
+    """
     found: dict[str, float] = {}
     for name, value in content.items():
         if name in ("intervals", "test"):
             continue
         if isinstance(value, dict):
+            if name in PER_CLASS and not prefix:
+                value = {f"#{number}": each for number, each in enumerate(value.values())} | value
             found |= numbers(value, f"{prefix}{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             found[f"{prefix}{name}"] = float(value)

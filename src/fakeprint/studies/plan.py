@@ -14,13 +14,14 @@ from fakeprint.params import Params, near
 from fakeprint.presets import DEMO, data_path, find_preset, merge, overlaid, overlaid_content
 from fakeprint.studies.arms import Arm, Mean, configurations, path_names
 from fakeprint.studies.cells import Sources, effective
+from fakeprint.studies.figures import PER_CLASS
 from fakeprint.studies.results import Cell
 from fakeprint.studies.study import BASELINE, Changes, Study
 
 FOLDER = Path("studies")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FIGURES = ("accuracy", "macro_f1", "log_loss", "ece", "roc_auc")  # of every evaluate.json
-NESTED = ("recall", "precision", "f1", "detection")  # `detection.auc`, `recall.CLASS`
+NESTED = (*PER_CLASS, "detection")  # `recall.CLASS`, `detection.auc`
 RUN = ("run.features", "run.classifiers", "run.networks", "run.ensembles")  # follow from the study's models
 # What costs time and is not compared: off, whatever the preset says; `baseline` and `-S` can turn it on again.
 OFF: dict[str, Any] = {

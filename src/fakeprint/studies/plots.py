@@ -64,7 +64,7 @@ def forest_picture(results: StudyResults, statistics: Statistics, model: str) ->
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     for place, arm in enumerate(arms):
         _draw_difference(axes, statistics.comparisons[arm, model, first], place, factor)
-    names = short_names(arms, LONGEST)
+    names = _names(results, arms, LONGEST)
     axes.set_yticks(range(len(arms)), [_with_missing(results, arm, names[arm]) for arm in arms])
     axes.set_ylim(len(arms) - 0.4, -0.6)
     _tidy(axes)
@@ -72,13 +72,20 @@ def forest_picture(results: StudyResults, statistics: Statistics, model: str) ->
     unit = " in percentage points" if factor == 100 else ""
     one = "fold" if study.folds else "seed"
     axes.set_xlabel(
-        f"difference in {heading(first)}{unit} to {short_names([results.compare_to], LONGEST)[results.compare_to]} "
+        f"difference in {heading(first)}{unit} to {_names(results, [results.compare_to], LONGEST)[results.compare_to]} "
         f"({better})\ndots: one {one} each; square: mean with {100 * CONFIDENCE:g} % interval"
     )
     axes.set_title(_title(results, f"{model}: difference of each arm"))
     if study.margin:
         figure.legend(loc="outside lower right", frameon=False, fontsize=8)
     return figure
+
+
+def _names(results: StudyResults, arms: Sequence[str], most: int) -> dict[str, str]:
+    """Each arm's short name in a picture."""
+    shown = tables.shown_names(results)
+    short = short_names([shown[arm] for arm in arms], most)
+    return {arm: short[shown[arm]] for arm in arms}
 
 
 def _draw_difference(axes: Axes, comparison: Comparison, place: int, factor: float) -> None:
@@ -128,17 +135,17 @@ def curves_picture(results: StudyResults, network: str) -> Figure | None:
     if len(others) <= len(CYCLE):
         figure = Figure(figsize=(9.5, 4.6), layout="constrained")
         axes = figure.subplots()
-        names = short_names(list(curves), LONGEST)
+        names = _names(results, list(curves), LONGEST)
         for arm, colour in [*zip(others, CYCLE, strict=False), *([(base, "black")] if base in curves else [])]:
             _draw_curve(axes, curves[arm], colour, _with_missing(results, arm, names[arm]))
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)  # below the title
         panels = [axes]
     else:
         columns = 5
         lines = -(-len(others) // columns)
         figure = Figure(figsize=(2.5 * columns, 1.3 + 1.75 * lines), layout="constrained")
         panels = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
-        names = short_names(others, LONGEST_IN_PANEL)
+        names = _names(results, others, LONGEST_IN_PANEL)
         for axes, arm in zip(panels, others, strict=False):
             if base in curves:
                 _draw_curve(axes, curves[base], GREY, "")
@@ -151,7 +158,7 @@ def curves_picture(results: StudyResults, network: str) -> Figure | None:
         panels = panels[: len(others)]
     for axes in panels:
         _over_epochs(axes)
-    behind = f"; grey: {short_names([base], LONGEST)[base]}" if len(others) > len(CYCLE) and base in curves else ""
+    behind = f"; grey: {_names(results, [base], LONGEST)[base]}" if len(others) > len(CYCLE) and base in curves else ""
     figure.supxlabel(f"epoch (line: mean over seeds; band: lowest to highest{behind})", fontsize=10)
     figure.supylabel("validation accuracy", fontsize=10)
     figure.suptitle(_title(results, f"{network}: learning curves"))
@@ -241,12 +248,14 @@ def heat_picture(results: StudyResults, model: str) -> Figure | None:
     names = [name for name in next(iter(means.values()), {}) if all(name in found for found in means.values())]
     if not names:
         return None
-    shown = short_names([_with_missing(results, arm, arm) for arm in means], LONGEST_IN_HEAT)
+    names_of_arms = tables.shown_names(results)
+    labels = {arm: _with_missing(results, arm, names_of_arms[arm]) for arm in means}
+    shown = short_names(list(labels.values()), LONGEST_IN_HEAT)
     figures = {}
     for arm, found in means.items():
         clean = tables.clean_accuracy(results, arm, model)
         row = {CLEAN: {"accuracy": clean}} | {name: {"accuracy": found[name]} for name in names if name != CLEAN}
-        figures[shown[_with_missing(results, arm, arm)]] = row
+        figures[shown[labels[arm]]] = row
     figure = robustness_picture(Robustness(figures, 0), f"{model}, mean of each arm\n{_title(results, '').strip()}")
     figure.axes[0].set_xlabel("degradation of the validation images (worst of each arm in bold)")
     return figure

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from fakeprint.evaluation.leaderboard import p_text
 from fakeprint.files import write_csv, write_figure, write_json, written, written_folder
 from fakeprint.studies import plots, tables
+from fakeprint.studies.arms import JOINED
 from fakeprint.studies.paired import LEVEL
 from fakeprint.studies.results import StudyResults
 from fakeprint.studies.statistics import CONFIDENCE, Comparison, Statistics, analyse
@@ -101,7 +102,14 @@ def _what_was_run(results: StudyResults) -> list[str]:
         lines += [f"**Not as in the preset**, in all arms: {shown}.", ""]
     if study.baseline:
         lines += [f"All arms share {_changes(study.baseline)}.", ""]
-    return [*lines, *_table(["arm", "changes"], [[arm, _changes(made)] for arm, made in results.arms.items()])]
+    rows = []
+    before: dict[str, object] = {}
+    for arm, made in results.arms.items():
+        added = {key: value for key, value in made.items() if key not in before or before[key] != value}
+        longer = bool(before) and JOINED in arm and before.items() <= made.items()
+        rows.append([arm, f"those of the line above, {_changes(added)}" if longer else _changes(made)])
+        before = made
+    return [*lines, *_table(["arm", "changes"], rows)]
 
 
 def _changes(made: dict[str, object]) -> str:

@@ -43,7 +43,8 @@ class Study(Block):
     models: Annotated[Distinct[str], Field(min_length=1)] = Field(description="models that run and are compared")
     metrics: Annotated[Distinct[str], Field(min_length=1)] = Field(
         default=["accuracy", "macro_f1", "log_loss", "ece"],
-        description="figures of metrics/MODEL/evaluate.json; the first one is tested",
+        description="figures of metrics/MODEL/evaluate.json; the first one is tested. recall.NAME is of the class with "
+        "that name, and recall.#4 of class number 4, counted from 0",
     )
     compare_to: str = Field(default=BASELINE, description="the arm that the others are compared to")
     test: Literal["wilcoxon", "t"] = Field(

@@ -1,5 +1,6 @@
 """The tables of a study as rows of text, for the page and for the terminal, and as numbers for JSON and CSV."""
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from rich.table import Table
 from fakeprint.errors import InputError, first_few
 from fakeprint.evaluation.leaderboard import p_text
 from fakeprint.studies.arms import JOINED
+from fakeprint.studies.figures import PER_CLASS
 from fakeprint.studies.results import CellResult, StudyResults
 from fakeprint.studies.statistics import CONFIDENCE, TOO_FEW, Comparison, Statistics, Summary
 
@@ -32,6 +34,9 @@ def unit(figure: str) -> str:
 
 def heading(figure: str) -> str:
     """The name of a figure in a table or on an axis."""
+    per_class = re.fullmatch(rf"({'|'.join(PER_CLASS)})\.(.+)", figure)
+    if per_class:
+        return f"{per_class[1].replace('f1', 'F1')} of class {per_class[2]}"
     return figure.replace("_", " ").replace("macro f1", "macro F1").replace("ece", "calibration error (ECE)")
 
 
@@ -74,6 +79,12 @@ def step_names(results: StudyResults) -> dict[str, str]:
         added = arm.removeprefix(f"{before}{JOINED}")
         names[arm] = arm if added == arm and before != results.path[0] else f"{JOINED.lstrip()}{added}"
     return names
+
+
+def shown_names(results: StudyResults) -> dict[str, str]:
+    """Each arm's name in pictures: `… + flip` for `jpeg + noise + flip` on a path, where it follows `jpeg + noise`."""
+    steps = step_names(results)
+    return {arm: f"… {steps[arm]}" if JOINED in arm and steps.get(arm, arm) != arm else arm for arm in results.arms}
 
 
 def comparison_of(
