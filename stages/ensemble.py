@@ -7,7 +7,7 @@ from pathlib import Path
 from fakeprint import params, tracking
 from fakeprint.data.arrays import CALIBRATION, load_dataset
 from fakeprint.errors import one_line_errors
-from fakeprint.evaluation.predictions import load_members, save_predictions
+from fakeprint.evaluation.predictions import load_degraded_members, load_members, save_predictions
 from fakeprint.files import written_folder
 from fakeprint.models.ensemble_fits import cross_fit, fit
 from fakeprint.models.ensembles import members_that_run, save_ensemble, without_idle
@@ -25,7 +25,8 @@ def main() -> None:
 
     with tracking.noted(settings, name, "ensemble"):
         validation, on_validation = load_members(members.names, dataset.classes, "validation")
-        data = (on_validation, validation.labels, validation.groups, settings.seed)
+        more = load_degraded_members(members.names, dataset.classes) if ensemble.degraded else ()
+        data = (on_validation, validation.labels, validation.groups, settings.seed, more)
         cross_fitted = cross_fit(name, ensemble, members.weights, *data)
         combination = fit(name, ensemble, members.weights, *data)
         predictions = {"validation": replace(validation, probabilities=cross_fitted(on_validation))}

@@ -16,9 +16,9 @@ from fakeprint.__main__ import main
 from fakeprint.augment.variants import variants
 from fakeprint.data.arrays import WholeImages, load_split
 from fakeprint.data.crops import Cropping, even_crops
+from fakeprint.degraded import degraded
 from fakeprint.evaluation.predictions import load_predictions
 from fakeprint.predict import load_model, predict_files
-from fakeprint.robustness import degraded
 from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS
 from stages import (

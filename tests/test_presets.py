@@ -47,7 +47,11 @@ PRESETS = {
         "models.hist_cnn.train.batch_size=4 ensembles.stacking.folds=2",
         [],
     ),
-    "unibuc-best": ("csv", f"{RESIDUAL} train.warmup=0 ensembles.average.folds=2 ensembles.stacking.folds=2", []),
+    "unibuc-best": (
+        "csv",
+        f"{RESIDUAL} train.warmup=0 ensembles.average.folds=2 ensembles.stacking.folds=2 ensembles.robust.folds=2",
+        [],
+    ),
 }
 
 
@@ -136,6 +140,8 @@ def test_a_preset_runs(name: str, clone: Path, call: Callable[..., None], monkey
         loaded = load_predictions(each, classes, "test")
         assert len(loaded.probabilities) == (4 if layout == "csv" else 6)
         assert np.allclose(loaded.probabilities.sum(axis=1), 1)
+    stored = {split for split in pd.read_parquet(next(Path("data/members").iterdir()))["split"] if "/" in split}
+    assert stored == {f"degraded/{cell}" for cell in settings.degrade.grid}
     for each in too_large:
         with torch.device("meta"):
             whole = as_it_is.network(each)

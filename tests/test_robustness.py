@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakeprint import degraded as degraded_module
 from fakeprint import parallel, params, predict, robustness
 from fakeprint.data.arrays import Dataset
+from fakeprint.degraded import degraded, degraded_probabilities
 from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensembles import Members, WeightedAverage
 from fakeprint.predict import load_model
-from fakeprint.robustness import Combined, degraded, load_models, predict_degraded
+from fakeprint.robustness import Combined, load_models, predict_degraded
 from tests.samples import predictions
 
 SIZE = 24
@@ -89,6 +91,7 @@ def test_noise_goes_by_seed_cell_and_image():
 @pytest.mark.parametrize("tta", [params.Predict(), params.Predict(tta="flip")], ids=["plain", "flip"])
 def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta):
     images, _ = pictures(10, seed=3)
+    monkeypatch.setattr(degraded_module, "BATCH", 4)
     monkeypatch.setattr(robustness, "BATCH", 4)
     monkeypatch.setattr(robustness, "CLASSIFIED", 8)
     described = []
@@ -101,8 +104,8 @@ def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta)
     combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
     ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
     models = load_models(["lda", "knn", "three_cnn"], tta, folder)
-    degraded_probabilities = dict(predict_degraded(models, ensembles, images, GRID, 7, workers=1))
-    assert list(degraded_probabilities) == list(GRID)
+    found = dict(predict_degraded(models, ensembles, images, GRID, 7, workers=1))
+    assert list(found) == list(GRID)
     for cell, steps in GRID.items():
         degraded_images = degraded(images, cell, steps, 7)
         wanted = {
@@ -110,11 +113,24 @@ def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta)
             for name in ("lda", "knn", "three_cnn")
         }
         wanted["average"] = 0.75 * wanted["lda"] + 0.25 * wanted["three_cnn"]
-        assert set(degraded_probabilities[cell]) == set(wanted)
+        assert set(found[cell]) == set(wanted)
         for name, probabilities in wanted.items():
-            assert np.abs(degraded_probabilities[cell][name] - probabilities).max() < 1e-5, name
+            assert np.abs(found[cell][name] - probabilities).max() < 1e-5, name
     # 2 cells × 2 feature sets × batches of 4, 4 and 2: what lda and knn share is extracted once
     assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
+
+
+def test_one_models_probabilities_of_degraded_images(folder, monkeypatch):
+    images, _ = pictures(10, seed=3)
+    model = load_model(folder / "lda")
+    at_once = dict(degraded_probabilities(model.probabilities, images, GRID, 7, workers=1))
+    for cell, steps in GRID.items():
+        wanted = model.probabilities(degraded(images, cell, steps, 7))
+        np.testing.assert_allclose(at_once[cell], wanted, atol=1e-12)
+    monkeypatch.setattr(degraded_module, "BATCH", 4)
+    monkeypatch.setattr(parallel, "SERIAL", 0)
+    for cell, found in degraded_probabilities(model.probabilities, images, GRID, 7, workers=2):
+        np.testing.assert_allclose(found, at_once[cell], atol=1e-12)
 
 
 def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
@@ -129,12 +145,12 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     monkeypatch.setattr(
         robustness, "_prepare_batch", lambda pixels, *more: batches.append(pixels) or prepared(pixels, *more)
     )
-    monkeypatch.setattr(robustness, "BATCH", 8)
+    monkeypatch.setattr(degraded_module, "BATCH", 8)
     in_batches = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=1))
     assert [len(pixels) for pixels in batches] == [8] * 10
     assert not any(isinstance(pixels, np.memmap) for pixels in batches)
     monkeypatch.undo()
-    monkeypatch.setattr(robustness, "BATCH", 8)
+    monkeypatch.setattr(degraded_module, "BATCH", 8)
     monkeypatch.setattr(parallel, "SERIAL", 0)
     by_two = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=2))
     for cell in GRID:

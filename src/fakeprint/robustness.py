@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from joblib import delayed
 
-from fakeprint import seeds
-from fakeprint.augment.drawing import Plan
-from fakeprint.augment.transforms import apply
-from fakeprint.blocks import remapped
-from fakeprint.data.arrays import Dataset, WholeImages, images_together
+from fakeprint.data.arrays import Dataset, WholeImages
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
-from fakeprint.evaluation.predictions import load_members
+from fakeprint.degraded import BATCH, batch_size, degrade, random_numbers, rows_of
+from fakeprint.evaluation.predictions import load_degraded_members, load_members
 from fakeprint.features import extract
 from fakeprint.models.description import read_description
 from fakeprint.models.ensemble_fits import cross_fit
 from fakeprint.models.ensembles import Members, members_that_run
 from fakeprint.parallel import in_order
 from fakeprint.params import Params, Predict
-from fakeprint.predict import BATCH, LoadedModel, load_model
+from fakeprint.predict import LoadedModel, load_model
 from fakeprint.progress import track
 
 if TYPE_CHECKING:
@@ -91,7 +88,7 @@ def load_models(names: Iterable[str], tta: Predict, folder: Path) -> Models:
 
 
 def load_ensembles(names: Iterable[str], settings: Params, classes: list[str]) -> dict[str, Combined]:
-    """The ensembles among `names`, cross-fitted on their members' predictions of the clean validation images."""
+    """The ensembles among `names`, cross-fitted on their members' predictions of the validation images."""
     return {
         name: combined(name, members_that_run(name, settings.ensembles[name], settings.run), settings, classes)
         for name in names
@@ -100,35 +97,12 @@ def load_ensembles(names: Iterable[str], settings: Params, classes: list[str]) -
 
 
 def combined(name: str, members: Members, settings: Params, classes: list[str]) -> Combined:
-    """Fit one ensemble's cross-fitted combination, by its members' predictions of the clean validation images."""
+    """Fit one ensemble's cross-fitted combination, by its members' predictions of the validation images."""
+    ensemble = settings.ensembles[name]
     validation, probabilities = load_members(members.names, classes, "validation")
-    data = (probabilities, validation.labels, validation.groups, settings.seed)
-    fitted = cross_fit(name, settings.ensembles[name], members.weights, *data)
-    return Combined(members.names, fitted)
-
-
-def degraded(images: np.ndarray, cell: str, steps: Mapping[str, float], seed: int) -> np.ndarray:
-    """Apply the steps (transform → strength) in their order to images, uint8 (N, H, W, 3); returns a new array.
-
-    The transforms are those of augmentation; a crop keeps the middle. Noise depends on seed, cell and row.
-    """
-    return np.stack(_degraded(images, steps, _numbers(cell, len(images), seed)))
-
-
-def _numbers(cell: str, count: int, seed: int) -> np.ndarray:
-    """A random number in [0, 1) for each row, independent of the number of rows."""
-    return seeds.generator(seed, f"robustness/{cell}").random(count)
-
-
-def _degraded(images: Iterable[np.ndarray], steps: Mapping[str, float], numbers: np.ndarray) -> list[np.ndarray]:
-    out = []
-    for row, image in enumerate(images):
-        for name, strength in steps.items():
-            more = {"crop": (0.5, 0.5), "noise": (numbers[row],)}.get(name, ())
-            values = () if name == "flip" else (strength, *more)
-            image = apply(image, Plan(((name, values),)))
-        out.append(image)
-    return out
+    more = load_degraded_members(members.names, classes) if ensemble.degraded else ()
+    data = (probabilities, validation.labels, validation.groups, settings.seed, more)
+    return Combined(members.names, cross_fit(name, ensemble, members.weights, *data))
 
 
 def predict_degraded(
@@ -146,7 +120,7 @@ def predict_degraded(
     {transform: strength}. workers: processes that degrade images and extract features, None for all cores; their number
     does not change the result. Shows progress over all cells.
     """
-    starts = range(0, len(images), _batch_size(images))
+    starts = range(0, len(images), batch_size(images))
     batches = track(_batches(models, images, grid, seed, workers), "robustness", len(grid) * len(starts), "batch")
     for cell in grid:
         probabilities = _predict_cell(models, itertools.islice(batches, len(starts)))
@@ -154,13 +128,6 @@ def predict_degraded(
             members = np.stack([probabilities[member] for member in ensemble.members], axis=1)
             probabilities[name] = ensemble.combination(members)
         yield cell, probabilities
-
-
-def _batch_size(images: np.ndarray | WholeImages) -> int:
-    """Images per batch: `BATCH`, fewer where whole images are large."""
-    if isinstance(images, WholeImages):
-        return min(BATCH, images_together(images.heights.tolist(), images.widths.tolist()))
-    return BATCH
 
 
 # Degraded images or crops, empty without networks; crops of each image, if it was cut; features of each shared set.
@@ -175,15 +142,14 @@ def _batches(
     workers: int | None,
 ) -> Iterator[Batch]:
     """Batches of images of each cell in turn, degraded and with features, from the workers."""
-    sets, cropping, keep, size = models.feature_sets, models.cropping, bool(models.networks), _batch_size(images)
+    sets, cropping, keep, size = models.feature_sets, models.cropping, bool(models.networks), batch_size(images)
 
     def tasks() -> Iterator[Any]:
         for cell, steps in grid.items():
-            numbers = _numbers(cell, len(images), seed)
+            numbers = random_numbers(cell, len(images), seed)
             for start in range(0, len(images), size):
                 rows = slice(start, start + size)
-                pixels = images[rows] if isinstance(images, WholeImages) else np.array(remapped(images)[rows])
-                yield delayed(_prepare_batch)(pixels, dict(steps), numbers[rows], sets, keep, cropping)
+                yield delayed(_prepare_batch)(rows_of(images, rows), dict(steps), numbers[rows], sets, keep, cropping)
 
     return in_order(tasks(), workers)
 
@@ -196,7 +162,7 @@ def _prepare_batch(
     keep: bool,
     cropping: Cropping | None,
 ) -> Batch:
-    degraded_images = _degraded(images, steps, numbers)
+    degraded_images = degrade(images, steps, numbers)
     crops = Crops.of(degraded_images, cropping) if cropping else None
     pixels = crops.pixels if crops else np.stack(degraded_images)
     features = [extract(name, json.loads(options), pixels) for name, options in sets]

@@ -166,7 +166,7 @@ def test_a_decision_file_that_lacks_a_key_names_it(workplace):
 
 
 def test_variants_are_the_degraded_images_that_validation_was_tested_with():
-    from fakeprint.robustness import degraded
+    from fakeprint.degraded import degraded
 
     images = np.stack([picture(0, 1), picture(1, 2)])
     for (cell, steps), each in zip(VARIANTS.items(), variants(images), strict=True):

@@ -76,12 +76,44 @@ def test_an_image_is_answered_by_a_fit_without_it(settings):
     others = labels.copy()
     held_out = crossed.fold == 1
     others[held_out] = (labels[held_out] + 1) % 3  # wrong labels of fold 1 ...
-    refitted = fit("e", settings, [0.5, 0.5], of_members[~held_out], others[~held_out], alone(labels[~held_out]), 1, 1)
+    seen = (of_members[~held_out], others[~held_out], alone(labels[~held_out]))
+    refitted = fit("e", settings, [0.5, 0.5], *seen, 1, fold=1)
     assert np.array_equal(before[held_out], refitted(of_members[held_out]))  # ... do not reach its own answers
     assert before.sum(axis=1) == pytest.approx(np.ones(60))
     assert np.array_equal(
         before, cross_fit("e", settings, [0.5, 0.5], of_members, labels, alone(labels), 1)(of_members)
     )
+
+
+@pytest.mark.parametrize("settings", [AVERAGE, GREEDY, STACKING, LEARNED], ids=lambda each: each.method)
+def test_copies_count_as_images_and_stay_in_the_fold_of_theirs(settings):
+    of_members, labels = images()
+    copies = [images(seed=seed)[0] for seed in (1, 2)]
+    crossed = cross_fit("e", settings, [0.5, 0.5], of_members, labels, alone(labels), 1, copies)
+    seen = crossed.fold != 1
+    groups = np.flatnonzero(seen)
+    rows = [each[seen] for each in (of_members, *copies)]
+    refitted = fit(
+        "e", settings, [0.5, 0.5], np.concatenate(rows), np.tile(labels[seen], 3), np.tile(groups, 3), 1, fold=1
+    )
+    assert np.array_equal(crossed(of_members)[~seen], refitted(of_members[~seen]))  # no copy of these was seen
+    without = cross_fit("e", settings, [0.5, 0.5], of_members, labels, alone(labels), 1)
+    assert np.array_equal(without.fold, crossed.fold)
+    assert not np.array_equal(crossed(of_members), without(of_members))
+
+
+def test_a_member_that_fails_on_degraded_images_loses_its_weight():
+    labels = np.arange(300) % 3
+    sure, right = np.full((300, 3), 0.01), labels.copy()
+    sure[np.arange(300), right] = 0.98
+    good = images(300)[0][:, 0]
+    lost = np.roll(sure, 1, axis=1)  # as sure as on clean images, and wrong
+    clean, copies = np.stack([sure, good], axis=1), np.stack([lost, good], axis=1)
+    for settings in (STACKING, GREEDY):
+        alone_fitted = fit("e", settings, [0.5, 0.5], clean, labels, alone(labels), 1)
+        with_copies = fit("e", settings, [0.5, 0.5], clean, labels, alone(labels), 1, [copies, copies])
+        assert np.mean(alone_fitted(copies).argmax(1) == labels) < 0.3
+        assert np.mean(with_copies(copies).argmax(1) == labels) > 0.7
 
 
 def test_a_group_is_never_answered_by_a_fit_that_saw_one_of_it():

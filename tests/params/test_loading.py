@@ -203,6 +203,16 @@ AVERAGE = {"method": "average", "members": ["lda"]}
         ({"classifiers__lda": {"method": "lda"}}, "classifiers.lda.features is missing (and 3 more)"),
         ({"ensembles__greedy__by": "auc"}, "ensembles.greedy.by: input should be 'log_loss' or 'accuracy', not 'auc'"),
         ({"ensembles__learned__epoch": 3}, "ensembles.learned.epoch is not a parameter; did you mean 'epochs'?"),
+        (
+            {"ensembles__average__calibrate": True, "ensembles__average__degraded": True},
+            "ensembles.average.degraded: degrade.grid names no degradation; add some, for example "
+            "{jpeg_60: {jpeg: 60}}, or set it to false",
+        ),
+        (
+            {"ensembles__average__degraded": True},
+            "ensembles.average: degraded: true has no effect without calibrate: true, for nothing is fitted",
+        ),
+        ({"degrade__grid": {"j": {"jpg": 50}}}, "degrade: grid.j: 'jpg' is unknown; did you mean 'jpeg'?"),
         ({"ensembles__stacking__C": 0}, "ensembles.stacking.C: input should be greater than 0, not 0"),
         ({"predict__tta": "flips"}, "predict.tta: input should be 'none', 'flip' or 'flip_shift', not 'flips'"),
         (

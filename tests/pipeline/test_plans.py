@@ -24,6 +24,7 @@ def each(stage: str, items: list[str]) -> set[str]:
 VALIDATE_ON = {"validate", "prepare"}
 FIT, TRAIN = each("fit", CLASSIFIERS), each("train", NETWORKS)
 PREDICT = each("predict", NETWORKS)
+PREDICT_ALL = PREDICT | each("predict_classifiers", CLASSIFIERS)
 EVALUATE = each("evaluate", NETWORKS) | each("evaluate_classifiers", CLASSIFIERS) | {"evaluate_ensembles@average"}
 FEATURES = each("features", ["hsv_hist", "spectrum"])
 ENSEMBLE = {"ensemble@average"}
@@ -31,7 +32,10 @@ DEGRADE, SCORE, DECIDE = {"predict_degraded"}, {"calibrate", "robustness", "comp
 
 # A change, and the stages that it reaches by itself: those that depend on their outputs run where these change.
 CHANGES: list[tuple[dict[str, Any], set[str]]] = [
-    ({"seed": 8}, {*VALIDATE_ON, "augment", *FIT, *TRAIN, *ENSEMBLE, *DEGRADE, *EVALUATE, *SCORE, *DECIDE}),
+    (
+        {"seed": 8},
+        {*VALIDATE_ON, "augment", *FIT, *TRAIN, *PREDICT_ALL, *ENSEMBLE, *DEGRADE, *EVALUATE, *SCORE, *DECIDE},
+    ),
     ({"run.ensembles": []}, {*DEGRADE, *SCORE, "track"}),
     ({"run.classifiers": ["lda"]}, {*ENSEMBLE, *DEGRADE, *SCORE, "track"}),
     ({"data.title": "another"}, {*EVALUATE, *SCORE, *DECIDE, "track"}),
@@ -52,7 +56,8 @@ CHANGES: list[tuple[dict[str, Any], set[str]]] = [
     ({"models.three_cnn.train": {"lr": 0.1}}, {"train@three_cnn"}),
     ({"train.epochs": 3, "train.seed": 8}, TRAIN),
     ({"predict.tta": "flip"}, {*PREDICT, *DEGRADE, *DECIDE, "track"}),
-    ({"predict.crops": 4}, {*PREDICT, *each("predict_classifiers", CLASSIFIERS), *DEGRADE, *DECIDE, "track"}),
+    ({"predict.crops": 4}, {*PREDICT_ALL, *DEGRADE, *DECIDE, "track"}),
+    ({"degrade.grid": {"jpeg_60": {"jpeg": 60}}}, PREDICT_ALL),
     ({"ensembles.average.calibrate": True}, {*ENSEMBLE, *DEGRADE}),
     ({"calibrate.method": "none"}, {"calibrate"}),
     ({"calibrate.on": "fold"}, {"prepare", "calibrate"}),
@@ -113,11 +118,10 @@ def test_one_pixel_reruns_what_sees_it(clone: Clone) -> None:
     found = plans(
         clone, "pixels", json.dumps({split: str(path.relative_to(clone.root)) for split, path in cases.items()})
     )
-    predict = PREDICT | each("predict_classifiers", CLASSIFIERS)
     assert {name: set(stages) for name, stages in found.items()} == {
         "train": {*VALIDATE_ON, "augment", *FEATURES, *TRAIN, "track"},
-        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *predict, *EVALUATE, *DEGRADE, *DECIDE, "track"},
-        "test": {*VALIDATE_ON, *predict, "track"},
+        "validation": {*VALIDATE_ON, *FEATURES, *TRAIN, *PREDICT_ALL, *EVALUATE, *DEGRADE, *DECIDE, "track"},
+        "test": {*VALIDATE_ON, *PREDICT_ALL, "track"},
     }
 
 

@@ -13,6 +13,7 @@ PREDICTIONS = Path("data/predictions")
 MEMBERS = Path("data/members")
 DEGRADED = Path("data/degraded")  # of degraded validation images: CELL/NAME.parquet
 CALIBRATED = Path("data/calibrated")  # NAME.parquet, degraded/CELL/NAME.parquet; what models are scored by
+DEGRADED_SPLIT = "degraded/"  # CELL: validation images degraded for ensembles, in a member's file alone
 PREDICTED = ("validation", "test")  # the splits that a file of predictions holds
 
 
@@ -115,3 +116,9 @@ def load_members(names: list[str], classes: list[str], split: str) -> tuple[Pred
     """Read one split of an ensemble's members: the first one's predictions, and the probabilities of all, (N, M, C)."""
     members = [load_predictions(name, classes, split, MEMBERS) for name in names]
     return members[0], np.stack([member.probabilities for member in members], axis=1)
+
+
+def load_degraded_members(names: list[str], classes: list[str]) -> list[np.ndarray]:
+    """The members' probabilities of validation images degraded for ensembles: (N, M, C) for each degradation."""
+    splits = pd.read_parquet(MEMBERS / f"{names[0]}.parquet", columns=["split"])["split"].unique()
+    return [load_members(names, classes, split)[1] for split in splits if split.startswith(DEGRADED_SPLIT)]

@@ -3,11 +3,15 @@
 No member's weights were fitted on validation images, but a k-NN's k and a network's epoch were chosen on them, so such
 members' validation probabilities are slightly too good.
 
+An ensemble with `degraded: true` is also fitted on the members' probabilities of degraded copies of these images.
+Copies of an image are in its fold, so that no image is predicted by a combination that was fitted on a copy of it.
+
 Metrics of a combination on the images it was fitted on are too high. So there are two: `fit` on all of validation
 predicts test and new images; `cross_fit` splits validation into folds, and each fold is predicted by a combination
 fitted on the others. An ensemble's metrics on validation, degraded images included, come from the second.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,23 +57,43 @@ def fit(
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
-    *fold: int,
+    degraded: Sequence[np.ndarray] = (),
+    fold: int | None = None,
 ) -> Combination:
     """Fit the ensemble `name` on validation images; an average without calibration has nothing to fit.
 
-    weights: of an average, one per member. probabilities: the members' probabilities, float (N, M, C). labels: int64
-    (N,). groups: int64 (N,), equal for images that are not separated where some are held out. seed: params.seed. fold:
-    the number of the fold that is left out, if any. Raises InputError if `learned` has only one group.
+    Args:
+        name: of the ensemble.
+        settings: its block.
+        weights: of an average, one per member.
+        probabilities: of the members, float (N, M, C).
+        labels: int64 (N,).
+        groups: int64 (N,), equal for images that are not separated where some are held out.
+        seed: params.seed.
+        degraded: the members' probabilities of degraded copies, float (N, M, C) each, which it is fitted on too.
+        fold: the number of the fold that is left out, if any.
+
+    Raises:
+        InputError: `learned` has only one group.
     """
+    probabilities = np.concatenate([probabilities, *degraded])
+    labels, groups = np.tile(labels, 1 + len(degraded)), np.tile(groups, 1 + len(degraded))
     if isinstance(settings, params.Stacking):
         return _stacking(settings, probabilities, labels)
     if isinstance(settings, params.Learned):
+        own_seed = seeds.integer(seed, f"ensemble/{name}", *([] if fold is None else [fold]))
         if len(np.unique(groups)) < 2:
             raise InputError(
                 f"ensembles.{name}: learned holds out a group of images, but all images are one group; remove {name}, "
                 "or add images"
             )
-        return _learned(settings, probabilities, labels, groups, seeds.integer(seed, f"ensemble/{name}", *fold))
+        return _learned(
+            settings,
+            probabilities,
+            labels,
+            groups,
+            own_seed,
+        )
     temperatures = [1.0] * probabilities.shape[1]
     if settings.calibrate:
         temperatures = [temperature(probabilities[:, member], labels) for member in range(probabilities.shape[1])]
@@ -87,6 +111,7 @@ def cross_fit(
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
+    degraded: Sequence[np.ndarray] = (),
 ) -> CrossFitted:
     """As `fit`, but with one combination per fold, fitted on the other folds: stratified, seeded, of whole groups.
 
@@ -102,10 +127,12 @@ def cross_fit(
             f"images per class, and one class has {fewest} (near duplicates and data.group_column form groups); {fix}"
         )
     fold = group_folds(labels, groups, settings.folds, seeds.generator(seed, f"ensemble/{name}/folds"))
-    combinations = [
-        fit(name, settings, weights, *(each[fold != number] for each in (probabilities, labels, groups)), seed, number)
-        for number in range(settings.folds)
-    ]
+    combinations = []
+    for number in range(settings.folds):
+        others = fold != number
+        copies = [each[others] for each in degraded]
+        data = (probabilities[others], labels[others], groups[others], seed, copies, number)
+        combinations.append(fit(name, settings, weights, *data))
     return CrossFitted(combinations, fold)
 
 

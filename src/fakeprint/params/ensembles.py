@@ -17,6 +17,10 @@ class Ensemble(Block):
     folds: Folds = Field(
         default=5, description="2–100 folds of the validation images, where something is fitted on them"
     )
+    degraded: bool = Field(
+        default=False,
+        description="fit on degraded validation images too, those of degrade.grid",
+    )
 
 
 class Average(Ensemble):
@@ -33,6 +37,8 @@ class Average(Ensemble):
             )
         if self.weights and not sum(self.weights):
             raise ValueError("at least one weight should be above 0")
+        if self.degraded and not self.calibrate:
+            raise ValueError("degraded: true has no effect without calibrate: true, for nothing is fitted")
         return self
 
 

@@ -1,4 +1,4 @@
-"""`predict`, `robustness`, `evaluate`, `compare` and `submit`: what is done with models that are trained."""
+"""`predict`, `degrade`, `robustness`, `evaluate`, `compare` and `submit`: what is done with models that are trained."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -26,6 +26,36 @@ class Predict(Block):
     )
 
 
+def _require_degradations(grid: dict[str, dict[str, float]]) -> None:
+    """Raises ValueError for a name that is reserved, an unknown transform, and a strength that is out of range."""
+    known = strengths()
+    for cell, steps in grid.items():
+        if not re.fullmatch(r"[\w.-]+", cell) or cell in ("clean", "worst"):
+            raise ValueError(
+                f"grid: '{cell}' cannot be the name of a degradation; use letters, digits, '_', '.' and '-', but "
+                "not clean or worst, which are reserved"
+            )
+        if not steps:
+            raise ValueError(f"grid.{cell} is empty; give a transform and its strength, for example {{jpeg: 75}}")
+        for name, strength in steps.items():
+            if name not in known:
+                raise ValueError(f"grid.{cell}: '{name}' is unknown{near(name, known)}")
+            low, high = known[name]
+            if not low <= strength <= high:
+                raise ValueError(f"grid.{cell}.{name} should be from {low:g} to {high:g}, not {strength:g}")
+
+
+class Degrade(Block):
+    grid: dict[str, dict[str, float]] = Field(
+        default={}, description="name: {transform: strength, …}, as in robustness.grid; {} = none"
+    )
+
+    @model_validator(mode="after")
+    def _degradations_exist(self) -> Self:
+        _require_degradations(self.grid)
+        return self
+
+
 class Robustness(Block):
     models: Distinct[str] = Field(default=[], description="names; [] = all that run")
     grid: dict[str, dict[str, float]] = Field(
@@ -41,21 +71,7 @@ class Robustness(Block):
 
     @model_validator(mode="after")
     def _degradations_exist(self) -> Self:
-        known = strengths()
-        for cell, steps in self.grid.items():
-            if not re.fullmatch(r"[\w.-]+", cell) or cell in ("clean", "worst"):
-                raise ValueError(
-                    f"grid: '{cell}' cannot be the name of a degradation; use letters, digits, '_', '.' and '-', but "
-                    "not clean or worst, which are reserved"
-                )
-            if not steps:
-                raise ValueError(f"grid.{cell} is empty; give a transform and its strength, for example {{jpeg: 75}}")
-            for name, strength in steps.items():
-                if name not in known:
-                    raise ValueError(f"grid.{cell}: '{name}' is unknown{near(name, known)}")
-                low, high = known[name]
-                if not low <= strength <= high:
-                    raise ValueError(f"grid.{cell}.{name} should be from {low:g} to {high:g}, not {strength:g}")
+        _require_degradations(self.grid)
         return self
 
 

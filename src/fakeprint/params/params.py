@@ -11,7 +11,7 @@ from fakeprint.params.block import Block
 from fakeprint.params.classifiers import AnyClassifier
 from fakeprint.params.data import Data, Prepare, Validate
 from fakeprint.params.ensembles import AnyEnsemble
-from fakeprint.params.evaluation import Compare, Evaluate, Predict, Robustness, Submit
+from fakeprint.params.evaluation import Compare, Degrade, Evaluate, Predict, Robustness, Submit
 from fakeprint.params.explain import Explain
 from fakeprint.params.features import Features
 from fakeprint.params.names import NAME, RESERVED, require_known
@@ -58,6 +58,10 @@ class Params(Block):
     train: Train = Field(description="of the networks")
     predict: Predict = Field(
         default=Predict(), description="how models answer: a change predicts again and retrains nothing"
+    )
+    degrade: Degrade = Field(
+        default=Degrade(),
+        description="degraded validation images that ensembles with `degraded` are fitted on too; retrains nothing",
     )
     ensembles: dict[str, AnyEnsemble] = Field(
         description="one block per ensemble; members are networks and classifiers, those that do not run are left out"
@@ -124,6 +128,11 @@ class Params(Block):
         every = [*self.classifiers, *Models.model_fields]
         for name in self.run.ensembles:
             require_known(f"ensembles.{name}.members", self.ensembles[name].members, every)
+            if self.ensembles[name].degraded and not self.degrade.grid:
+                raise ValueError(
+                    f"ensembles.{name}.degraded: degrade.grid names no degradation; add some, for example "
+                    "{jpeg_60: {jpeg: 60}}, or set it to false"
+                )
         if self.predict.shift >= self.prepare.image_size:
             raise ValueError(f"predict.shift should be less than prepare.image_size, not {self.predict.shift}")
         require_known("robustness.models", self.robustness.models, self.run.models)

@@ -68,6 +68,8 @@ def effective(settings: Params, weights: dict[str, str] | None = None, verdicts:
         "compare": settings.compare.confidence,
         "weights": weights,
     }
+    if any(settings.ensembles[name].degraded for name in run.ensembles):
+        found["degrade"] = everything["degrade"]
     plain: dict[str, Any] = json.loads(json.dumps(params.with_effect(found)))
     return plain
 
