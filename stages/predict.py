@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakeprint import parallel, params
 from fakeprint.data.arrays import CALIBRATION, load_dataset, load_split
-from fakeprint.degraded import degraded_probabilities
+from fakeprint.degraded import load_models, member_probabilities
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import (
     DEGRADED_SPLIT,
@@ -21,13 +21,15 @@ from fakeprint.evaluation.predictions import (
 )
 from fakeprint.predict import load_model
 
+MODELS = Path("models")
+
 
 @one_line_errors
 def main() -> None:
     name = sys.argv[1]
     settings = params.load()
     dataset = load_dataset()
-    model = load_model(Path("models") / name, settings.run.workers, settings.predict)
+    model = load_model(MODELS / name, settings.run.workers, settings.predict)
     predictions = {}
     with parallel.backend(settings.run):
         for split in (*PREDICTED, CALIBRATION):
@@ -40,11 +42,11 @@ def main() -> None:
                 arrays.generators,
             )
         save_predictions(name, dataset.classes, predictions, PREDICTIONS)
-        images, grid = load_split("validation").images, settings.degrade.grid
-        for cell, probabilities in degraded_probabilities(
-            model.probabilities, images, grid, settings.seed, settings.run.workers
-        ):
-            predictions[DEGRADED_SPLIT + cell] = replace(predictions["validation"], probabilities=probabilities)
+        grid, seed = settings.degrade.grid, settings.seed
+        if grid:
+            models, images = load_models([name], settings.predict, MODELS), load_split("validation").images
+            for cell, of_models in member_probabilities(models, images, grid, seed, settings.run.workers):
+                predictions[DEGRADED_SPLIT + cell] = replace(predictions["validation"], probabilities=of_models[name])
         save_predictions(name, dataset.classes, predictions, MEMBERS)
 
 

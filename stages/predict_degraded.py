@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from fakeprint import parallel, params
 from fakeprint.data.arrays import load_dataset, load_split
+from fakeprint.degraded import load_models
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.champion import MODELS
 from fakeprint.evaluation.predictions import DEGRADED, load_predictions, save_predictions
 from fakeprint.files import written_folder
-from fakeprint.robustness import load_ensembles, load_models, predict_degraded
+from fakeprint.robustness import load_ensembles, predict_degraded
 from fakeprint.variants import degradations
 
 

@@ -14,10 +14,10 @@ from PIL import Image
 from fakeprint import params
 from fakeprint.__main__ import main
 from fakeprint.augment.variants import variants
-from fakeprint.data.arrays import WholeImages, load_split
+from fakeprint.data.arrays import WholeImages, load_dataset, load_split
 from fakeprint.data.crops import Cropping, even_crops
 from fakeprint.degraded import degraded
-from fakeprint.evaluation.predictions import load_predictions
+from fakeprint.evaluation.predictions import DEGRADED, MEMBERS, load_predictions
 from fakeprint.predict import load_model, predict_files
 from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS
@@ -84,6 +84,7 @@ def ran(tmp_path_factory):
             "augment.copies": 1,
             "tracking.enabled": False,
             "decide.consistency": True,
+            "degrade.grid": {"blur": {"blur": 1.0}, "smaller": {"rescale": 0.8}},
             "robustness.grid": {"blur": {"blur": 1.0}, "turned": {"rotation": 10, "noise": 2}},
             "classifiers.lda.features": SETS,
             "classifiers.knn.features": SETS,
@@ -127,6 +128,15 @@ def test_whole_images_are_stored_once(here):
         assert np.array_equal(np.asarray(Image.open(file)), image)
     assert Path("data/arrays/validation.npy").stat().st_size < 128 + sum(3 * h * w for h, w in SIZES) * 4 + 64
     assert json.loads(Path("data/arrays/dataset.json").read_text())["small"] == "mirror"
+
+
+@pytest.mark.parametrize("name", ["lda", "three_cnn"])
+def test_degraded_copies_for_ensembles_are_whole_images_cut_then(here, name):
+    classes = load_dataset().classes
+    for_ensembles = load_predictions(name, classes, "degraded/blur", MEMBERS)
+    for_the_table = load_predictions(name, classes, "validation", DEGRADED / "blur")
+    assert for_ensembles.image_ids.tolist() == for_the_table.image_ids.tolist()
+    np.testing.assert_allclose(for_ensembles.probabilities, for_the_table.probabilities, atol=1e-6)
 
 
 def test_classifiers_are_fitted_on_even_crops(here):

@@ -1,6 +1,5 @@
 import io
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +8,15 @@ from PIL import Image
 from fakeprint import degraded as degraded_module
 from fakeprint import parallel, params, predict, robustness
 from fakeprint.data.arrays import Dataset
-from fakeprint.degraded import degraded, degraded_probabilities
+from fakeprint.degraded import degraded, load_models
 from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.models.ensemble_fits import cross_fit
 from fakeprint.models.ensembles import Members, WeightedAverage
 from fakeprint.predict import load_model
-from fakeprint.robustness import Combined, load_models, predict_degraded
-from tests.samples import predictions
+from fakeprint.robustness import Combined, predict_degraded
+from tests.samples import DEMO, predictions
 
 SIZE = 24
 DATASET = Dataset(["0", "1", "2"], ["red", "green", "blue"], SIZE, "squash", 10**6)
@@ -92,15 +92,14 @@ def test_noise_goes_by_seed_cell_and_image():
 def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta):
     images, _ = pictures(10, seed=3)
     monkeypatch.setattr(degraded_module, "BATCH", 4)
-    monkeypatch.setattr(robustness, "BATCH", 4)
-    monkeypatch.setattr(robustness, "CLASSIFIED", 8)
+    monkeypatch.setattr(degraded_module, "CLASSIFIED", 8)
     described = []
 
     def counted(name, options, images):
         described.append((name, len(images)))
         return extract(name, options, images)
 
-    monkeypatch.setattr(robustness, "extract", counted)
+    monkeypatch.setattr(degraded_module, "extract", counted)
     combination = WeightedAverage([0.75, 0.25], [1.0, 1.0])
     ensembles = {"average": Combined(["lda", "three_cnn"], combination)}
     models = load_models(["lda", "knn", "three_cnn"], tta, folder)
@@ -120,19 +119,6 @@ def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta)
     assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
 
 
-def test_one_models_probabilities_of_degraded_images(folder, monkeypatch):
-    images, _ = pictures(10, seed=3)
-    model = load_model(folder / "lda")
-    at_once = dict(degraded_probabilities(model.probabilities, images, GRID, 7, workers=1))
-    for cell, steps in GRID.items():
-        wanted = model.probabilities(degraded(images, cell, steps, 7))
-        np.testing.assert_allclose(at_once[cell], wanted, atol=1e-12)
-    monkeypatch.setattr(degraded_module, "BATCH", 4)
-    monkeypatch.setattr(parallel, "SERIAL", 0)
-    for cell, found in degraded_probabilities(model.probabilities, images, GRID, 7, workers=2):
-        np.testing.assert_allclose(found, at_once[cell], atol=1e-12)
-
-
 def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     """No array of all images is made, nor of all features; many batches and workers give what one batch gives."""
     images, _ = pictures(40, seed=5)
@@ -141,9 +127,9 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     models = load_models(["lda"], params.Predict(), folder)
     at_once = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=1))
     batches = []
-    prepared = robustness._prepare_batch
+    prepared = degraded_module._prepare_batch
     monkeypatch.setattr(
-        robustness, "_prepare_batch", lambda pixels, *more: batches.append(pixels) or prepared(pixels, *more)
+        degraded_module, "_prepare_batch", lambda pixels, *more: batches.append(pixels) or prepared(pixels, *more)
     )
     monkeypatch.setattr(degraded_module, "BATCH", 8)
     in_batches = dict(predict_degraded(models, {}, mapped, GRID, 7, workers=1))
@@ -168,7 +154,7 @@ def test_classifiers_alone_need_no_network(folder, monkeypatch):
 
 
 def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):
-    settings = params.load(Path(__file__).parents[1] / "presets/demo.yaml")
+    settings = params.load(DEMO)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     labels, groups = np.arange(60) % 2, rng.integers(0, 15, 60)
@@ -178,3 +164,23 @@ def test_an_ensembles_folds_keep_groups(tmp_path, monkeypatch):
     combined = robustness.combined("stacking", Members(["one", "two"], [0.5, 0.5], []), settings, ["a", "b"])
     fold = combined.combination.fold
     assert all(len(set(fold[groups == group])) == 1 for group in set(groups))
+
+
+def test_an_ensemble_for_the_table_is_the_one_that_its_stage_cross_fits(tmp_path, monkeypatch):
+    """Both are fitted on the stored predictions of degraded images too, in the same folds."""
+    settings = params.load(DEMO)
+    stacking = settings.ensembles["stacking"].model_copy(update={"members": ["one", "two"], "degraded": True})
+    settings = settings.model_copy(update={"ensembles": {"stacking": stacking}})
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    clean, copies = rng.dirichlet([1, 1], (2, 60)), rng.dirichlet([1, 1], (2, 60))
+    for name, mine, copy in zip(("one", "two"), clean, copies, strict=True):
+        splits = {"validation": predictions(labels, mine), "degraded/jpeg": predictions(labels, copy)}
+        save_predictions(name, ["a", "b"], splits, MEMBERS)
+    members = Members(["one", "two"], [0.5, 0.5], [])
+    combined = robustness.combined("stacking", members, settings, ["a", "b"])
+    stacked, more = clean.transpose(1, 0, 2), copies.transpose(1, 0, 2)
+    data = ("stacking", stacking, [0.5, 0.5], stacked, labels, np.arange(60), settings.seed)
+    np.testing.assert_allclose(combined.combination(stacked), cross_fit(*data, [more])(stacked), atol=1e-12)
+    assert np.abs(combined.combination(stacked) - cross_fit(*data)(stacked)).max() > 0.01

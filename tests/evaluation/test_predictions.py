@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fakeprint.errors import InputError
-from fakeprint.evaluation.predictions import load_predictions, save_predictions
+from fakeprint.evaluation.predictions import MEMBERS, load_degraded_members, load_predictions, save_predictions
 from tests.samples import predictions
 
 CLASSES = ["0", "1"]
@@ -55,3 +55,47 @@ def test_other_classes_are_refused(tmp_path):
     save_predictions("m", CLASSES, {"validation": VALIDATION}, tmp_path)
     with pytest.raises(InputError, match=r"m\.parquet was made for other classes \(p_0, p_1\): run `dvc repro`"):
         load_predictions("m", ["real", "fake"], "validation", tmp_path)
+
+
+def copies(*shares):
+    """Two images' probabilities of the first class."""
+    return replace(VALIDATION, probabilities=np.array([[share, 1 - share] for share in shares]))
+
+
+def test_members_predictions_of_degraded_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, (blur, jpeg) in {"one": (0.1, 0.2), "two": (0.3, 0.4)}.items():
+        splits = {"validation": VALIDATION, "degraded/blur": copies(blur, 0.5), "degraded/jpeg": copies(jpeg, 0.6)}
+        save_predictions(name, CLASSES, splits, MEMBERS)
+    blur, jpeg = load_degraded_members(["one", "two"], CLASSES)
+    np.testing.assert_allclose(blur, [[[0.1, 0.9], [0.3, 0.7]], [[0.5, 0.5], [0.5, 0.5]]])
+    np.testing.assert_allclose(jpeg, [[[0.2, 0.8], [0.4, 0.6]], [[0.6, 0.4], [0.6, 0.4]]])
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (
+            [],
+            r"data/members/two\.parquet holds other degraded images than degrade\.grid names \(none\): run",
+        ),
+        (
+            ["jpeg", "noise"],
+            r"data/members/two\.parquet holds other degraded images .* \(jpeg, noise\): run `dvc repro`",
+        ),
+    ],
+)
+def test_members_that_predicted_other_degraded_images_are_refused(tmp_path, monkeypatch, cells, message):
+    monkeypatch.chdir(tmp_path)
+    for name, found in (("one", ["jpeg"]), ("two", cells)):
+        splits = {"validation": VALIDATION} | {f"degraded/{cell}": copies(0.5, 0.5) for cell in found}
+        save_predictions(name, CLASSES, splits, MEMBERS)
+    with pytest.raises(InputError, match=message):
+        load_degraded_members(["one", "two"], CLASSES)
+
+
+def test_members_without_degraded_images_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_predictions("one", CLASSES, {"validation": VALIDATION}, MEMBERS)
+    with pytest.raises(InputError, match=r"one\.parquet holds other degraded images .* \(none\)"):
+        load_degraded_members(["one"], CLASSES)

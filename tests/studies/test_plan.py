@@ -43,6 +43,16 @@ def plan(content: dict[str, Any], options: Options = NO_OPTIONS) -> Plan:
     return load(path, options)
 
 
+def test_images_are_degraded_only_for_an_ensemble_that_is_fitted_on_them(root: Path) -> None:
+    grid = {"jpeg": {"jpeg": 60}}
+    baseline = {"degrade.grid": grid, "ensembles.stacking.members": ["knn"]}
+    arms = {"copies": {"ensembles.stacking.degraded": True}}
+    found = plan({**KNN, "models": ["stacking"], "baseline": baseline, "arms": arms})
+    plain, copies = (found.settings(arm, 1).degrade.grid for arm in found.arms())
+    assert (plain, copies) == ({}, grid)
+    assert plan({**KNN, "baseline": baseline, "arms": {"k": {"classifiers.knn.k": [3]}}}).baseline.degrade.grid == {}
+
+
 def test_each_arm_changes_the_baseline_and_runs_what_its_models_need(root: Path) -> None:
     arms = {"residual": {"classifiers.knn.features": ["residual"]}}
     found = plan({**KNN, "baseline": {"classifiers.knn.k": [3]}, "arms": arms})

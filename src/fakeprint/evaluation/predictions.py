@@ -77,6 +77,15 @@ def save_predictions(name: str, classes: list[str], splits: dict[str, Prediction
 
 def load_predictions(name: str, classes: list[str], split: str, folder: Path = PREDICTIONS) -> Predictions:
     """Read one split of a model's file. Raises InputError if it is missing or was made for other classes."""
+    return _of_split(_frame(name, classes, folder), split)
+
+
+def read_predictions(path: Path, split: str) -> Predictions:
+    """Read one split of a file of predictions, which names the classes itself."""
+    return _of_split(pd.read_parquet(path), split)
+
+
+def _frame(name: str, classes: list[str], folder: Path) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.exists():
         raise InputError(f"{path} is missing: run `dvc repro` first")
@@ -85,12 +94,7 @@ def load_predictions(name: str, classes: list[str], split: str, folder: Path = P
     found_columns = _columns(frame)
     if found_columns != columns:
         raise InputError(f"{path} was made for other classes ({first_few(found_columns)}): run `dvc repro`")
-    return _of_split(frame, split)
-
-
-def read_predictions(path: Path, split: str) -> Predictions:
-    """Read one split of a file of predictions, which names the classes itself."""
-    return _of_split(pd.read_parquet(path), split)
+    return frame
 
 
 def _columns(frame: pd.DataFrame) -> list[str]:
@@ -119,6 +123,17 @@ def load_members(names: list[str], classes: list[str], split: str) -> tuple[Pred
 
 
 def load_degraded_members(names: list[str], classes: list[str]) -> list[np.ndarray]:
-    """The members' probabilities of validation images degraded for ensembles: (N, M, C) for each degradation."""
-    splits = pd.read_parquet(MEMBERS / f"{names[0]}.parquet", columns=["split"])["split"].unique()
-    return [load_members(names, classes, split)[1] for split in splits if split.startswith(DEGRADED_SPLIT)]
+    """The members' probabilities of validation images degraded for ensembles: (N, M, C) for each degradation.
+
+    Raises InputError where a member's file holds none, or others than the first one's.
+    """
+    found: list[dict[str, np.ndarray]] = []
+    for name in names:
+        frame = _frame(name, classes, MEMBERS)
+        cells = [split for split in frame["split"].unique() if split.startswith(DEGRADED_SPLIT)]
+        if not cells or (found and cells != list(found[0])):
+            held = first_few([cell.removeprefix(DEGRADED_SPLIT) for cell in cells]) if cells else "none"
+            file = MEMBERS / f"{name}.parquet"
+            raise InputError(f"{file} holds other degraded images than degrade.grid names ({held}): run `dvc repro`")
+        found.append({cell: _of_split(frame, cell).probabilities for cell in cells})
+    return [np.stack([member[cell] for member in found], axis=1) for cell in found[0]]

@@ -20,12 +20,7 @@ import numpy as np
 from fakeprint import params, seeds
 from fakeprint.errors import InputError
 from fakeprint.folds import group_folds, groups_of_class
-from fakeprint.models.ensembles import (
-    Combination,
-    Learned,
-    Stacked,
-    WeightedAverage,
-)
+from fakeprint.models.ensembles import Combination, Learned, Stacked, WeightedAverage
 from fakeprint.verdict.calibration import log_loss, log_probabilities, temperature, tempered
 
 if TYPE_CHECKING:
@@ -87,13 +82,7 @@ def fit(
                 f"ensembles.{name}: learned holds out a group of images, but all images are one group; remove {name}, "
                 "or add images"
             )
-        return _learned(
-            settings,
-            probabilities,
-            labels,
-            groups,
-            own_seed,
-        )
+        return _learned(settings, probabilities, labels, groups, own_seed)
     temperatures = [1.0] * probabilities.shape[1]
     if settings.calibrate:
         temperatures = [temperature(probabilities[:, member], labels) for member in range(probabilities.shape[1])]

@@ -62,7 +62,7 @@ class Learned(Ensemble):
     method: Literal["learned"] = Field(
         description="a small network that weighs the members for each image, as published"
     )
-    epochs: PositiveInt = Field(default=80, description="passes over the validation images, at most")
+    epochs: PositiveInt = Field(default=80, description="passes over what it is fitted on, at most")
     batch_size: PositiveInt = Field(default=4, description="images per batch")
     lr: PositiveFloat = Field(default=1e-4, description="of Adam, at the start")
     weight_decay: NonNegativeFloat = Field(default=1e-4, description="L2")

@@ -147,7 +147,8 @@ def nested(changes: Changes) -> dict[str, Any]:
 def running(content: dict[str, Any], models: Sequence[str], file: str) -> dict[str, Any]:
     """The block `run` that these models need, with members of ensembles and feature sets of classifiers.
 
-    Also `robustness.models` without those that do not run. Raises InputError where a name has no block.
+    Also `robustness.models` without those that do not run, and no degraded images to fit ensembles on where none that
+    runs is fitted on them. Raises InputError where a name has no block.
     """
     blocks = {
         kind: {name: block for name, block in _mapping(content, key).items() if block is not None}
@@ -165,7 +166,8 @@ def running(content: dict[str, Any], models: Sequence[str], file: str) -> dict[s
     features = [each for name in run["classifiers"] for each in _listed(blocks["classifiers"][name], "features")]
     run["features"] = list(dict.fromkeys(features))
     degraded = [name for name in _listed(content.get("robustness"), "models") if name in models]
-    return {"run": run, "robustness": {"models": degraded}}
+    needs_copies = any(blocks["ensembles"][name].get("degraded") for name in run["ensembles"])
+    return {"run": run, "robustness": {"models": degraded}} | ({} if needs_copies else {"degrade": {"grid": {}}})
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:

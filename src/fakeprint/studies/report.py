@@ -193,22 +193,30 @@ def _explained(results: StudyResults, statistics: Statistics) -> list[str]:
     study, count = results.study, statistics.comparison_count
     one = "fold" if study.folds else "seed"
     test = (
-        "Student's t test of folds, corrected for their overlapping train splits (Nadeau & Bengio 2003)"
+        "Student's t test over folds, corrected for their overlapping train splits (Nadeau & Bengio 2003),"
         if study.folds
-        else "Student's t test"
+        else "Student's t test over seeds"
         if study.test == "t"
-        else "the exact Wilcoxon signed-rank test"
+        else "the exact Wilcoxon signed-rank test over seeds"
     )
     first = study.metrics[0]
     size = f"{100 * study.margin if is_share(first) else study.margin:g}{unit(first)}"
     margin = f" Differences inside the margin of ±{size} are too small to matter." if study.margin else ""
+    narrow = [heading(name) for name in study.metrics if _is_over_replicates_alone(statistics, name)]
+    except_ = f" (those of {' and '.join(narrow)}: other {one}s alone)" if narrow else ""
     return [
         f"n: {one}s with results. Mean ± standard deviation over {one}s. Differences are to "
         f"{_plain(results.compare_to)}, paired by {one}; their {100 * CONFIDENCE:g} % intervals cover other "
-        f"{one}s and other images. p: the larger value of {test} over {one}s and of the interval, Holm-corrected for "
+        f"{one}s and other images{except_}. p: the larger value of {test} and of the interval, Holm-corrected for "
         f"{count} comparison{'s' * (count != 1)}; *better* and *worse* need p < {LEVEL:g}.{margin} Figures are of the "
         f"validation images, on which networks chose their epochs. [More]({EXPLAINED})."
     ]
+
+
+def _is_over_replicates_alone(statistics: Statistics, figure: str) -> bool:
+    """Whether the figure's intervals do not cover other images."""
+    intervals = [each for (*_, name), each in statistics.comparisons.items() if name == figure and each.interval]
+    return any(not each.over_images for each in intervals)
 
 
 def _plain(name: str) -> str:
