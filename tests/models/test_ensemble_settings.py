@@ -1,0 +1,84 @@
+"""`benchmarks.ensembles`: stacking with other settings on stored predictions."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import ensembles
+from fakeprint.evaluation.predictions import DEGRADED, MEMBERS, save_predictions
+from tests.pipeline.clones import Clone
+from tests.samples import DEMO, predictions
+
+CLASSES = ["a", "b"]
+LABELS = np.arange(80) % 2
+COPIES = {"jpeg_60": {"jpeg": 60}, "chain": {"rescale": 0.75, "jpeg": 70}}
+
+
+def probabilities(rng, right):
+    """Predictions that are right with this probability."""
+    sure = np.where(rng.random(len(LABELS)) < right, 0.8, 0.2)
+    of_b = np.where(LABELS == 1, sure, 1 - sure)
+    return predictions(LABELS, np.stack([1 - of_b, of_b], axis=1))
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """Two members: the first is right on clean images alone, the second on degraded ones too, but less often."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, clean, degraded in (("lda", 0.95, 0.5), ("hist_cnn", 0.85, 0.8)):
+        splits = {f"degraded/{cell}": probabilities(rng, degraded) for cell in COPIES}
+        save_predictions(name, CLASSES, {"validation": probabilities(rng, clean)} | splits, MEMBERS)
+        save_predictions(name, CLASSES, {"validation": probabilities(rng, degraded)}, DEGRADED / "jpeg_50")
+    Path("data/arrays").mkdir()
+    about = {"classes": CLASSES, "names": CLASSES, "image_size": 8, "resize": "squash", "max_pixels": 10**6}
+    Path("data/arrays/dataset.json").write_text(json.dumps(about))
+    Path("params.yaml").write_bytes(DEMO.read_bytes())
+    Clone(tmp_path).edit(
+        "params.yaml",
+        {
+            "run.classifiers": ["lda"],
+            "run.networks": ["hist_cnn"],
+            "run.ensembles": ["stacking"],
+            "ensembles.stacking.members": ["lda", "hist_cnn"],
+            "ensembles.stacking.degraded": True,
+            "degrade.grid": COPIES,
+            "robustness.grid": {"jpeg_50": {"jpeg": 50}},
+            "robustness.models": [],
+        },
+    )
+    return tmp_path
+
+
+def test_a_fit_on_copies_relies_on_the_member_that_stands_them(finished):
+    rows = {(row.copies, row.C): row for row in ensembles.compare("stacking", None, 2)}
+    assert {copies for copies, _ in rows} == {"none", "all", "all but chains"}
+    none, everything = rows["none", 0.1].accuracy, rows["all", 0.1].accuracy
+    assert none["clean"] > 90 and everything["jpeg_50"] > none["jpeg_50"] + 5
+    assert list(rows["all", 0.1].degraded) == ["jpeg_50"]
+
+
+def test_it_prints_a_table_and_writes_rows(finished, monkeypatch, capsys):
+    arguments = ["--ensemble", "stacking", "--divisions", "1", "--show", "jpeg_50", "--json", "rows.json"]
+    monkeypatch.setattr(sys, "argv", ["ensembles", *arguments])
+    ensembles.main()
+    assert "all but chains" in capsys.readouterr().out
+    rows = json.loads(Path("rows.json").read_text())
+    assert len(rows) == 3 * len(ensembles.STRENGTHS)
+    assert set(rows[0]["accuracy"]) == {"clean", "jpeg_50"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ensemble", "average"], "average is not a stacking ensemble of params.yaml"),
+        (["--ensemble", "stacking", "--show", "blur"], "--show: robustness.grid does not name blur"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(finished, monkeypatch, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["ensembles", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        ensembles.main()
