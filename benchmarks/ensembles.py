@@ -2,8 +2,11 @@
 
 Each row is fitted on the members' predictions of the validation images and, but for "none", of their degraded copies
 (`degrade.grid`), cross-fitted, so that no image is predicted by a fit that saw it or a copy of it. It is scored on
-clean images and on each degradation of `robustness.grid`. Figures are means over several divisions into folds. Who
+clean images and on each degradation of `robustness.grid`. Figures are means over several divisions into folds, of which
+the first is the pipeline's own. Who
 picks a row by them has made a choice on validation.
+
+The members' predictions must be stored (`robustness.models: []` stores those of all models).
 
 `python -m benchmarks.ensembles [--ensemble robust] [--members NAME …] [--divisions 4] [--show CELL …] [--json FILE]`
 """
@@ -23,6 +26,7 @@ from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import (
     DEGRADED,
+    MEMBERS,
     Predictions,
     load_degraded_members,
     load_members,
@@ -59,25 +63,27 @@ def copies_of(names: Sequence[str], chains: Sequence[str]) -> dict[str, list[str
 
 
 def score(
+    name: str,
     settings: params.Stacking,
     validation: Predictions,
     conditions: dict[str, np.ndarray],
     copies: tuple[str, list[np.ndarray]],
-    divisions: int,
+    seeds: Sequence[int],
 ) -> Scored:
     """Cross-fit and score one combination.
 
     Args:
+        name: of the ensemble.
         settings: its block.
         validation: labels and groups of the images.
         conditions: "clean" and each degradation: the members' probabilities, float64 (N, M, C).
         copies: their name, and the members' probabilities of each of them.
-        divisions: how many divisions into folds the figures are a mean of.
+        seeds: one per division into folds; the figures are means over them.
     """
     losses, hits = [], {name: list[float]() for name in conditions}
-    for division in range(divisions):
-        data = (conditions[CLEAN], validation.labels, validation.groups, division, copies[1])
-        combination = cross_fit("stacking", settings, [], *data)
+    for seed in seeds:
+        data = (conditions[CLEAN], validation.labels, validation.groups, seed, copies[1])
+        combination = cross_fit(name, settings, [], *data)
         losses.append(log_loss(combination(conditions[CLEAN]), validation.labels))
         for name, probabilities in conditions.items():
             hits[name].append(float(np.mean(combination(probabilities).argmax(axis=1) == validation.labels)))
@@ -95,17 +101,20 @@ def compare(name: str, members: list[str] | None, divisions: int) -> list[Scored
     validation, clean = load_members(names, classes, "validation")
     conditions = {CLEAN: clean}
     for cell in settings.robustness.grid:
-        each = [load_predictions(member, classes, "validation", DEGRADED / cell).probabilities for member in names]
-        conditions[cell] = np.stack(each, axis=1)
-    degraded = dict(zip(settings.degrade.grid, load_degraded_members(names, classes), strict=True))
+        each = [load_predictions(member, classes, "validation", DEGRADED / cell) for member in names]
+        if any(one.image_ids.tolist() != validation.image_ids.tolist() for one in each):
+            raise SystemExit(f"{DEGRADED / cell} is of other images than {MEMBERS}: run `dvc repro`")
+        conditions[cell] = np.stack([one.probabilities for one in each], axis=1)
+    degraded = load_degraded_members(names, classes)
     chains = [cell for cell, steps in settings.degrade.grid.items() if len(steps) > 1]
     return [
         score(
+            name,
             ensemble.model_copy(update={"C": strength}),
             validation,
             conditions,
             (about, [degraded[cell] for cell in cells]),
-            divisions,
+            range(settings.seed, settings.seed + divisions),
         )
         for about, cells in copies_of(list(degraded), chains).items()
         for strength in STRENGTHS
@@ -121,10 +130,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     parser.add_argument("--show", nargs="+", default=[], metavar="CELL", help="degradations to show, beside the worst")
     options = parser.parse_args()
-    rows = compare(options.ensemble, options.members, options.divisions)
-    missing = [cell for cell in options.show if cell not in rows[0].accuracy]
+    missing = [cell for cell in options.show if cell not in params.load().robustness.grid]
     if missing:
         raise SystemExit(f"--show: robustness.grid does not name {', '.join(missing)}")
+    if options.divisions < 1:
+        raise SystemExit("--divisions: at least 1")
+    rows = compare(options.ensemble, options.members, options.divisions)
     table = Table(title=f"{options.ensemble}, accuracy in %", title_justify="left")
     table.add_column("fitted on copies", no_wrap=True)
     table.add_column("C", justify="right")

@@ -25,8 +25,8 @@ def main() -> None:
 
     with tracking.noted(settings, name, "ensemble"):
         validation, on_validation = load_members(members.names, dataset.classes, "validation")
-        more = load_degraded_members(members.names, dataset.classes) if ensemble.degraded else ()
-        data = (on_validation, validation.labels, validation.groups, settings.seed, more)
+        more = load_degraded_members(members.names, dataset.classes) if ensemble.degraded else {}
+        data = (on_validation, validation.labels, validation.groups, settings.seed, list(more.values()))
         cross_fitted = cross_fit(name, ensemble, members.weights, *data)
         combination = fit(name, ensemble, members.weights, *data)
         predictions = {"validation": replace(validation, probabilities=cross_fitted(on_validation))}

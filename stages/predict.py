@@ -44,6 +44,7 @@ def main() -> None:
         save_predictions(name, dataset.classes, predictions, PREDICTIONS)
         grid, seed = settings.degrade.grid, settings.seed
         if grid:
+            del model  # it would be in memory twice
             models, images = load_models([name], settings.predict, MODELS), load_split("validation").images
             for cell, of_models in member_probabilities(models, images, grid, seed, settings.run.workers):
                 predictions[DEGRADED_SPLIT + cell] = replace(predictions["validation"], probabilities=of_models[name])

@@ -47,10 +47,10 @@ CLASSIFIERS = {
 NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
 FILES = {
     *("data/decode.py", "data/regular.py", "models/ensembles.py", "models/learned_ensemble.py"),
-    *("seeds.py", "verdict/calibration.py"),
+    "verdict/calibration.py",
 }
 NOT_USED = {
-    "predict": {*CLASSIFIERS, *FILES, "blocks.py", "features", "folds.py"},
+    "predict": {*CLASSIFIERS, *FILES, "features", "folds.py"},
     "predict_classifiers": {*NETWORKS, *FILES, "models/oversampling.py"},
     "predict_degraded": {"data/decode.py", "data/regular.py"},
 }

@@ -17,7 +17,8 @@ from fakeprint.augment.variants import variants
 from fakeprint.data.arrays import WholeImages, load_dataset, load_split
 from fakeprint.data.crops import Cropping, even_crops
 from fakeprint.degraded import degraded
-from fakeprint.evaluation.predictions import DEGRADED, MEMBERS, load_predictions
+from fakeprint.evaluation.predictions import DEGRADED, MEMBERS, load_degraded_members, load_members, load_predictions
+from fakeprint.models.ensemble_fits import cross_fit
 from fakeprint.predict import load_model, predict_files
 from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS
@@ -94,6 +95,8 @@ def ran(tmp_path_factory):
             "train.device": "cpu",
             "model.normalisation": "dataset",
             "ensembles.average.members": [*CLASSIFIERS, "three_cnn"],
+            "ensembles.average.calibrate": True,
+            "ensembles.average.degraded": True,
         }
         Clone(root).edit("params.yaml", changes)
         for stage, name in (
@@ -137,6 +140,18 @@ def test_degraded_copies_for_ensembles_are_whole_images_cut_then(here, name):
     for_the_table = load_predictions(name, classes, "validation", DEGRADED / "blur")
     assert for_ensembles.image_ids.tolist() == for_the_table.image_ids.tolist()
     np.testing.assert_allclose(for_ensembles.probabilities, for_the_table.probabilities, atol=1e-6)
+
+
+def test_an_ensemble_is_fitted_on_the_degraded_copies_too(here):
+    settings, classes, names = params.load(), load_dataset().classes, [*CLASSIFIERS, "three_cnn"]
+    validation, members = load_members(names, classes, "validation")
+    copies = load_degraded_members(names, classes)
+    assert list(copies) == ["blur", "smaller"]
+    average = settings.ensembles["average"]
+    data = ("average", average, [1 / 3] * 3, members, validation.labels, validation.groups, settings.seed)
+    stored = load_predictions("average", classes, "validation").probabilities
+    np.testing.assert_allclose(stored, cross_fit(*data, list(copies.values()))(members), atol=1e-6)
+    assert np.abs(stored - cross_fit(*data)(members)).max() > 1e-4
 
 
 def test_classifiers_are_fitted_on_even_crops(here):

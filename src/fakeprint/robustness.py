@@ -39,8 +39,8 @@ def combined(name: str, members: Members, settings: Params, classes: list[str]) 
     """Fit one ensemble's cross-fitted combination, by its members' predictions of the validation images."""
     ensemble = settings.ensembles[name]
     validation, probabilities = load_members(members.names, classes, "validation")
-    more = load_degraded_members(members.names, classes) if ensemble.degraded else ()
-    data = (probabilities, validation.labels, validation.groups, settings.seed, more)
+    more = load_degraded_members(members.names, classes) if ensemble.degraded else {}
+    data = (probabilities, validation.labels, validation.groups, settings.seed, list(more.values()))
     return Combined(members.names, cross_fit(name, ensemble, members.weights, *data))
 
 

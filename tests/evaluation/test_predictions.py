@@ -67,22 +67,29 @@ def test_members_predictions_of_degraded_images(tmp_path, monkeypatch):
     for name, (blur, jpeg) in {"one": (0.1, 0.2), "two": (0.3, 0.4)}.items():
         splits = {"validation": VALIDATION, "degraded/blur": copies(blur, 0.5), "degraded/jpeg": copies(jpeg, 0.6)}
         save_predictions(name, CLASSES, splits, MEMBERS)
-    blur, jpeg = load_degraded_members(["one", "two"], CLASSES)
+    found = load_degraded_members(["one", "two"], CLASSES)
+    assert list(found) == ["blur", "jpeg"]
+    blur, jpeg = found.values()
     np.testing.assert_allclose(blur, [[[0.1, 0.9], [0.3, 0.7]], [[0.5, 0.5], [0.5, 0.5]]])
     np.testing.assert_allclose(jpeg, [[[0.2, 0.8], [0.4, 0.6]], [[0.6, 0.4], [0.6, 0.4]]])
+
+
+def test_the_order_of_degraded_images_in_a_file_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, cells in (("one", ["blur", "jpeg"]), ("two", ["jpeg", "blur"])):
+        shares = {"blur": 0.1, "jpeg": 0.2}
+        splits = {f"degraded/{cell}": copies(shares[cell], 0.5) for cell in cells}
+        save_predictions(name, CLASSES, {"validation": VALIDATION} | splits, MEMBERS)
+    found = load_degraded_members(["one", "two"], CLASSES)
+    np.testing.assert_allclose(found["blur"][0, :, 0], [0.1, 0.1])
+    np.testing.assert_allclose(found["jpeg"][0, :, 0], [0.2, 0.2])
 
 
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (
-            [],
-            r"data/members/two\.parquet holds other degraded images than degrade\.grid names \(none\): run",
-        ),
-        (
-            ["jpeg", "noise"],
-            r"data/members/two\.parquet holds other degraded images .* \(jpeg, noise\): run `dvc repro`",
-        ),
+        ([], r"two\.parquet holds no predictions of degraded images: add some to degrade\.grid, then `dvc repro`"),
+        (["jpeg", "noise"], r"/one\.parquet and .*/two\.parquet hold different degraded images: run `dvc repro`"),
     ],
 )
 def test_members_that_predicted_other_degraded_images_are_refused(tmp_path, monkeypatch, cells, message):
@@ -92,10 +99,3 @@ def test_members_that_predicted_other_degraded_images_are_refused(tmp_path, monk
         save_predictions(name, CLASSES, splits, MEMBERS)
     with pytest.raises(InputError, match=message):
         load_degraded_members(["one", "two"], CLASSES)
-
-
-def test_members_without_degraded_images_are_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save_predictions("one", CLASSES, {"validation": VALIDATION}, MEMBERS)
-    with pytest.raises(InputError, match=r"one\.parquet holds other degraded images .* \(none\)"):
-        load_degraded_members(["one"], CLASSES)

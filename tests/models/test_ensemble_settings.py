@@ -26,11 +26,14 @@ def probabilities(rng, right):
 
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
-    """Two members: the first is right on clean images alone, the second on degraded ones too, but less often."""
+    """Two members: the first is right on clean images alone, the second less often, but after a chain too.
+
+    On images in JPEG alone, both guess.
+    """
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    for name, clean, degraded in (("lda", 0.95, 0.5), ("hist_cnn", 0.85, 0.8)):
-        splits = {f"degraded/{cell}": probabilities(rng, degraded) for cell in COPIES}
+    for name, clean, degraded in (("lda", 0.97, 0.5), ("hist_cnn", 0.85, 0.8)):
+        splits = {"degraded/jpeg_60": probabilities(rng, 0.5), "degraded/chain": probabilities(rng, degraded)}
         save_predictions(name, CLASSES, {"validation": probabilities(rng, clean)} | splits, MEMBERS)
         save_predictions(name, CLASSES, {"validation": probabilities(rng, degraded)}, DEGRADED / "jpeg_50")
     Path("data/arrays").mkdir()
@@ -59,22 +62,29 @@ def test_a_fit_on_copies_relies_on_the_member_that_stands_them(finished):
     none, everything = rows["none", 0.1].accuracy, rows["all", 0.1].accuracy
     assert none["clean"] > 90 and everything["jpeg_50"] > none["jpeg_50"] + 5
     assert list(rows["all", 0.1].degraded) == ["jpeg_50"]
+    assert rows["all", 0.1].log_loss != rows["all but chains", 0.1].log_loss
+    assert everything["jpeg_50"] > rows["all but chains", 0.1].accuracy["jpeg_50"]
+    assert rows["all", 1.0].log_loss != rows["all", 0.001].log_loss
 
 
 def test_it_prints_a_table_and_writes_rows(finished, monkeypatch, capsys):
     arguments = ["--ensemble", "stacking", "--divisions", "1", "--show", "jpeg_50", "--json", "rows.json"]
     monkeypatch.setattr(sys, "argv", ["ensembles", *arguments])
     ensembles.main()
-    assert "all but chains" in capsys.readouterr().out
+    printed = capsys.readouterr().out
     rows = json.loads(Path("rows.json").read_text())
     assert len(rows) == 3 * len(ensembles.STRENGTHS)
     assert set(rows[0]["accuracy"]) == {"clean", "jpeg_50"}
+    (line,) = [each for each in printed.splitlines() if "all but chains" in each and " 0.01 " in each]
+    (row,) = [each for each in rows if (each["copies"], each["C"]) == ("all but chains", 0.01)]
+    assert f"{row['accuracy']['clean']:.1f}" in line and f"{row['log_loss']:.3f}" in line
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--ensemble", "average"], "average is not a stacking ensemble of params.yaml"),
+        (["--ensemble", "stacking", "--divisions", "0"], "--divisions: at least 1"),
         (["--ensemble", "stacking", "--show", "blur"], "--show: robustness.grid does not name blur"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,36 @@ def test_verdicts_are_in_words_with_their_reasons(page: str) -> None:
     assert "- **no\\_flip**: worse than baseline. −" in page
     assert "Compared on the 7 seeds that both arms have, of 8." in page
     assert "- **late**: not compared, since no seed of both arms is complete." in page
+
+
+def how_to_read(results: StudyResults, over_replicates_alone: tuple[str, ...] = ()) -> str:
+    statistics = analyse(results)
+    comparisons = {
+        key: replace(each, over_images=False) if key[2] in over_replicates_alone else each
+        for key, each in statistics.comparisons.items()
+    }
+    page = report.as_markdown(results, replace(statistics, comparisons=comparisons), [])
+    return page.split("## How to read it")[1]
+
+
+def test_the_page_says_what_the_intervals_cover() -> None:
+    results = study({"smooth": 0.5}, range(1, 5))
+    assert "95 % intervals cover other seeds and other images. p:" in how_to_read(results)
+    some = how_to_read(results, ("log_loss", "ece"))
+    assert "cover other seeds and other images (those of log loss, calibration error (ECE): other seeds alone)." in some
+    assert "95 % intervals cover other seeds alone. p:" in how_to_read(results, tuple(results.study.metrics))
+
+
+@pytest.mark.parametrize(
+    ("about", "test"),
+    [
+        ({"test": "t"}, "Student's t test over seeds and of the interval"),
+        ({}, "the exact Wilcoxon signed-rank test over seeds and of the interval"),
+        ({"folds": True}, "Student's t test over folds, corrected for their overlapping train splits (Nadeau & Bengio"),
+    ],
+)
+def test_the_page_names_the_test(about: dict[str, Any], test: str) -> None:
+    assert f"p: the larger value of {test}" in how_to_read(study({"smooth": 0.5}, range(4), **about))
 
 
 def test_missing_cells_are_listed_with_the_reason(page: str) -> None:

@@ -122,18 +122,23 @@ def load_members(names: list[str], classes: list[str], split: str) -> tuple[Pred
     return members[0], np.stack([member.probabilities for member in members], axis=1)
 
 
-def load_degraded_members(names: list[str], classes: list[str]) -> list[np.ndarray]:
-    """The members' probabilities of validation images degraded for ensembles: (N, M, C) for each degradation.
+def load_degraded_members(names: list[str], classes: list[str]) -> dict[str, np.ndarray]:
+    """The members' probabilities of validation images degraded for ensembles: cell → (N, M, C).
 
+    Cells are sorted by name, so that a fit does not depend on their order in params.yaml, which DVC does not see.
     Raises InputError where a member's file holds none, or others than the first one's.
     """
     found: list[dict[str, np.ndarray]] = []
     for name in names:
-        frame = _frame(name, classes, MEMBERS)
-        cells = [split for split in frame["split"].unique() if split.startswith(DEGRADED_SPLIT)]
-        if not cells or (found and cells != list(found[0])):
-            held = first_few([cell.removeprefix(DEGRADED_SPLIT) for cell in cells]) if cells else "none"
-            file = MEMBERS / f"{name}.parquet"
-            raise InputError(f"{file} holds other degraded images than degrade.grid names ({held}): run `dvc repro`")
+        frame, file = _frame(name, classes, MEMBERS), MEMBERS / f"{name}.parquet"
+        cells = sorted(split for split in frame["split"].unique() if split.startswith(DEGRADED_SPLIT))
+        if not cells:
+            raise InputError(
+                f"{file} holds no predictions of degraded images: add some to degrade.grid, then `dvc repro`"
+            )
+        if found and cells != list(found[0]):
+            raise InputError(f"{MEMBERS / names[0]}.parquet and {file} hold different degraded images: run `dvc repro`")
         found.append({cell: _of_split(frame, cell).probabilities for cell in cells})
-    return [np.stack([member[cell] for member in found], axis=1) for cell in found[0]]
+    return {
+        cell.removeprefix(DEGRADED_SPLIT): np.stack([member[cell] for member in found], axis=1) for cell in found[0]
+    }

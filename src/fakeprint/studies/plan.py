@@ -166,8 +166,8 @@ def running(content: dict[str, Any], models: Sequence[str], file: str) -> dict[s
     features = [each for name in run["classifiers"] for each in _listed(blocks["classifiers"][name], "features")]
     run["features"] = list(dict.fromkeys(features))
     degraded = [name for name in _listed(content.get("robustness"), "models") if name in models]
-    needs_copies = any(blocks["ensembles"][name].get("degraded") for name in run["ensembles"])
-    return {"run": run, "robustness": {"models": degraded}} | ({} if needs_copies else {"degrade": {"grid": {}}})
+    of_copies = [name for name in run["ensembles"] if _mapping(blocks["ensembles"], name).get("degraded")]
+    return {"run": run, "robustness": {"models": degraded}} | ({} if of_copies else {"degrade": {"grid": {}}})
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:

@@ -202,12 +202,16 @@ def _explained(results: StudyResults, statistics: Statistics) -> list[str]:
     first = study.metrics[0]
     size = f"{100 * study.margin if is_share(first) else study.margin:g}{unit(first)}"
     margin = f" Differences inside the margin of ±{size} are too small to matter." if study.margin else ""
-    narrow = [heading(name) for name in study.metrics if _is_over_replicates_alone(statistics, name)]
-    except_ = f" (those of {' and '.join(narrow)}: other {one}s alone)" if narrow else ""
+    narrow = [_plain(heading(name)) for name in study.metrics if _is_over_replicates_alone(statistics, name)]
+    cover = f"other {one}s and other images" + (
+        f" (those of {', '.join(narrow)}: other {one}s alone)" if narrow else ""
+    )
+    if len(narrow) == len(study.metrics):
+        cover = f"other {one}s alone"
     return [
         f"n: {one}s with results. Mean ± standard deviation over {one}s. Differences are to "
-        f"{_plain(results.compare_to)}, paired by {one}; their {100 * CONFIDENCE:g} % intervals cover other "
-        f"{one}s and other images{except_}. p: the larger value of {test} and of the interval, Holm-corrected for "
+        f"{_plain(results.compare_to)}, paired by {one}; their {100 * CONFIDENCE:g} % intervals cover {cover}. "
+        f"p: the larger value of {test} and of the interval, Holm-corrected for "
         f"{count} comparison{'s' * (count != 1)}; *better* and *worse* need p < {LEVEL:g}.{margin} Figures are of the "
         f"validation images, on which networks chose their epochs. [More]({EXPLAINED})."
     ]
