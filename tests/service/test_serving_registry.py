@@ -138,6 +138,14 @@ def test_a_registered_model_serves_and_goes_on_without_the_registry(
         assert [list(each["probabilities"].values()) for each in again["images"]] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_a_version_that_no_run_made_is_listed_without_figures(clone: Path) -> None:
+    import_mlflow()
+    client, _ = connect("fakeprint")
+    client.create_registered_model("theirs")
+    client.create_model_version("theirs", (clone / "models/lda").as_uri())
+    assert registry.listed(f"sqlite:///{clone / 'mlflow.db'}") == [registry.Registered("theirs", "1", [])]
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """A server that takes connections and never answers."""

@@ -5,6 +5,7 @@ import importlib
 import logging
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ def lock() -> FileLock:
     place = folder() / ".fakeprint"
     place.mkdir(exist_ok=True)
     return FileLock(place / "mlflow.lock", timeout=LOCKED)
+
+
+def if_there(ask: Callable[..., Any], *names: str) -> Any:
+    """What the client's method `ask` answers about the thing of these names; None if MLflow has no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask(*names)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the second: no such alias
+            return None
+        raise
 
 
 def connect(experiment: str) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 import csv
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,17 @@ from fakeprint.tracking.making import forget, making_of
 from fakeprint.tracking.origin import PROCESS, describe, experiment_tag, source_tags, this_process
 from fakeprint.tracking.session import EVALUATION, MODEL, Point, Session, data_digests, flattened
 
-FIGURES, TABLE = Path("metrics/robustness.json"), Path("metrics/robustness.csv")  # on degraded images
+METRICS = Path("metrics")
+FIGURES, TABLE = METRICS / "robustness.json", METRICS / "robustness.csv"  # on degraded images
 HEAT = Path("reports/robustness/heat.png")
-DECISION, DECIDED = Path("metrics/decision.json"), "decision.json"  # its figures; and beside the champion, itself
+DECISION, DECIDED = METRICS / "decision.json", "decision.json"  # its figures; and beside the champion, itself
 ELSEWHERE = {"fakeprint.origin": "made from files; trained at another time"}
 
 
-def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
+def record(session: Session, params: Params, models: Sequence[str]) -> None:
     """Log what each model's run lacks, tag these runs and no others with this DVC experiment, register the champion."""
     data, on_board = data_digests(), {}
-    for name, folder in folders.items():
+    for name in models:
         evaluated = read_json(EVALUATED / f"{name}.json")
         digest = evaluated["model"]
         with lock():  # so that two processes do not both make the run
@@ -36,69 +38,69 @@ def record(session: Session, params: Params, folders: dict[str, Path]) -> None:
                 session.turn_to(run.info.run_id)
                 if run.info.status == "RUNNING":  # the process that was to end it is dead
                     _fill(session, params, name, data)
-                elif (curves := _curves(name)) and not curves[-1].metrics.items() <= run.data.metrics.items():
-                    session.log_curves(curves)  # its training lost the server
+                elif (points := curves(METRICS / name)) and not points[-1].metrics.items() <= run.data.metrics.items():
+                    session.log_curves(points)  # its training lost the server
             forget(digest)
-        _log_evaluation(session, params, folder, evaluated["files"] | _page(params, name) | _decision(name))
+        _log_evaluation(session, params, name, evaluated["files"] | _page(params, name) | _decision(name))
         session.set_tags({experiment_tag(): "true"})
         on_board[name] = session.run_id
     for run in session.runs(f"tags.`{experiment_tag()}` = 'true'"):
         if run.info.run_id not in on_board.values():
-            session.delete_tag(run, experiment_tag())
+            session.client.delete_tag(run.info.run_id, experiment_tag())
     if params.tracking.register_ and (MODELS / CHAMPION).exists():
-        _register(session, params, on_board, folders)
+        _register(session, params, on_board)
 
 
-def _register(session: Session, params: Params, run_ids: dict[str, str], folders: dict[str, Path]) -> None:
+def _register(session: Session, params: Params, run_ids: dict[str, str]) -> None:
     """Register the champion of the workspace; that of an experiment in a copy (`--temp`, `--queue`) does not count."""
     name = champion_name()
-    if name not in folders or main_root() != Path.cwd().resolve():
+    if name not in run_ids or main_root() != Path.cwd().resolve():
         return
-    model = log_model(session.client, run_ids[name], folders[name], params.predict, _decision_file(name))
+    model = log_model(session.client, run_ids[name], MODELS / name, params.predict, _decision_file(name))
     if model:
         register(session.client, model, params.tracking.registered_name)
 
 
 def _found(session: Session, digest: str, name: str) -> Any:
     """The run of this model: this experiment's, else the latest; None if there is none."""
-    runs = session.runs_of(name, digest)
+    runs = session.runs(f"tags.`{MODEL}` = '{digest}' AND attributes.run_name = '{name}'")
     own = [run for run in runs if experiment_tag() in run.data.tags]
     return next(iter(own or runs), None)
 
 
 def _make(session: Session, params: Params, name: str, digest: str, data: dict[Path, str]) -> None:
     """A run of a model that has none: a classifier's, an ensemble's, or that of a network trained elsewhere."""
-    kind, making = read_description(Path("models") / name)["kind"], making_of(digest)
-    tags = making.tags if making else source_tags(name, kind) | ELSEWHERE
+    kind, making = read_description(MODELS / name)["kind"], making_of(digest)
+    tags = making.get("tags") or source_tags(name, kind) | ELSEWHERE
     # The digest from the start: a run that is left half made is found by it and completed.
-    session.begin(name, tags | {MODEL: digest, PROCESS: this_process()}, making.start if making else None)
-    _fill(session, params, name, data, making.end if making else None)
+    session.begin(name, tags | {MODEL: digest, PROCESS: this_process()}, making.get("start"))
+    _fill(session, params, name, data, making.get("end"))
 
 
 def _fill(session: Session, params: Params, name: str, data: dict[Path, str], end: float | None = None) -> None:
     """Parameters, curves and data of the session's run, which then ends."""
-    description = read_description(Path("models") / name)
+    description = read_description(MODELS / name)
     members = {"members": description["members"]} if "members" in description else {}
     session.log_params(describe(params, name, description["kind"]) | members)
-    session.log_curves(_curves(name))
+    session.log_curves(curves(METRICS / name))
     session.log_data(params.title, data)
     session.end("FINISHED", at=end)
 
 
-def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[str, str]) -> None:
+def _log_evaluation(session: Session, params: Params, name: str, files: dict[str, str]) -> None:
     """Figures, tables, pictures, results on degraded images and the model itself, unless the run has just these.
 
     files: paths of what the stages `evaluate`, `explain` and `decide` wrote, with their digests.
     """
-    name, client, run_id = folder.name, session.client, session.run_id
+    client, run_id = session.client, session.run_id
     worst, rows, heat = _worst(name), _rows(name), md5(HEAT) if HEAT.exists() else ""
     decision = _decision_file(name)
     answers = {"predict": str(params.predict), "decision": md5(decision) if decision else ""}
     digest = md5_of({**files, "worst": str(worst), "rows": rows, "heat": heat, **answers})
     if client.get_run(run_id).data.tags.get(EVALUATION) == digest:
         return
-    figures = shown(read_json(Path("metrics") / name / "evaluate.json")) | _answered(files)
-    model = log_model(client, run_id, folder, params.predict, decision)
+    figures = shown(read_json(METRICS / name / "evaluate.json")) | _answered(files)
+    model = log_model(client, run_id, MODELS / name, params.predict, decision)
     log_figures(client, run_id, model, figures | ({"worst_accuracy": worst["accuracy"]} if worst else {}))
     session.log_files([Path(file) for file in files])
     if worst:
@@ -110,18 +112,14 @@ def _log_evaluation(session: Session, params: Params, folder: Path, files: dict[
 
 def _decision(name: str) -> dict[str, str]:
     """The files of the decision on the champion's answers, with their digests; nothing for other models."""
-    if _decision_file(name) is None:
-        return {}
-    files = [DECISION, *sorted(Path("reports/decision").glob("*.png"))]
+    files = [DECISION, *sorted(Path("reports/decision").glob("*.png"))] if _decision_file(name) else []
     return {file.as_posix(): md5(file) for file in files if file.exists()}
 
 
 def _decision_file(name: str) -> Path | None:
     """What the champion decides its answers by; None for other models."""
-    if not (MODELS / CHAMPION).exists() or champion_name() != name:
-        return None
     file = MODELS / CHAMPION / DECIDED
-    return file if file.exists() else None
+    return file if file.exists() and champion_name() == name else None
 
 
 def _answered(files: dict[str, str]) -> dict[str, float]:
@@ -163,15 +161,11 @@ def shown(metrics: dict[str, Any]) -> dict[str, float]:
     return flattened(kept, "/") | test
 
 
-def _curves(name: str) -> list[Point]:
-    return curves(Path("metrics") / name / "history.csv")
-
-
-def curves(history: Path) -> list[Point]:
-    """What training wrote of each epoch; nothing where there is no such file, as for models without epochs."""
-    if not history.exists():
+def curves(folder: Path) -> list[Point]:
+    """What training wrote of each epoch into this metrics/NAME; nothing for models without epochs."""
+    if not (folder / "history.csv").exists():
         return []
-    with history.open(encoding="utf-8", newline="") as lines:
+    with (folder / "history.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     return [
         Point(int(row.pop("epoch")), {key: float(value) for key, value in row.items() if value != "nan"}, time.time())

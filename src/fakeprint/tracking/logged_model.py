@@ -30,7 +30,7 @@ from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Predict
-from fakeprint.tracking.connection import lock
+from fakeprint.tracking.connection import if_there, lock
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
@@ -52,16 +52,10 @@ def log_model(client: Any, run_id: str, folder: Path, predict: Predict, decision
     Called again for the same run, model and `predict` it logs nothing, or completes what was interrupted. Waits for the
     lock of `connection`.
 
-    Args:
-        client: an `MlflowClient`.
-        run_id: the model's run. Its parameters become the model's.
-        folder: models/NAME; NAME becomes the model's name.
-        predict: the test-time augmentation with which networks answer.
-        decision: the champion's decision.json, by which it answers with its label, unsure or unknown; None for others.
-
-    Returns:
-        The id of the logged model; None for a model above `LARGEST_MODEL`, and the run's tag `model.left_out` then says
-        where DVC keeps it.
+    The run's parameters become the model's, the folder's name its name. predict: test-time augmentation with which
+    networks answer. decision: the champion's decision.json, by which it answers with its label, unsure or unknown; None
+    for others. Returns the logged model's id; None above `LARGEST_MODEL`, and the run's tag `model.left_out` then says
+    where DVC keeps it.
     """
     description = read_description(folder)
     parts = {"model": folder}
@@ -118,6 +112,8 @@ def _save(saved: Path, model: Any, parts: Mapping[str, Path], predict: Predict) 
     from mlflow.pyfunc import save_model
 
     descriptions = [read_description(each) for name, each in parts.items() if name not in ANSWERING]
+    answering = next((parts[name] for name in ANSWERING if name in parts), None)
+    method = read_json(answering)["calibration"]["method"] if answering else "none"
     code = saved.with_name("fakeprint.zip")
     code.write_bytes(_package())
     save_model(
@@ -126,7 +122,7 @@ def _save(saved: Path, model: Any, parts: Mapping[str, Path], predict: Predict) 
         artifacts={name: each.as_posix() for name, each in parts.items()},
         code_paths=[str(code)],
         model_config={"device": "auto", "workers": 1, "predict": predict.model_dump()},
-        pip_requirements=requirements(descriptions, _calibration_method(parts)),
+        pip_requirements=requirements(descriptions, method),
         uv_project_path=str(saved.parent),  # has none: MLflow would take the lock file of any uv project we are in
         mlflow_model=Model(
             artifact_path=model.artifact_location,
@@ -175,11 +171,6 @@ def example() -> bytes:
     return content.getvalue()
 
 
-def _calibration_method(parts: Mapping[str, Path]) -> str:
-    file = next((parts[name] for name in ANSWERING if name in parts), None)
-    return str(read_json(file)["calibration"]["method"]) if file else "none"
-
-
 def requirements(descriptions: list[dict[str, Any]], calibration: str = "none") -> list[str]:
     """What pip must install to serve these models, an ensemble and its members, in the versions that are installed.
 
@@ -220,17 +211,13 @@ def log_figures(client: Any, run_id: str, model_id: str | None, figures: Mapping
     new = {key: float(value) for key, value in figures.items() if (key, float(value)) not in known}
     now = int(time.time() * 1000)
     metrics = [Metric(key, value, now, 0, model_id=model_id, run_id=run_id) for key, value in new.items()]
-    for start in range(0, len(metrics), 1000):  # MLflow takes no more in one request
-        client.log_batch(run_id, metrics=metrics[start : start + 1000])
+    client.log_batch(run_id, metrics=metrics)
 
 
 def register(client: Any, model_id: str, name: str) -> str:
     """Give the logged model the alias `champion` of the registered model `name`, which is created where needed.
 
-    Waits for the lock of `connection`.
-
-    Returns:
-        The version. A model of the same content as an earlier version, from whatever run, is that version.
+    Waits for the lock of `connection`. Returns the version, an earlier one where that has the same content.
     """
     with lock():
         version = _version(client, client.get_logged_model(model_id), name)
@@ -239,30 +226,13 @@ def register(client: Any, model_id: str, name: str) -> str:
 
 
 def _version(client: Any, model: Any, name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    if if_there(client.get_registered_model, name) is None:
         client.create_registered_model(name, description="The champion of Fakeprint's leaderboard: alias `champion`.")
     content = model.tags[CONTENT]
     for known in client.search_model_versions(f"name = '{name}'"):
-        if known.tags.get(CONTENT) == content and _exists(client, known.source.removeprefix("models:/")):
+        same = known.tags.get(CONTENT) == content
+        if same and if_there(client.get_logged_model, known.source.removeprefix("models:/")):
             return str(known.version)
     source, run_id = f"models:/{model.model_id}", model.source_run_id
     made = client.create_model_version(name, source, run_id, {CONTENT: content}, model_id=model.model_id)
     return str(made.version)
-
-
-def _exists(client: Any, model_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_logged_model(model_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return False
-    return True

@@ -7,22 +7,13 @@ one too, for a server that may stay away.
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fakeprint.digests import model_digest
 from fakeprint.files import main_root, read_json, write_json
 from fakeprint.params import Params
 from fakeprint.tracking.origin import machine_tags, source_tags
-
-
-@dataclass(frozen=True)
-class Making:
-    """When a model was made, in seconds since 1970, and the tags that say where and by what."""
-
-    start: float
-    end: float
-    tags: dict[str, str]
 
 
 @contextlib.contextmanager
@@ -37,13 +28,16 @@ def noted(params: Params, name: str, kind: str) -> Iterator[None]:
 
 def note(digest: str, start: float, tags: dict[str, str]) -> None:
     """Note how the model of this digest was made, from `start` until now."""
-    write_json(_note(digest), asdict(Making(start, time.time(), tags)))
+    write_json(_note(digest), {"start": start, "end": time.time(), "tags": tags})
 
 
-def making_of(digest: str) -> Making | None:
-    """The note about the model of this digest; None if it was made on another machine, or logged before."""
+def making_of(digest: str) -> dict[str, Any]:
+    """The note about the model of this digest: start and end, in seconds since 1970, and tags.
+
+    Empty if it was made on another machine, or logged before.
+    """
     file = _note(digest)
-    return Making(**read_json(file)) if file.exists() else None
+    return dict(read_json(file)) if file.exists() else {}
 
 
 def forget(digest: str) -> None:

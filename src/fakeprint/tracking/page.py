@@ -9,7 +9,7 @@ from fakeprint.errors import InputError
 from fakeprint.tracking.connection import import_mlflow, masked, tracking_uri
 from fakeprint.tracking.experiment import VIEW
 from fakeprint.tracking.session import Session
-from fakeprint.tracking.studies import compared_runs
+from fakeprint.tracking.studies import member_tag
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # what MLflow's server can keep runs in
 
@@ -31,7 +31,7 @@ def compare_page(experiment: str, study: str, port: int) -> str:
     Raises InputError where `page` does, and if fewer than two runs belong to the study.
     """
     root, session = _root(port), _session(experiment)
-    runs = compared_runs(session, study)
+    runs = [run.info.run_id for run in reversed(session.runs(f"tags.`{member_tag(study)}` != ''"))]
     if len(runs) < 2:
         raise InputError(
             f"{study}: MLflow has {len(runs)} run{'s' * (len(runs) != 1)} of this study, and a comparison needs two; "
@@ -70,16 +70,12 @@ def server(port: int) -> tuple[list[str], dict[str, str]] | None:
 
 
 def _is_database(uri: str) -> bool:
-    return _scheme(uri).partition("+")[0] in DATABASES
+    return "://" in uri and uri.lower().startswith(DATABASES)
 
 
 def _without_user(uri: str) -> str:
-    if _scheme(uri) not in ("http", "https"):
+    if not uri.lower().startswith(("http://", "https://")):
         known = ", ".join(("http", "https", *DATABASES))
         raise InputError(f"MLFLOW_TRACKING_URI: there is no page for '{masked(uri)}'; name an address of {known}")
     parts = urlsplit(uri.rstrip("/"))
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _scheme(uri: str) -> str:
-    return uri.partition(":")[0].lower()

@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, written_folder
 from fakeprint.params import Predict
-from fakeprint.tracking.connection import import_mlflow, masked
+from fakeprint.tracking.connection import if_there, import_mlflow, masked
 
 MOST = 100  # registered models that are listed, the latest versions of each
 # A server that is away must be noticed soon: a request waits for it.
@@ -75,9 +76,8 @@ def listed(uri: str) -> list[Registered]:
     """
     if not is_there(uri):
         return []
-    client = _client(uri)
-    try:
-        found = []
+    found = []
+    with _asked(uri) as client:
         for model in client.search_registered_models(max_results=MOST):
             aliases: dict[str, list[str]] = {}
             for alias, version in (model.aliases or {}).items():
@@ -85,9 +85,7 @@ def listed(uri: str) -> list[Registered]:
             newest = max((int(each.version) for each in model.latest_versions or []), default=None)
             for version in sorted({*aliases, *([str(newest)] if newest else [])}, key=int):
                 found.append(_registered(client, model.name, version, sorted(aliases.get(version, []))))
-        return found
-    except Exception as error:
-        raise _refusal(uri, error) from None
+    return found
 
 
 def resolve(uri: str, name: str, version: str | None, alias: str | None) -> str:
@@ -98,20 +96,16 @@ def resolve(uri: str, name: str, version: str | None, alias: str | None) -> str:
     """
     if not is_there(uri):
         raise InputError(f"there is no registry at {masked(uri)}: no model is registered yet")
-    client = _client(uri)
-    from mlflow.exceptions import MlflowException
-
-    try:
+    alias = alias or "champion"
+    with _asked(uri) as client:
         if version is not None:
-            return str(client.get_model_version(name, version).version)
-        return str(client.get_model_version_by_alias(name, alias or "champion").version)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            wanted = f"version {version}" if version is not None else f"alias '{alias or 'champion'}'"
-            raise InputError(f"the registry has no model '{name}' with {wanted}") from None
-        raise _refusal(uri, error) from None
-    except Exception as error:
-        raise _refusal(uri, error) from None
+            found = if_there(client.get_model_version, name, version)
+        else:
+            found = if_there(client.get_model_version_by_alias, name, alias)
+    if found is None:
+        wanted = f"version {version}" if version is not None else f"alias '{alias}'"
+        raise InputError(f"the registry has no model '{name}' with {wanted}")
+    return str(found.version)
 
 
 def download(uri: str, name: str, version: str, into: Path) -> Saved:
@@ -135,19 +129,13 @@ def place_of(uri: str, name: str, version: str) -> str:
 
 
 def _copy(uri: str, name: str, version: str, target: Path) -> None:
-    client = _client(uri)
-    import mlflow.artifacts
+    with _asked(uri) as client, tempfile.TemporaryDirectory() as temporary:
+        from mlflow.artifacts import download_artifacts
 
-    try:
         source = client.get_model_version_download_uri(name, version)
-        with tempfile.TemporaryDirectory() as temporary:
-            found = mlflow.artifacts.download_artifacts(
-                artifact_uri=source, dst_path=temporary, tracking_uri=uri, registry_uri=uri
-            )
-            with written_folder(target) as partial:
-                shutil.copytree(found, partial, dirs_exist_ok=True)
-    except Exception as error:
-        raise _refusal(uri, error) from None
+        found = download_artifacts(source, dst_path=temporary, tracking_uri=uri, registry_uri=uri)
+        with written_folder(target) as partial:
+            shutil.copytree(found, partial, dirs_exist_ok=True)
 
 
 def _saved(folder: Path) -> Saved:
@@ -165,27 +153,24 @@ def _saved(folder: Path) -> Saved:
 
 
 def _registered(client: Any, name: str, version: str, aliases: list[str]) -> Registered:
-    """With its run's figures, where the run is still there."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = client.get_run(client.get_model_version(name, version).run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    """With its run's figures, where it was made from a run and that is still there."""
+    found = if_there(client.get_model_version, name, version)
+    run = if_there(client.get_run, found.run_id) if found and found.run_id else None
+    if run is None:
         return Registered(name, version, aliases)
     return Registered(name, version, aliases, dict(run.data.metrics), dict(run.data.params))
 
 
-def _client(uri: str) -> Any:
+@contextlib.contextmanager
+def _asked(uri: str) -> Iterator[Any]:
+    """A client of the registry. What fails inside is raised as `Unreachable`."""
     for key, value in IMPATIENT.items():
         os.environ.setdefault(key, value)
     import_mlflow()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def _refusal(uri: str, error: Exception) -> Unreachable:
-    reason = re.sub(r"\s+", " ", masked(str(error)))[:200]
-    return Unreachable(f"the registry at {masked(uri)} does not answer: {reason}")
+    try:
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except Exception as error:
+        reason = re.sub(r"\s+", " ", masked(str(error)))[:200]
+        raise Unreachable(f"the registry at {masked(uri)} does not answer: {reason}") from None

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class TrackedSearch(TrackedRun):
             with _ended(lambda status: background.send(lambda session: session.end(status), final=True)):
                 yield TrackedRun(background)
         finally:
-            background.send(Session.turn_back, final=True)
+            background.send(lambda session: session.turn_to(session.search_id), final=True)
 
 
 @contextlib.contextmanager
@@ -156,7 +156,7 @@ def search_run(
             yield TrackedSearch(background, ends)
 
 
-def record(params: Params, models: Iterable[str]) -> None:
+def record(params: Params, models: Sequence[str]) -> None:
     """Log everything about these models that training did not, and tag them and no others with this DVC experiment.
 
     models: the names on the leaderboard; their folders are models/NAME.
@@ -165,9 +165,8 @@ def record(params: Params, models: Iterable[str]) -> None:
         return
     from fakeprint.tracking import evaluated  # trainings and searches do without
 
-    folders = {name: Path("models") / name for name in models}
     with Background(params.tracking.experiment) as background:
-        background.finish(lambda session: evaluated.record(session, params, folders))
+        background.finish(lambda session: evaluated.record(session, params, models))
 
 
 def record_study(params: Params, study: str, **content: Any) -> list[str]:

@@ -33,13 +33,9 @@ if PACKAGE.exists():
 class Refused(MlflowException):
     """An input that has no answer. `mlflow models serve` answers with status 400 and the message."""
 
-    def __init__(self, message: str):
-        super().__init__(message, error_code=BAD_REQUEST)
-        self.reason = message
-
     def serialize_as_json(self) -> str:
-        """Without the whole input, which MLflow puts before the message."""
-        return json.dumps({"error_code": self.error_code, "message": self.reason})
+        """Without the whole input, which MLflow puts into `message`."""
+        return json.dumps({"error_code": self.error_code, "message": str(self)})
 
 
 class ServedModel(PythonModel):
@@ -68,34 +64,22 @@ class ServedModel(PythonModel):
         from fakeprint.verdict.decision import read_decision
 
         config = context.model_config
-        folder, tta = Path(context.artifacts["model"]), Predict(**config["predict"])
-        self.model = load_model(folder, workers=config["workers"], tta=tta, device=config["device"])
-        decided, calibrated = (
-            Path(file) if (file := context.artifacts.get(name)) else None for name in ("decision", "calibration")
-        )
-        self.decides = decided is not None
-        self.decision = read_decision(decided, calibrated)
+        files, tta = {name: Path(file) for name, file in context.artifacts.items()}, Predict(**config["predict"])
+        self.model = load_model(files["model"], workers=config["workers"], tta=tta, device=config["device"])
+        self.decides = "decision" in files
+        self.decision = read_decision(files.get("decision"), files.get("calibration"))
         self.variants = variants_of(self.decision)
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict the images of one column.
+        """Predict the N images of the column `image`: whole image files, as bytes or as base64 text.
 
-        Args:
-            context: not used.
-            model_input: N rows; its column `image` holds whole image files, as bytes or as base64 text.
-            params: not used.
-
-        Returns:
-            N rows: class, name and p_CLASS, a float64 per class, calibrated; rows of probabilities sum to 1. Where the
-            model has a decision, after these: answer (label, unsure or unknown; class is the most probable one,
-            whatever the answer), score (the largest probability), set (the conformal set, as a JSON list of classes;
-            empty where there is none) and reason, in words.
-
-        Raises:
-            Refused: a row is no image, damaged, too large, or its text is not base64. The message names the row,
-                counted from 0.
+        Returns N rows: class, name and p_CLASS, a float64 per class, calibrated; rows of probabilities sum to 1. Where
+        the model has a decision, after these: answer (label, unsure or unknown; class is the most probable one,
+        whatever the answer), score (the largest probability), set (the conformal set, as a JSON list of classes; empty
+        where there is none) and reason, in words. Raises Refused where a row is no image, damaged, too large, or its
+        text is not base64; the message names the row, counted from 0.
         """
         from fakeprint.predict import columns, group_size, probabilities_of, variants_per_image
 
@@ -107,9 +91,8 @@ class ServedModel(PythonModel):
                 versions = self._images(files[start : start + size], start)
                 probabilities, variants = probabilities_of(versions, self.model, kinds)
                 answers += self.decision.answers(probabilities, dataset.names, variants)
-        rows = [_row(answer, dataset) for answer in answers]
         names = [*columns(dataset), *(DECIDED if self.decides else ())]
-        return pd.DataFrame([[row[name] for name in names] for row in rows], columns=names)
+        return pd.DataFrame([_row(answer, dataset) for answer in answers], columns=names)
 
     def _images(self, files: list[Any], first: int) -> "list[Versions]":
         from fakeprint.data.decode import Unreadable
@@ -120,7 +103,8 @@ class ServedModel(PythonModel):
             try:
                 images.append(versions_of(image_of(_content(file), self.model.dataset), self.model, self.variants))
             except Unreadable as error:
-                raise Refused(f"'{COLUMN}' in row {first + number} (counted from 0): {error.reason}") from None
+                where = f"'{COLUMN}' in row {first + number} (counted from 0)"
+                raise Refused(f"{where}: {error.reason}", error_code=BAD_REQUEST) from None
         return images
 
 

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from fakeprint.data.arrays import ARRAYS, SPLITS
 from fakeprint.digests import md5
-from fakeprint.tracking.connection import connect, is_local, tracking_uri
+from fakeprint.tracking.connection import connect, if_there, is_local, tracking_uri
 from fakeprint.tracking.origin import PROCESS, as_key, lives, this_process
 
-BATCH = 100  # params or tags that MLflow takes in one request; of metrics ten times as many
 MONITOR_STOPS = 10.0  # seconds that the end of a run waits for the last system metrics
 MODEL, EVALUATION, CHECKPOINT, SEARCH = (
     f"fakeprint.{name}" for name in ("model", "evaluation", "checkpoint", "search")
@@ -84,15 +83,8 @@ class Session:
 
     def _has(self, run_id: str) -> bool:
         """Whether this experiment has the run; a study's processes may log to MLflow of different machines."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            info = self.client.get_run(run_id).info
-        except MlflowException as error:
-            if error.get_http_status_code() == 404:
-                return False
-            raise
-        return bool(info.experiment_id == self.experiment_id and info.lifecycle_stage == "active")
+        run = if_there(self.client.get_run, run_id)
+        return bool(run and run.info.experiment_id == self.experiment_id and run.info.lifecycle_stage == "active")
 
     def _create(self, name: str, tags: dict[str, str], start: float | None = None) -> None:
         milliseconds = None if start is None else int(1000 * start)
@@ -144,18 +136,13 @@ class Session:
         """Go on in a run that there is."""
         self.run_id, self._steps = run_id, {}
 
-    def turn_back(self) -> None:
-        """After a trial, to the run of its search."""
-        self.turn_to(self.search_id)
-
     def log_params(self, settings: dict[str, Any]) -> None:
         """Set params, blocks flattened; a value once set stays."""
         from mlflow.entities import Param
 
         had = self.client.get_run(self.run_id).data.params
         params = [Param(key, str(value)) for key, value in flattened(settings).items() if key not in had]
-        for start in range(0, len(params), BATCH):
-            self.client.log_batch(self.run_id, params=params[start : start + BATCH])
+        self.client.log_batch(self.run_id, params=params)
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Set metrics that have no curve."""
@@ -181,19 +168,13 @@ class Session:
             for step, named, at in points
             for key, value in named.items()
         ]
-        for start in range(0, len(metrics), 10 * BATCH):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + 10 * BATCH])
+        self.client.log_batch(self.run_id, metrics=metrics)
 
     def set_tags(self, tags: dict[str, str]) -> None:
         """Set tags in one request."""
         from mlflow.entities import RunTag
 
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-    def delete_tag(self, run: Any, tag: str) -> None:
-        """Delete a tag of another run, if it has it."""
-        if tag in run.data.tags:
-            self.client.delete_tag(run.info.run_id, tag)
 
     def log_data(self, title: str, digests: dict[Path, str]) -> None:
         """Name the data: an md5 tag for each split's array, and the arrays as dataset inputs with their context."""
@@ -219,10 +200,6 @@ class Session:
         for file in files:
             if file.exists():
                 self.client.log_artifact(self.run_id, str(file))
-
-    def runs_of(self, name: str, digest: str) -> list[Any]:
-        """The runs of one model, the latest first."""
-        return self.runs(f"tags.`{MODEL}` = '{digest}' AND attributes.run_name = '{name}'")
 
     def runs(self, where: str) -> list[Any]:
         """The experiment's runs that MLflow's filter `where` selects, the latest first."""

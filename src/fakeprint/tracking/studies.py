@@ -39,27 +39,21 @@ def record(
     become runs below the study's; a run that belongs to another study already stays there, and only gets the tag
     `study.NAME`. A run that the study compared earlier and does not any more is released.
 
-    Args:
-        session: of the experiment.
-        study: name.
-        about: params of the run, such as its question. A value once set stays.
-        aggregates: model → arm → figures; nested numbers become metrics `MODEL/ARM/FIGURE/mean`, other values are left
-            out.
-        table: the aggregates as rows, for the tab *Evaluation*.
-        files: the report and its pictures.
-        cells: (DVC experiment, model) → which cell it is, such as `no flip, seed 3`.
-        taken: models of cells whose results were taken in. Their runs are made here, once.
-        description: Markdown, on the run's page.
-
-    Returns:
-        The ids of the cells' runs, in the order of `cells` and then of `taken`, each once.
+    about: params of the run, such as its question; a value once set stays. aggregates: model → arm → figures; nested
+    numbers become metrics `MODEL/ARM/FIGURE/mean`, other values are left out. table: the aggregates as rows, for the
+    tab *Evaluation*. files: the report and its pictures. cells: (DVC experiment, model) → which cell it is, such as
+    `no flip, seed 3`. taken: models of cells whose results were taken in; their runs are made here, once. description:
+    Markdown, on the run's page. Returns the ids of the cells' runs, in the order of `cells` and then of `taken`, each
+    once.
     """
     from fakeprint.tracking.taken import run_of  # stages, which import this package, do without
 
     made = [(run_of(session, each), each.cell) for each in taken]
     _turn_to_parent(session, study, description)
     session.log_params(dict(about))
-    session.log_metrics({key: value for key, value in flattened(dict(aggregates), "/").items() if _is_number(value)})
+    figures = flattened(dict(aggregates), "/").items()
+    numbers = {key: value for key, value in figures if isinstance(value, int | float) and not isinstance(value, bool)}
+    session.log_metrics(numbers)
     columns = list(dict.fromkeys(column for row in table for column in row))
     content = {"columns": columns, "data": [[row.get(column) for column in columns] for row in table]}
     session.client.log_dict(session.run_id, content, TABLE)
@@ -86,33 +80,21 @@ def _attach(
 ) -> list[str]:
     """Attach the runs of DVC experiments, and these. made: run id and cell of each result that was taken in."""
     member = member_tag(study)
-    found: dict[str, Any] = {}
-    which: dict[str, list[str]] = {}
+    pairs: list[tuple[Any, str]] = []  # run and cell
     for (experiment, model), cell in cells.items():
         where = f"tags.`dvc.experiment.{as_key(experiment)}` = 'true' AND attributes.run_name = '{model}'"
-        for run in session.runs(where)[:1]:  # the latest is that of the experiment's model
-            found[run.info.run_id] = run
-            which.setdefault(run.info.run_id, []).append(cell)
-    for run_id, cell in made:
-        found[run_id] = session.client.get_run(run_id)
-        which.setdefault(run_id, []).append(cell)
+        pairs += [(run, cell) for run in session.runs(where)[:1]]  # the latest is that of the experiment's model
+    pairs += [(session.client.get_run(run_id), cell) for run_id, cell in made]
+    found = {run.info.run_id: run for run, _ in pairs}
     for run in session.runs(f"tags.`{member}` != ''"):
         if run.info.run_id not in found:
-            session.delete_tag(run, member)
+            session.client.delete_tag(run.info.run_id, member)
             if run.data.tags.get(PARENT) == session.run_id:
-                session.delete_tag(run, PARENT)
+                session.client.delete_tag(run.info.run_id, PARENT)
     for run_id, run in found.items():
-        wanted = {member: "; ".join(which[run_id])[:LONGEST], PARENT: run.data.tags.get(PARENT, session.run_id)}
+        which = "; ".join(cell for each, cell in pairs if each.info.run_id == run_id)
+        wanted = {member: which[:LONGEST], PARENT: run.data.tags.get(PARENT, session.run_id)}
         for key, value in wanted.items():
             if run.data.tags.get(key) != value:
                 session.client.set_tag(run_id, key, value)
     return list(found)
-
-
-def compared_runs(session: Session, study: str) -> list[str]:
-    """The ids of the runs that a study compares, the oldest first."""
-    return [run.info.run_id for run in reversed(session.runs(f"tags.`{member_tag(study)}` != ''"))]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

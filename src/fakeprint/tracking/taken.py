@@ -53,7 +53,7 @@ def run_of(session: Session, taken: TakenModel) -> str:
             session.begin(taken.model, tags | ORIGIN | {TAKEN: taken.key})
         session.log_params(describe(taken.settings, taken.model, taken.kind))
         metrics = taken.folder / "metrics" / taken.model
-        session.log_curves(curves(metrics / "history.csv"))
+        session.log_curves(curves(metrics))
         worst = read_json(taken.folder / FIGURES)["models"].get(taken.model, {}).get("worst")
         more = {"seconds": taken.seconds} if taken.seconds is not None else {}
         more |= {"worst_accuracy": worst["accuracy"]} if worst else {}
