@@ -200,7 +200,8 @@ def test_models_are_described(client: TestClient, models_folder: Path) -> None:
     card = read_json(SHIPPED / "unibuc" / "card.json")
     assert shipped["card"] == card
     assert shipped["accuracy"]["value"] == card["measured"]["figures"]["accuracy"]["value"]
-    assert 0.93 < shipped["accuracy"]["low"] < shipped["accuracy"]["value"] < shipped["accuracy"]["high"] < 0.96
+    low, high = shipped["accuracy"]["low"], shipped["accuracy"]["high"]
+    assert low < shipped["accuracy"]["value"] < high < low + 0.03  # of 1,250 images
     ready = client.get("/ready").json()["model"]
     assert ready["digest"] == champion["digest"]
     assert champion["version"] == ready["version"] == champion["digest"][:12]
