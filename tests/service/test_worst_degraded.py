@@ -72,5 +72,5 @@ def test_that_of_the_shipped_model_is_its_card_s_and_the_results_page_s(models_f
     assert f"{value:.1f} % ({low:.1f} % to {high:.1f} %)" in said and "not known" not in said
     cell = worst["cell"].replace("_", "\\_")  # Markdown
     assert models.worst_in_words(unibuc["worst_degraded"]).startswith(
-        f"{value:.1f} % ({low:.1f}–{high:.1f}), on 1,250 images of the split validation, degraded by {cell}, the worst of "
+        f"{value:.1f} % ({low:.1f}–{high:.1f}), on 1,250 images of the split validation, degraded by {cell}, the worst"
     )
