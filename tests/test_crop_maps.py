@@ -64,6 +64,7 @@ def test_every_place_of_a_larger_image_is_in_a_crop() -> None:
     assert crop_map(MODEL, image[:2, :9]).image.shape == (4, 9, 3)
 
 
+@pytest.mark.slow
 def test_pictures_are_named_as_the_images(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     files = [tmp_path / "one.png", tmp_path / "deep/one.jpg", tmp_path / "two.png"]

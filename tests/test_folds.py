@@ -45,6 +45,7 @@ def test_groups_stay_whole_and_every_class_gets_its_share(kind: str) -> None:
             assert off.max() <= largest + 1, (seed, each)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STRUCTURES)
 def test_folds_are_as_even_as_scikit_learns(kind: str) -> None:
     ours, theirs = [], []

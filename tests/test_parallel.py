@@ -159,6 +159,7 @@ def test_processes_are_started_for_what_takes_long(monkeypatch: pytest.MonkeyPat
     assert os.getpid() not in set(parallel.in_order(tasks, 2))
 
 
+@pytest.mark.slow
 def test_few_results_wait_for_who_takes_them_slowly() -> None:
     """By itself joblib would go through all tasks meanwhile."""
     started = []

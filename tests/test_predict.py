@@ -290,6 +290,7 @@ def test_files_are_read_while_the_model_computes_and_not_far_ahead(tmp_path, mon
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     Image.new("RGB", (512, 512), "red").save(tmp_path / "0.png")
     for number in range(1, 400):
@@ -333,6 +334,7 @@ def test_a_strange_model_is_refused(tmp_path: Path, text, message):
         load_model(tmp_path)
 
 
+@pytest.mark.slow
 def test_evaluation_and_the_way_to_a_classifier_need_no_torch():
     code = (
         "import sys; from fakeprint import predict; from fakeprint.models import classifiers;"

@@ -119,6 +119,7 @@ def test_degraded_images_are_predicted_as_predict_does(folder, monkeypatch, tta)
     assert sorted(described) == sorted([(name, size) for name in SETS for size in (4, 4, 2)] * 2)
 
 
+@pytest.mark.slow
 def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     """No array of all images is made, nor of all features; many batches and workers give what one batch gives."""
     images, _ = pictures(40, seed=5)

@@ -64,6 +64,7 @@ def made_up(trials: int, score: Any) -> optuna.Study:
     return study
 
 
+@pytest.mark.slow
 def test_the_parameter_that_decides_has_the_largest_importance(here: Path) -> None:
     plan, study = planned(), made_up(40, lambda lr, dilation, width: 0.5 + 0.4 * width + 0.02 * dilation)
     shares = influence.importances(plan, study)
@@ -72,6 +73,7 @@ def test_the_parameter_that_decides_has_the_largest_importance(here: Path) -> No
     assert shares == influence.importances(plan, study)
 
 
+@pytest.mark.slow
 def test_importances_are_written_with_pictures(here: Path) -> None:
     study = made_up(20, lambda lr, dilation, width: 0.5 + 0.3 * width + 20 * lr)
     files = influence.write(planned(), study)

@@ -177,6 +177,7 @@ def test_erasing_with_random_values_is_where_it_is_on_a_cpu() -> None:
     assert not np.array_equal(done[0], on_device_batch(PICTURES[:1], [other_seed])[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one_degradation", "second"), [(True, 0.0), (True, 0.5), (False, 0.0)])
 def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool, second: float) -> None:
     numbers = drawing.uniforms(COUNT, 5, "test")

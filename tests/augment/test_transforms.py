@@ -273,6 +273,7 @@ def test_values_come_from_their_ranges() -> None:
     assert drawn == {70, 71, 72}
 
 
+@pytest.mark.slow
 def test_one_degradation_excludes_the_others_and_keeps_each_p() -> None:
     five = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.1}, webp={"p": 0.1})
     numbers = drawing.uniforms(4000, 1, "test")
@@ -289,6 +290,7 @@ def test_one_degradation_divides_probabilities_that_exceed_one() -> None:
     assert all(abs(names.count(name) / 4000 - 0.2) < 0.03 for name in drawing.DEGRADATIONS)
 
 
+@pytest.mark.slow
 def test_a_second_degradation_follows_a_share_of_the_first_ones() -> None:
     four = settings(jpeg={"p": 0.4}, blur={"p": 0.1}, noise={"p": 0.1}, rescale={"p": 0.2}, erasing={"p": 1.0})
     numbers = drawing.uniforms(20_000, 1, "test")

@@ -28,6 +28,7 @@ def study(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_apply_writes_the_arm_and_keeps_edits_beside(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

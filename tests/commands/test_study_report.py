@@ -76,6 +76,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_show_prints_a_table_with_verdicts(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,6 +150,7 @@ def test_dvc_shows_the_numbers(repository: Path, monkeypatch: pytest.MonkeyPatch
     assert "validation_accuracy" in page and "three_cnn" in page
 
 
+@pytest.mark.slow
 def test_no_result_is_one_line(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

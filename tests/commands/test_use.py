@@ -78,6 +78,7 @@ def test_an_empty_mapping_replaces_one(clone: Path, monkeypatch: pytest.MonkeyPa
     assert params.load().robustness.grid == {}
 
 
+@pytest.mark.slow
 def test_phases_that_begin_with_an_unchanged_one(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, "presets/demo.yaml", "-S", "train.phases=[{}, {epochs: 4, lr: 0.1, transforms: {jpeg: {p: 0.5}}}]")
     first, second = params.load().network("three_cnn").train.in_phases()

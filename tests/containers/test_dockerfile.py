@@ -118,6 +118,7 @@ def test_no_secret_is_in_the_dockerfile() -> None:
             assert not [word for word in SECRET if word in instruction.rest.upper()], instruction
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", [image for image in IMAGES if dockerfile.config(STAGES, image).health])
 @pytest.mark.parametrize("status", [200, 503])
 def test_health_checks(image: str, status: int) -> None:

@@ -116,6 +116,7 @@ def test_what_can_not_be_read_says_why() -> None:
         assert raised.value.reason == reason
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_before_it_is_decoded() -> None:
     content = encoded(Image.new("1", (20_000, 20_000)), "PNG")
     with pytest.raises(Unreadable, match="too large"):

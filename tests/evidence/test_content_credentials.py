@@ -100,6 +100,7 @@ def test_a_camera_s_manifest(studio: Signatory) -> None:
     assert found.detail["source_type"] == CAMERA
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the time-stamping authority is openssl's")
 def test_a_time_stamp_counts_only_if_its_authority_is_vouched_for(studio: Signatory, tmp_path: Path) -> None:
     with authority(tmp_path) as (address, root):

@@ -15,6 +15,8 @@ from stages import ensemble, features, fit, predict
 from tests.pipeline.clones import Clone
 from tests.samples import DEMO, index_rows
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["a", "b", "c"]
 SIDE = 16
 SIZES = {"train": 150, "validation": 60, "test": 6, "calibration": 0}
@@ -64,7 +66,6 @@ def ran(tmp_path_factory):
         yield root, images["validation"]
 
 
-@pytest.mark.slow
 def test_it_knows_the_classes_by_their_patterns(ran):
     loaded = load_predictions("fingerprint", CLASSES, "validation", ran[0] / "data/predictions")
     assert np.mean(loaded.correct) > 0.9

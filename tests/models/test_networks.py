@@ -334,6 +334,7 @@ def test_images_too_small_for_its_pools(name: str, smallest: int) -> None:
     assert of_design(name, image_size=16, input_size=smallest)(torch.rand(1, 3, 16, 16)).shape == (1, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_overfits_a_few_images(name: str) -> None:
     side = SIZE.get(name, 32)

@@ -92,6 +92,7 @@ def test_positions_are_resampled_for_another_side(tmp_path: Path) -> None:
     assert torch.equal(body.blocks[0].attn.qkv.weight, source.blocks[0].attn.qkv.weight)
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_loaded_without_the_file(tmp_path: Path, resnet: tuple[Path, torch.nn.Module]) -> None:
     path, _ = resnet
     folder = tmp_path / "model"
@@ -106,6 +107,7 @@ def test_a_trained_network_is_loaded_without_the_file(tmp_path: Path, resnet: tu
     torch.testing.assert_close(load_network(folder)[0](images), network(images))
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit(tmp_path: Path, resnet: tuple[Path, torch.nn.Module]) -> None:
     path, source = resnet
     begins = (

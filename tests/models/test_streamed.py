@@ -87,6 +87,7 @@ def test_a_file_of_another_length_is_not_written_in_silence(tmp_path):
     assert remapped(np.load(tmp_path / "columns.npy", mmap_mode="r")).tolist() == mapped.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", SETTINGS)
 def test_rows_on_disk_give_what_an_array_gives(method, tmp_path, small_blocks):
     x, y = TRAIN
@@ -104,6 +105,7 @@ def test_lda_in_blocks_equals_scikit_learn(shrinkage, small_blocks):
     np.testing.assert_allclose(ours.predict_proba(x), peer.predict_proba(x.astype(np.float64)), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 4])
 def test_logistic_regression_equals_scikit_learn(classes, small_blocks):
     x, y = clouds(400, 20, classes)

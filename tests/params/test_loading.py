@@ -396,6 +396,7 @@ def _with_defaults(block: params.Block, prefix: str = "") -> Iterator[tuple[str,
                 yield from _with_defaults(inner, f"{prefix}{name}.{key}.".replace("..", "."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "line"),
     [

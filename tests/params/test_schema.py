@@ -26,6 +26,7 @@ def errors(content: dict[str, Any]) -> list[str]:
     return [".".join(map(str, error.path)) for error in found]
 
 
+@pytest.mark.slow
 def test_the_schema_in_the_repository_is_current() -> None:
     """`fakeprint schema` writes it anew."""
     assert json.loads((ROOT / FILE).read_text(encoding="utf-8")) == schema()

@@ -25,6 +25,7 @@ def cell(rows: pd.DataFrame, anchor: str, trained: str, tested: str) -> pd.Serie
     return rows[chosen].iloc[0]
 
 
+@pytest.mark.slow
 def test_a_trace_that_two_generators_share_is_found_in_both(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_generators_that_the_source_names(workspace: Workspace, monkeypatch: pyt
     assert cell(rows, "real", "b", "b")["auc"] > 0.99
 
 
+@pytest.mark.slow
 def test_pairs_of_classes_without_a_real_one(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["blue", "green", "red"]
     workspace(names, names, [BLUE, GREEN, RED])

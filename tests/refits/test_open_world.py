@@ -50,6 +50,7 @@ def without(number: int) -> Task:
     return task_without(number, train_labels(), validation, CLASSES, "open_world/test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "changes"), [("lda", {}), ("knn", {}), ("three_cnn", {}), ("three_cnn", {"train__clean_norm": True})]
 )
@@ -136,6 +137,7 @@ def test_a_killed_training_continues(workspace: Workspace, monkeypatch: pytest.M
     assert epochs == [1, 2, 1, 2]
 
 
+@pytest.mark.slow
 def test_each_class_and_purpose_has_its_own_seed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from fakeprint.refits import classifiers
 

@@ -75,6 +75,7 @@ def prepared(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, path: Path) 
     call(monkeypatch, calibrate)
 
 
+@pytest.mark.slow
 def test_every_model_answers(
     workspace: Workspace, photos: Photos, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +101,7 @@ def test_every_model_answers(
     assert Image.open("reports/unknown/photos/distributions.png").size > (300, 200)
 
 
+@pytest.mark.slow
 def test_they_are_decoded_and_answered_as_predict_does(
     workspace: Workspace, photos: Photos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_they_are_decoded_and_answered_as_predict_does(
         assert row == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["zip", "gztar"])
 def test_an_archive(workspace: Workspace, photos: Photos, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     folder = photos()

@@ -275,6 +275,7 @@ PARTS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(parts=PARTS, cut=st.one_of(st.just(None), st.integers(0, 500)), boundary=st.sampled_from(["x", "x" * 71, ""]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_hostile_forms_are_refused_or_kept_inside(

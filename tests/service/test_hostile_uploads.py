@@ -126,6 +126,7 @@ def place(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     os.chdir(before)
 
 
+@pytest.mark.slow
 def test_hostile_uploads(place: tuple[TestClient, Path]) -> None:
     client, root = place
     service = app_of(client).state

@@ -37,6 +37,7 @@ def piece(client: TestClient, **where: int) -> tuple[str, int]:
     return response.text, int(response.headers["X-Next-Offset"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [4, 5, 7, 1000])
 @pytest.mark.parametrize("state", ["running", "succeeded"])
 def test_pieces_of_any_length_make_the_log(

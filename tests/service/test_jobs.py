@@ -121,6 +121,7 @@ def post_dataset(client: TestClient) -> str:
     return str(sent.json()["id"])
 
 
+@pytest.mark.slow
 def test_a_job_waits_is_found_by_its_key_and_can_be_cancelled(api: Api) -> None:
     client = api()
     dataset = post_dataset(client)
@@ -144,6 +145,7 @@ def test_a_job_waits_is_found_by_its_key_and_can_be_cancelled(api: Api) -> None:
     assert client.get(first.headers["Location"]).json()["dataset"] == dataset
 
 
+@pytest.mark.slow
 def test_a_form_starts_a_fit_and_keeps_its_data_set(api: Api) -> None:
     client = api()
     sent = {"archive": ("mine.zip", zip_of(class_folders(2)))}
@@ -213,6 +215,7 @@ def test_options_list_presets_and_parameters_with_defaults(api: Api) -> None:
     assert set(TINY) <= set(known["parameters"])
 
 
+@pytest.mark.slow
 def test_too_many_waiting_jobs_and_foreign_ones(api: Api) -> None:
     client = api(max_queued=1, require_keys=True)
     engine = client.app.state.engine  # type: ignore[attr-defined]

@@ -70,6 +70,7 @@ print(json.dumps(taken))
 """
 
 
+@pytest.mark.slow
 def test_two_workers_never_take_one_job(settings: Settings, engine: Engine) -> None:
     submitted = [submit(engine, settings).id for _ in range(30)]
     environment = {
@@ -87,6 +88,7 @@ def test_two_workers_never_take_one_job(settings: Settings, engine: Engine) -> N
     assert sorted(job for of_one in taken for job in of_one) == sorted(submitted)
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_died_is_taken_over_until_its_attempts_are_used_up(
     settings: Settings, engine: Engine
 ) -> None:

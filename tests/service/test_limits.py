@@ -206,6 +206,7 @@ def test_browsers_may_call_from_named_origins_only(tmp_path: Path, models_folder
         assert "access-control-allow-origin" not in client.get("/health", headers={"Origin": "https://c"}).headers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver.evil.example", "http://[", ""])
 def test_a_page_of_another_site_makes_nobody_s_browser_call(client: TestClient, origin: str) -> None:
     sent = files(("a.png", IMAGE))

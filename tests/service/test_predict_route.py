@@ -240,6 +240,7 @@ def test_a_lone_request_waits_for_nobody(tmp_path: Path, models_folder: Path) ->
         assert client.post("/predict", files=files(("a", contents()["a.png"]))).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_is_given_up(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder, model="lda", request_seconds=0.3) as client:
         _, go_on, sizes = held_model(client)

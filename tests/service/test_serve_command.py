@@ -223,6 +223,7 @@ def test_keys_are_made_listed_and_revoked(
     assert call("list").splitlines() == ["app  predict,fit"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_started_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The double notes its number, and lives until it is told to stop."""
     double = (

@@ -65,6 +65,7 @@ def test_a_model_of_no_such_name_is_named_where_readiness_is_asked(tmp_path: Pat
         assert (refused.status_code, refused.json()["detail"]) == (503, answer.json()["detail"])
 
 
+@pytest.mark.slow
 def test_set_changes_what_serves_and_outlives_a_restart(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder) as client:
         assert serves(client) == "champion"
@@ -136,6 +137,7 @@ def test_a_damaged_model_does_not_take_over(tmp_path: Path, models_folder: Path)
         assert client.get("/models").json()["revision"] == 0
 
 
+@pytest.mark.slow
 def test_a_model_that_is_gone_is_named_and_another_serves_until_it_is_back(
     tmp_path: Path, models_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_model_that_is_gone_is_named_and_another_serves_until_it_is_back(
         assert client.get("/ready").json()["detail"] is None
 
 
+@pytest.mark.slow
 def test_requests_that_have_begun_keep_their_model(tmp_path: Path, models_folder: Path) -> None:
     """Under load, models change back and forth: each answer is wholly of the model that it names."""
     images = [encoded(image) for image in pictures(6, seed=5)[0]]
@@ -319,6 +322,7 @@ def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(client: Tes
     assert warnings.filters == before
 
 
+@pytest.mark.slow
 def test_the_model_of_a_job_serves_under_the_job_s_name(tmp_path: Path, models_folder: Path) -> None:
     job = "0123456789abcdef" * 2
     with running(tmp_path, models_folder) as client:

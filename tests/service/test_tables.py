@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,7 @@ print(len(list_keys(connect(Settings()))))
 """
 
 
+@pytest.mark.slow
 def test_processes_may_create_the_tables_at_once(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(

@@ -31,6 +31,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "temporary_folder", slow_folder)
 
 
+@pytest.mark.slow
 def test_the_event_loop_goes_on_while_a_folder_is_made_and_removed(tmp_path: Path, slow: None) -> None:
     async def longest_pause() -> float:
         pauses = [0.0]
@@ -51,6 +52,7 @@ def test_the_event_loop_goes_on_while_a_folder_is_made_and_removed(tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0.5, 2.5])  # while it is made; while it is removed
 def test_a_request_that_is_cancelled_leaves_no_folder(tmp_path: Path, slow: None, after: float) -> None:
     seen = []
@@ -74,6 +76,7 @@ def test_a_request_that_is_cancelled_leaves_no_folder(tmp_path: Path, slow: None
     assert bool(seen) == (after > 1)
 
 
+@pytest.mark.slow
 def test_work_ends_before_the_request_that_is_cancelled_does() -> None:
     begun, ended = threading.Event(), []
 

@@ -37,6 +37,7 @@ def key(root: Path, **changes: Any) -> str:
     return Sources(root).key(params.parse(content))
 
 
+@pytest.mark.slow
 def test_parameters_with_an_effect_change_the_key(root: Path) -> None:
     first = key(root)
     same: list[dict[str, Any]] = [

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -17,6 +18,7 @@ def read(file: Path) -> dict[str, object]:
     return dict(SAFE.load(file.read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_stage_names_are_those_of_dvc() -> None:
     names = clones.stage_names(read(ROOT / "dvc.yaml")["stages"], read(ROOT / "params.yaml"))
     with Repo(str(ROOT)) as repo:

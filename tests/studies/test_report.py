@@ -150,6 +150,7 @@ def test_all_files_are_written(written: list[Path]) -> None:
         assert f"](flips/{Path(picture).name})" in page and Path(picture).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(
     results: StudyResults, written: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +222,7 @@ def test_the_forest_has_a_dot_per_seed_and_the_verdicts(results: StudyResults, s
     assert "better" in shown and "not run" in shown and "no_flip (7 of 8)" in shown
 
 
+@pytest.mark.slow
 def test_labels_of_many_arms_with_long_names_do_not_overlap() -> None:
     """`write_figure` cuts at the drawn content, so nothing can be outside the picture."""
     rng = np.random.default_rng(0)

@@ -92,6 +92,7 @@ def crossed(seeds, groups, of_seed, of_group, left, rng, resamples=400):
     return table.mean(axis=1), table @ drawn / groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_seed", "of_group", "left"), [(0.2, 0.0, 0.5), (0.0, 2.0, 0.5), (0.1, 1.0, 2.0), (0.0, 0.0, 2.0)]
 )

@@ -122,6 +122,7 @@ def test_a_calibration_fold_is_not_trained_on(on, ratio):
     assert _held_out(settings) == pytest.approx(ratio)
 
 
+@pytest.mark.slow
 def test_a_difference_inside_the_margin_is_too_small_to_matter():
     effects = {"hardly": 0.01}
     found = verdict(study(effects, replicates=range(8), images=2000, chance=0.05, margin=0.02), "hardly")

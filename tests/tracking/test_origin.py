@@ -41,6 +41,7 @@ def test_a_number_that_another_process_has_by_now(clone: Path) -> None:
     assert lives("")
 
 
+@pytest.mark.slow
 def test_a_container_that_was_replaced_by_another(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new one has another host name and other process ids, and the same files."""
     script = """

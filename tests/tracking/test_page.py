@@ -80,3 +80,13 @@ def test_an_address_that_has_no_page_is_one_line(
         f"MLFLOW_TRACKING_URI: there is no page for '{shown}'; "
         "name an address of http, https, sqlite, postgresql, mysql, mssql"
     )
+
+
+def test_a_bracket_in_a_password_is_one_line(settings: params.Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:pa[ss@127.0.0.1:5000")
+    with pytest.raises(InputError) as error:
+        ui.run(argparse.Namespace(port=5001))
+    assert str(error.value) == (
+        "MLFLOW_TRACKING_URI: 'http://***@127.0.0.1:5000' is no valid address; "
+        "write [ and ] in a password as %5B and %5D"
+    )

@@ -112,6 +112,7 @@ def refused_in_a_step(name: str, change: Callable[[torch.nn.Module], torch.nn.Mo
     return called.names & set(REFUSED.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_no_network_is_refused_in_deterministic_mode(name: str) -> None:
     assert refused_in_a_step(name, device.with_repeatable_pools) == set()
@@ -137,6 +138,7 @@ def test_repeatable_pools_are_the_same_pools(side: Any, height: int, width: int)
     torch.testing.assert_close(half, pools[0](maps.bfloat16().float()).bfloat16(), rtol=2**-7, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, size", [("three_cnn", 50), ("alexnet_rnn", 128), ("vgg16", 64)])
 def test_a_network_with_repeatable_pools_has_the_same_weights_and_answers(name: str, size: int) -> None:
     torch.manual_seed(0)
@@ -150,6 +152,7 @@ def test_a_network_with_repeatable_pools_has_the_same_weights_and_answers(name: 
     assert list(changed.state_dict()) == list(before)
 
 
+@pytest.mark.slow
 def test_compiles_if_there_is_a_compiler(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     network = torch.nn.Linear(2, 2)
     monkeypatch.delenv("CXX", raising=False)

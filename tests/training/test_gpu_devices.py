@@ -29,6 +29,7 @@ def test_a_mix_of_devices_is_found() -> None:
         torch.zeros(2, device="cuda") + torch.zeros(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
     size = LARGER.get(name, 32)
@@ -49,6 +50,7 @@ def test_networks_mixes_and_losses_stay_on_the_gpu(name: str) -> None:
                 assert {tensor.device.type for tensor in made} == {"cuda"}
 
 
+@pytest.mark.slow
 def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = params.load(DEMO).train.transforms.model_dump()
     for name, transform in everything.items():

@@ -104,6 +104,7 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     assert not same(weights(runs[0]), weights(runs[2]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [1, 2, 3])
 @pytest.mark.parametrize(
     "changes",
@@ -352,6 +353,7 @@ def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
     assert moved(1) == everything
 
 
+@pytest.mark.slow
 def test_a_network_without_a_head_cannot_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "build", lambda *given: Fixed(0.0, 1.0))
     with pytest.raises(InputError, match=r"^train\.freeze: three_cnn has no separate head to train; set it to 0$"):
@@ -391,6 +393,7 @@ def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
     assert len(first) < 30 and len(first) == 1 + first.index(max(first)) + 2
 
 
+@pytest.mark.slow
 def test_augmented_on_the_device_it_learns_and_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = settings(epochs=8, augment_on="device")
     run, _ = trained(tmp_path / "first", chosen)

@@ -161,6 +161,7 @@ def test_a_certificate_that_answers_nearly_all_leaves_few_to_be_unknown():
     assert np.mean([each.answer == "unknown" for each in answers]) < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("certified", [True, False])
 def test_every_picture_is_drawn_and_the_same_twice(tmp_path, decided, certified):
     decision, every = decided

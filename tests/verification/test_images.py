@@ -39,6 +39,7 @@ def draw(root: Path, own: bool) -> None:
                 Pillow.fromarray(picture(label, seed)).resize((24, 20)).save(folder / f"{row}.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_images_are_those_of_the_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     layout, keys = LAYOUTS[name]

@@ -77,5 +77,10 @@ def _without_user(uri: str) -> str:
     if not uri.lower().startswith(("http://", "https://")):
         known = ", ".join(("http", "https", *DATABASES))
         raise InputError(f"MLFLOW_TRACKING_URI: there is no page for '{masked(uri)}'; name an address of {known}")
-    parts = urlsplit(uri.rstrip("/"))
+    try:
+        parts = urlsplit(uri.rstrip("/"))
+    except ValueError:  # brackets are for IPv6 addresses
+        raise InputError(
+            f"MLFLOW_TRACKING_URI: '{masked(uri)}' is no valid address; write [ and ] in a password as %5B and %5D"
+        ) from None
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -74,6 +74,7 @@ def test_a_taken_port_is_refused(monkeypatch, capsys) -> None:
         assert f"cannot listen on 127.0.0.1:{port}" in said and "leave out --serve" in said
 
 
+@pytest.mark.slow
 def test_the_app_imports_nothing_of_the_pipeline() -> None:
     script = (
         "import sys, fakeprint.service.app.verdict, fakeprint.service.app.data, fakeprint.service.app.models\n"
