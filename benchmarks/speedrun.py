@@ -30,7 +30,7 @@ from fakeprint.errors import InputError, one_line_errors
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Params
 from fakeprint.training import device
-from fakeprint.training.batches import prefetch, to_device
+from fakeprint.training.batches import on_device
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
@@ -137,8 +137,8 @@ def _pace(run: Run, everything: Params, network: str) -> float:
     images = load_training_data(settings.augmented, everything.prepare.train_crops).images
     batching = run.phase.batching
     with ThreadPoolExecutor(1) as pool:
-        batch = next(prefetch(batching.tasks(images, run.recipe.seed, run.recipe.purpose, 1)[:1], pool))
-    one = to_device(batch, run.execution.device)
+        tasks = batching.tasks(images, run.recipe.seed, run.recipe.purpose, 1)
+        one = next(on_device(tasks[:1], pool, run.execution.device))
     ready, seconds = run.ready(), []
     for _ in range(PACE_STEPS):
         began = time.perf_counter()

@@ -35,7 +35,7 @@ from fakeprint.models.networks.layers import InFloat32
 from fakeprint.params import NetworkSettings
 from fakeprint.presets import overlaid_content
 from fakeprint.training import device
-from fakeprint.training.batches import prefetch, to_device
+from fakeprint.training.batches import on_device, to_device
 from fakeprint.training.images import Images, placed
 from fakeprint.training.loop import batch_threads
 from fakeprint.training.recipe import build_recipe
@@ -254,7 +254,7 @@ def _in_one_part(made: tuple[np.ndarray, np.ndarray]) -> tuple[list[np.ndarray],
 def _our_first_batch(run: Run, images: Images) -> None:
     with ThreadPoolExecutor(batch_threads(run.execution)) as pool:
         tasks = run.phase.batching.tasks(images, SEED, run.recipe.purpose, 1)
-        to_device(next(prefetch(tasks, pool)), run.execution.device)
+        next(on_device(tasks, pool, run.execution.device))
 
 
 def _usual_first_batch(folder: Path, case: Case) -> None:

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fakeprint import params
 from fakeprint.augment import drawing, on_device, transforms
-from fakeprint.augment.drawing import MEAN, Augmentation, Plan, Warp
-from fakeprint.augment.on_device import apply_batch, pack_plans
+from fakeprint.augment.drawing import DEFAULT_WARP, MEAN, Augmentation, Plan, Step, Warp
+from fakeprint.augment.on_device import BatchPlan, apply_batch, pack_steps
 from tests.samples import DEMO
 
 COUNT, SIDE = 24, 45  # a side that blocks of 8 and squares of 2 do not fill
@@ -48,8 +48,21 @@ def pictures(count: int = COUNT, side: int = SIDE) -> np.ndarray:
 PICTURES = pictures()
 
 
+def packed(plans: list[Plan], height: int, width: int) -> BatchPlan:
+    """Plans of one warp as one: of their first steps those with one name together, then of their second ones, …"""
+    steps = []
+    for number in range(max((len(plan.steps) for plan in plans), default=0)):
+        of_number = [(place, *plan.steps[number]) for place, plan in enumerate(plans) if len(plan.steps) > number]
+        for name in dict.fromkeys(name for _, name, _ in of_number):
+            places, values = zip(*((place, values) for place, each, values in of_number if each == name), strict=True)
+            steps.append(Step(name, np.array(places), np.array(values).reshape(len(places), -1)))
+    warps = {plan.warp for plan in plans} or {DEFAULT_WARP}
+    assert len(warps) == 1
+    return pack_steps(steps, warps.pop(), len(plans), height, width)
+
+
 def on_device_batch(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
-    return apply_batch(torch.from_numpy(images), pack_plans(plans, *images.shape[1:3])).numpy()
+    return apply_batch(torch.from_numpy(images.copy()), packed(plans, *images.shape[1:3])).numpy()
 
 
 def on_cpu(images: np.ndarray, plans: list[Plan]) -> np.ndarray:
@@ -96,7 +109,7 @@ def test_each_way_to_warp_and_to_fill_is_that_of_the_cpu(interpolation: str, fil
         # A place halfway between two pixels may go to either.
         assert distance.mean() < 0.005 and (distance > 1).mean() < 0.001
     np.testing.assert_array_equal(on_device_batch(PICTURES, by_pixels), on_cpu(PICTURES, by_pixels))
-    mixed = [*turned[:8], *(Plan(plan.steps) for plan in turned[8:16]), *by_pixels[16:]]
+    mixed = [*turned[:8], *zoomed[8:16], *by_pixels[16:]]
     np.testing.assert_array_equal(on_device_batch(PICTURES, mixed)[:8], on_device_batch(PICTURES[:8], turned[:8]))
     np.testing.assert_array_equal(on_device_batch(PICTURES, mixed)[16:], on_device_batch(PICTURES[16:], by_pixels[16:]))
 
@@ -185,7 +198,9 @@ def test_any_mix_of_plans_is_the_same_images_one_by_one(one_degradation: bool, s
     whole = on_device_batch(PICTURES, plans)
     single = [on_device_batch(PICTURES[row : row + 1], [plan]) for row, plan in enumerate(plans)]
     np.testing.assert_array_equal(whole, np.concatenate(single))
-    np.testing.assert_array_equal(whole, on_device_batch(PICTURES, plans))
+    steps = drawing.steps(Augmentation(everything(), one_degradation, second_degradation=second), numbers)
+    at_once = apply_batch(torch.from_numpy(PICTURES.copy()), pack_steps(steps, DEFAULT_WARP, COUNT, SIDE, SIDE))
+    np.testing.assert_array_equal(whole, at_once.numpy())
 
 
 def test_drawn_plans_are_as_on_a_cpu() -> None:
@@ -240,8 +255,9 @@ class Recorded(TorchDispatchMode):
 
 def test_nothing_is_read_back_from_the_device() -> None:
     # The host waits for a value, or for a size that depends on values, such as that of a masked selection.
-    images = torch.from_numpy(PICTURES)
-    plan = pack_plans(drawing.plans(Augmentation(everything(), False), drawing.uniforms(COUNT, 5, "test")), SIDE, SIDE)
+    images = torch.from_numpy(PICTURES.copy())
+    steps = drawing.steps(Augmentation(everything(), False), drawing.uniforms(COUNT, 5, "test"))
+    plan = pack_steps(steps, DEFAULT_WARP, COUNT, SIDE, SIDE)
     apply_batch(images, plan)  # constants are on the device from the first batch on
     with Recorded() as recorded:
         apply_batch(images, plan)
@@ -255,20 +271,20 @@ def test_what_a_device_does_not_support() -> None:
     assert on_device.unsupported(everything()) == []
     assert on_device.unsupported(everything(webp=True)) == ["webp"]
     with pytest.raises(KeyError, match="webp"):
-        pack_plans([Plan((("webp", (80.0,)),))], 16, 16)
+        packed([Plan((("webp", (80.0,)),))], 16, 16)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 5), st.integers(9, 40), st.integers(9, 40), st.integers(0, 2**32 - 1))
 @pytest.mark.slow
-def test_any_plan_keeps_shape_and_type_and_leaves_its_input(count: int, height: int, width: int, seed: int) -> None:
+def test_any_plan_keeps_shape_and_type_and_overwrites_its_input(count: int, height: int, width: int, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    plans = drawing.plans(Augmentation(everything(), False), np.random.default_rng(seed).random((count, drawing.DRAWS)))
-    given_images = torch.from_numpy(images.copy())
-    out = apply_batch(given_images, pack_plans(plans, height, width))
+    numbers = np.random.default_rng(seed).random((count, drawing.DRAWS))
+    steps = drawing.steps(Augmentation(everything(), False), numbers)
+    given_images = torch.from_numpy(images)
+    out = apply_batch(given_images, pack_steps(steps, DEFAULT_WARP, count, height, width))
     assert out.shape == images.shape and out.dtype == torch.uint8
-    assert np.array_equal(given_images.numpy(), images)
-    assert not count or out.data_ptr() != given_images.data_ptr()
+    assert out is given_images
 
 
 @settings(max_examples=25, deadline=None)

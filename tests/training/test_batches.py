@@ -13,8 +13,9 @@ from fakeprint.data.crops import RandomCrops
 from fakeprint.errors import InputError
 from fakeprint.training.batches import (
     Batching,
-    DeviceBatch,
+    DeviceBatches,
     balanced_order,
+    on_device,
     plain_batches,
     prefetch,
     to_device,
@@ -121,8 +122,12 @@ def as_arrays(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[np.ndarray, np.
 
 
 @pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("together", [1, 2, 100])
 @pytest.mark.parametrize(("part", "parts"), [(0, 1), (1, 2)])
-def test_on_the_device_batches_hold_the_same(balanced: bool, part: int, parts: int) -> None:
+def test_on_the_device_batches_hold_the_same(
+    balanced: bool, together: int, part: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fakeprint.training.batches.GROUP_BYTES", together * (6 // parts) * 16 * 16 * 3)
     rng = np.random.default_rng(0)
     pixels = [rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8) for count in (13, 7)]
     on_host = Images(pixels, rng.integers(0, 3, 20))
@@ -131,20 +136,23 @@ def test_on_the_device_batches_hold_the_same(balanced: bool, part: int, parts: i
     batching = Batching(6, Augmentation(chosen, True), balanced=balanced)
     of_epoch = (7, "train/x", 2, part, parts)
     with ThreadPoolExecutor(2) as pool:
-        expected = [as_arrays(to_device(batch, "cpu")) for batch in prefetch(batching.tasks(on_host, *of_epoch), pool)]
+        expected = [as_arrays(batch) for batch in on_device(batching.tasks(on_host, *of_epoch), pool, "cpu")]
         tasks = batching.tasks(on_host.on("cpu"), *of_epoch)
-        got = [as_arrays(to_device(batch, "cpu")) for batch in prefetch(tasks, pool)]
-    assert len(got) == 3 and isinstance(tasks[0](), DeviceBatch)
+        got = [as_arrays(batch) for batch in on_device(tasks, pool, "cpu")]
+    assert len(got) == 3 and isinstance(tasks[0](), DeviceBatches)
+    assert len(tasks) == -(-3 // together)
     for first, second in zip(expected, got, strict=True):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
 
 
 def test_on_the_device_validation_sees_every_image_in_order() -> None:
-    batches = [as_arrays(to_device(task(), "cpu")) for task in plain_batches(images().on("cpu"), 4)]
+    with ThreadPoolExecutor(1) as pool:
+        given = list(on_device(plain_batches(images().on("cpu"), 4), pool, "cpu"))
+    batches = [as_arrays(batch) for batch in given]
     assert [labels.tolist() for _, labels in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert all((pictures == labels[:, None, None, None]).all() for pictures, labels in batches)
-    inputs, labels = to_device(plain_batches(images().on("cpu"), 4)[0](), "cpu")
+    inputs, labels = given[0]
     assert (inputs.shape, inputs.dtype, labels.dtype) == ((4, 3, 8, 8), torch.float32, torch.int64)
     assert inputs.is_contiguous(memory_format=torch.channels_last)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fakeprint.training import checkpoints
-from fakeprint.training.checkpoints import Checkpoint, checkpoint, sources
+from fakeprint.training.checkpoints import Checkpoint, Saver, checkpoint, sources
 
 IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 
@@ -110,3 +110,24 @@ def test_loading_runs_no_code(tmp_path: Path) -> None:
     kept = Checkpoint(tmp_path / "x.pt")
     torch.save({"path": Path("anything")}, kept.path)  # unpickling a Path calls a function
     assert kept.load() is None
+
+
+@pytest.mark.parametrize(("seconds", "saved"), [(0.0, [1, 2, 3, 4, 5]), (2.0, [1, 4, 5]), (100.0, [1, 5])])
+def test_epochs_are_left_out_where_saving_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, saved: list[int]
+) -> None:
+    now, epochs = 1000.0, []
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now)
+
+    def state(epoch: int) -> dict[str, int]:
+        nonlocal now
+        now += seconds
+        epochs.append(epoch)
+        return {"epoch": epoch}
+
+    saver = Saver(Checkpoint(tmp_path / "x.pt"))
+    for epoch in range(1, 6):
+        saver.save(lambda epoch=epoch: state(epoch), last=epoch == 5)
+        now += 15
+    assert epochs == saved
+    assert saver.checkpoint.load() == {"epoch": 5}

@@ -5,6 +5,7 @@ Fake tensors have shape, type and device but no values; torch refuses operations
 
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -12,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fakeprint import params
 from fakeprint.augment import drawing, on_device
 from fakeprint.augment.on_device import batch as device_batches
+from fakeprint.augment.on_device import compression
 from fakeprint.models import networks
 from fakeprint.training import device
 from fakeprint.training.losses import Criterion
@@ -57,19 +59,19 @@ def test_augmentation_stays_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         transform.update(enabled=name != "webp", p=1.0)
     chosen = params.Transforms(**everything)
     warps = [drawing.Warp(interpolation, fill) for interpolation in INTERPOLATIONS for fill in FILLS]
-    numbers = drawing.uniforms(len(warps), 7, "gpu", 1)
-    plans = [
-        drawing.plans(drawing.Augmentation(chosen, False, warp), each[None])[0]
-        for each, warp in zip(numbers, warps, strict=True)
-    ]
-    whole = [drawing.Plan((("flip", ()),), drawing.Warp(fill=fill)) for fill in FILLS]  # the others are warped
-    batch = on_device.pack_plans([*plans, *whole], 32, 32)
-    assert {operation for operation, _, _ in batch.groups} == set(device_batches.OPERATIONS)
-    with FakeTensorMode():
-        packed = torch.zeros(batch.packed.shape, dtype=torch.int32, device="cuda")
-        monkeypatch.setattr(
-            device_batches, "copy_to_device", lambda tensor, to: packed
-        )  # pinning memory needs a driver
-        images = torch.zeros(len(plans) + len(whole), 32, 32, 3, dtype=torch.uint8, device="cuda")
-        augmented = on_device.apply_batch(images, batch)
-    assert (augmented.device.type, augmented.shape, augmented.dtype) == ("cuda", images.shape, torch.uint8)
+    numbers = drawing.uniforms(4, 7, "gpu", 1)
+    mirrored = drawing.Step("flip", np.array([4]), np.empty((1, 0)))  # the others are warped
+    monkeypatch.setattr(compression, "_cosines", compression._cosines.__wrapped__)  # no fake tensor stays in its cache
+    operations = set()
+    for warp in warps:
+        steps = [mirrored, *drawing.steps(drawing.Augmentation(chosen, False, warp), numbers)]
+        batch = on_device.pack_steps(steps, warp, 5, 32, 32)
+        operations |= {operation for operation, _, _ in batch.groups}
+        with FakeTensorMode():
+            packed = torch.zeros(batch.packed.shape, dtype=torch.int32, device="cuda")
+            # pinning memory needs a driver
+            monkeypatch.setattr(device_batches, "copy_to_device", lambda tensor, to, packed=packed: packed)
+            images = torch.zeros(5, 32, 32, 3, dtype=torch.uint8, device="cuda")
+            augmented = on_device.apply_batch(images, batch)
+        assert (augmented.device.type, augmented.shape, augmented.dtype) == ("cuda", (5, 32, 32, 3), torch.uint8)
+    assert operations == set(device_batches.OPERATIONS)

@@ -1,5 +1,6 @@
 """The loop: what it learns, what it keeps, what it repeats."""
 
+import math
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.trace_net import WhitenedPatches
 from fakeprint.params import NetworkSettings
-from fakeprint.training import steps
+from fakeprint.training import checkpoints, steps
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
@@ -119,8 +120,13 @@ def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     ],
 )
 def test_resumed_it_ends_as_an_unbroken_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], stopped_after: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    stopped_after: int,
 ) -> None:
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)  # saved after each of these very short epochs
     chosen = settings(epochs=4, **changes)
     whole, _ = trained(tmp_path / "whole", chosen)
 

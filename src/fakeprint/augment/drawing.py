@@ -1,8 +1,9 @@
 """The draws of augmentation: from uniform numbers to a plan for each image.
 
-`plans` turns uniform numbers into a `Plan` per image, which `transforms.apply` applies; that depends only on image and
-plan. Each image has `DRAWS` uniform numbers, each with a fixed meaning, so that enabling a transform does not change
-the draws of another. The numbers of a new transform come after all others, from a generator of their own.
+`steps` turns uniform numbers into the transforms of a batch, in order, each with the images that it applies to; `plans`
+into a `Plan` per image, which `transforms.apply` applies. That depends only on image and plan. Each image has `DRAWS`
+uniform numbers, each with a fixed meaning, so that enabling a transform does not change the draws of another. The
+numbers of a new transform come after all others, from a generator of their own.
 """
 
 from dataclasses import dataclass, replace
@@ -105,6 +106,15 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One transform of some images of a batch. places: int64 (M,), of these images; values: float64 (M, K)."""
+
+    name: str
+    places: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Plan:
     """The transforms of one image: (name, values), in the order of application."""
 
@@ -134,8 +144,8 @@ def uniforms(count: int, seed: int, purpose: str, *keys: int) -> np.ndarray:
     return np.concatenate([first, later, second], axis=1)
 
 
-def plans(augmentation: Augmentation, numbers: np.ndarray) -> list[Plan]:
-    """One plan per row of `numbers`, uniform numbers (N, DRAWS) in [0, 1).
+def steps(augmentation: Augmentation, numbers: np.ndarray) -> list[Step]:
+    """The transforms of a batch, in the order of application. numbers: uniform numbers, (N, DRAWS) in [0, 1).
 
     A transform is applied with its probability p. If degradations exclude each other, each is chosen with its p
     (divided by their sum where that exceeds 1), none with what is left; a second one after it is chosen in proportion
@@ -143,16 +153,20 @@ def plans(augmentation: Augmentation, numbers: np.ndarray) -> list[Plan]:
     """
     settings = augmentation.transforms
     active = _switches(settings, augmentation.one_degradation, numbers)
-    columns = {name: _values(settings, name, numbers).tolist() for name in active}
     in_order = list(active.items())
     if augmentation.one_degradation and augmentation.second_degradation:
         last = [in_order.pop()] if "erasing" in active else []
         in_order += [*_second(settings, active, numbers, augmentation.second_degradation).items(), *last]
-    on = [(name, switch.tolist(), columns[name]) for name, switch in in_order]
-    return [
-        Plan(tuple((name, tuple(values[row])) for name, switch, values in on if switch[row]), augmentation.warp)
-        for row in range(len(numbers))
-    ]
+    return [Step(name, np.flatnonzero(switch), _values(settings, name, numbers[switch])) for name, switch in in_order]
+
+
+def plans(augmentation: Augmentation, numbers: np.ndarray) -> list[Plan]:
+    """The same as one plan per row of `numbers`."""
+    drawn: list[list[tuple[str, tuple[float, ...]]]] = [[] for _ in numbers]
+    for step in steps(augmentation, numbers):
+        for place, values in zip(step.places.tolist(), step.values.tolist(), strict=True):
+            drawn[place].append((step.name, tuple(values)))
+    return [Plan(tuple(each), augmentation.warp) for each in drawn]
 
 
 def _switches(settings: Transforms, one_degradation: bool, numbers: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from fakeprint.augment.drawing import DEFAULT_WARP, GEOMETRIC, MEAN, Augmentation, Plan, Warp, plans
+from fakeprint.augment.movements import in_whole_pixels, movement
 
 BORDER = cv2.BORDER_REFLECT_101
 
@@ -58,28 +59,11 @@ def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], war
     """Apply geometric steps in order as one movement: by whole pixels if possible, else by one warp."""
     height, width = image.shape[:2]
     matrix = movement(height, width, moves)
-    whole = in_whole_pixels(matrix, width)
-    if whole is None:
+    whole, flipped, right, down = in_whole_pixels(matrix, width)
+    if not whole:
         flags, border = _FLAGS[warp.interpolation], _BORDERS[warp.fill]
         return cv2.warpAffine(image, matrix[:2], (width, height), flags=flags, borderMode=border)
-    flipped, right, down = whole
-    return _shifted(cv2.flip(image, 1) if flipped else image, right, down, _BORDERS[warp.fill])
-
-
-def movement(height: int, width: int, moves: Sequence[tuple[str, tuple[float, ...]]]) -> np.ndarray:
-    """Geometric steps in order as one matrix, float64 (3, 3), from input to output pixel."""
-    matrix = np.eye(3)
-    for name, values in moves:
-        matrix = _MATRICES[name](height, width, *values) @ matrix
-    return matrix
-
-
-def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[bool, int, int] | None:
-    """Whether a movement mirrors, then by how many whole pixels it moves right and down; None for other movements."""
-    (a, b, x), (c, d, y) = matrix[:2].tolist()
-    if not (abs(a) == d == 1 and b == c == 0 and x == int(x) and y == int(y)):
-        return None
-    return a < 0, int(x) - (width - 1) * (a < 0), int(y)
+    return _shifted(cv2.flip(image, 1) if flipped else image, int(right), int(down), _BORDERS[warp.fill])
 
 
 def _shifted(image: np.ndarray, right: int, down: int, border: int) -> np.ndarray:
@@ -90,51 +74,6 @@ def _shifted(image: np.ndarray, right: int, down: int, border: int) -> np.ndarra
     above, below, left, beyond = max(down, 0), max(-down, 0), max(right, 0), max(-right, 0)
     wide = cv2.copyMakeBorder(image, above, below, left, beyond, border)
     return wide[below : below + height, beyond : beyond + width].copy()
-
-
-def _about_centre(height: int, width: int, linear: tuple[float, float, float, float]) -> np.ndarray:
-    """The 3×3 matrix, from input to output pixel, of a linear map about the centre of the image."""
-    a, b, c, d = linear
-    x, y = (width - 1) / 2, (height - 1) / 2
-    return np.array([[a, b, x - a * x - b * y], [c, d, y - c * x - d * y], [0, 0, 1]])
-
-
-def _flip(height: int, width: int) -> np.ndarray:
-    """Left becomes right."""
-    return np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]])
-
-
-def _rotation(height: int, width: int, degrees: float) -> np.ndarray:
-    """Counter-clockwise, about the centre."""
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return _about_centre(height, width, (cosine, sine, -sine, cosine))
-
-
-def _shift(height: int, width: int, right: float, down: float) -> np.ndarray:
-    """By fractions of the sides, rounded to whole pixels."""
-    return np.array([[1, 0, round(right * width)], [0, 1, round(down * height)], [0, 0, 1.0]])
-
-
-def _zoom(height: int, width: int, factor: float) -> np.ndarray:
-    """Larger by `factor`, about the centre."""
-    return _about_centre(height, width, (factor, 0, 0, factor))
-
-
-def _crop(height: int, width: int, fraction: float, across: float, down: float) -> np.ndarray:
-    """A window of `fraction` of the sides, `across` and `down` in [0, 1] of the way, scaled back to the whole."""
-    left, top = (1 - fraction) * across * width, (1 - fraction) * down * height
-    scale = 1 / fraction
-    x, y = (0.5 - left) * scale - 0.5, (0.5 - top) * scale - 0.5  # pixel centres are at halves
-    return np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
-
-
-_MATRICES: dict[str, Callable[..., np.ndarray]] = {
-    "flip": _flip,
-    "rotation": _rotation,
-    "shift": _shift,
-    "zoom": _zoom,
-    "crop": _crop,
-}
 
 
 # --- Colour. Sums are rounded and clipped to 0–255 once.

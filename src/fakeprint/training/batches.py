@@ -1,40 +1,49 @@
 """From images to batches on the device, prepared while the network computes.
 
 There are two ways. Images that are not on the device: threads take and augment each batch, which is then copied
-(`Batch`). Images that are on the device: threads draw what is done to each batch, and only the numbers of its images
-and these draws are copied (`DeviceBatch`). Order and draws are the same.
+(`Batch`). Images that are on the device: threads draw what is done to some batches at once, and only the numbers of
+their images and these draws are copied (`DeviceBatches`): a device is faster at few large operations than at many small
+ones. Order and draws are the same.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fakeprint import seeds
-from fakeprint.augment.drawing import Augmentation, plans, uniforms
-from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_plans
+from fakeprint.augment.drawing import Augmentation, steps, uniforms
+from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_steps
 from fakeprint.augment.transforms import augment_batch
 from fakeprint.errors import InputError
 from fakeprint.training.images import DeviceImages, Images
 
-PREFETCHED = 4  # batches prepared before the network needs them
+PREFETCHED = 4  # batches, or groups of them, prepared before the network needs them
+GROUP_BYTES = 2**25  # of images that are augmented together on a device; its work on them takes some 20 times as much
 Batch = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class DeviceBatch:
-    """A batch of images on a device: their rows, int64 (N,) on the host, and what is done to them, None = nothing."""
+class DeviceBatches:
+    """Consecutive batches of images on a device.
+
+    rows: of all their images, int64 (N,) on the host. size: images per batch; the last may have fewer. plan: what is
+    done to the images, None = nothing.
+    """
 
     images: DeviceImages
     rows: np.ndarray
+    size: int
     plan: BatchPlan | None = None
 
 
-Prepared = Batch | DeviceBatch
+Prepared = Batch | DeviceBatches
 Task = Callable[[], Prepared]
 
 
@@ -73,7 +82,8 @@ class Batching:
         """One epoch's batches, shuffled and augmented; a last one that would not be full is left out.
 
         Order and augmentation depend only on seed, purpose and epoch, not on what ran before or which thread prepares
-        a batch. part: of each batch only every `parts`-th image, from this one on.
+        a batch. part: of each batch only every `parts`-th image, from this one on. A task prepares one batch, or
+        several of images that are on a device.
         """
         rng = seeds.generator(seed, f"{purpose}/order", epoch)
         numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
@@ -85,19 +95,30 @@ class Batching:
             spots = seeds.generator(seed, f"{purpose}/crops", epoch).random((len(images), 2))
             spots = spots if self.balanced else spots[order]
 
-        def prepared(places: slice) -> Prepared:
-            return self._prepared(images, order[places], draws[places], None if spots is None else spots[places])
+        def prepared(places: np.ndarray) -> Prepared:
+            return self._prepared(images, order[places], draws[places], None if spots is None else spots[places], parts)
 
-        full = len(images) // self.batch_size * self.batch_size
-        starts = range(0, full, self.batch_size)
-        return [_task(prepared, slice(start + part, start + self.batch_size, parts)) for start in starts]
+        full = len(images) // self.batch_size
+        batches = np.arange(full * self.batch_size).reshape(full, self.batch_size)[:, part::parts]
+        together = _together(images, batches.shape[1])
+        return [partial(prepared, batches[first : first + together].ravel()) for first in range(0, full, together)]
 
-    def _prepared(self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None) -> Prepared:
+    def _prepared(
+        self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None, parts: int
+    ) -> Prepared:
         if isinstance(images, DeviceImages):
-            drawn = plans(self.augmentation, draws)
-            return DeviceBatch(images, rows, pack_plans(drawn, *images.pixels.shape[1:3]))
+            augmentation, (height, width) = self.augmentation, images.pixels.shape[1:3]
+            plan = pack_steps(steps(augmentation, draws), augmentation.warp, len(rows), height, width)
+            return DeviceBatches(images, rows, self.batch_size // parts, plan)
         augmented = augment_batch(images.take(rows, spots), self.augmentation, draws)
         return augmented, images.labels[rows]
+
+
+def _together(images: Images, batch_size: int) -> int:
+    """Batches that are prepared at once."""
+    if not isinstance(images, DeviceImages):
+        return 1
+    return max(1, GROUP_BYTES // (batch_size * math.prod(images.pixels.shape[1:])))
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -120,18 +141,24 @@ def plain_batches(images: Images, batch_size: int) -> list[Task]:
 
     def prepared(places: slice) -> Prepared:
         if isinstance(images, DeviceImages):
-            return DeviceBatch(images, rows[places])
+            return DeviceBatches(images, rows[places], batch_size)
         return images.take(rows[places]), images.labels[rows[places]]
 
-    return [_task(prepared, slice(start, start + batch_size)) for start in range(0, len(rows), batch_size)]
+    return [partial(prepared, slice(start, start + batch_size)) for start in range(0, len(rows), batch_size)]
 
 
-def _task(prepared: Callable[[slice], Prepared], places: slice) -> Task:
-    return lambda: prepared(places)
+def on_device(tasks: Sequence[Task], pool: ThreadPoolExecutor, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of the tasks in order, as `to_device` gives them, prepared ahead."""
+    for prepared in prefetch(tasks, pool):
+        if isinstance(prepared, DeviceBatches):
+            for images, labels in _taken(prepared):
+                yield _as_input(images), labels
+        else:
+            yield to_device(prepared, device)
 
 
 def prefetch(tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Iterator[Prepared]:
-    """The batches of the tasks in order; the pool prepares up to `PREFETCHED` of them while the caller is busy."""
+    """What the tasks prepare, in order; the pool is up to `PREFETCHED` tasks ahead while the caller is busy."""
     waiting: deque[Future[Prepared]] = deque()
     try:
         for task in tasks:
@@ -145,20 +172,24 @@ def prefetch(tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Iterator[Prepar
             batch.cancel()
 
 
-def to_device(batch: Prepared, device: str) -> tuple[Tensor, Tensor]:
+def to_device(batch: Batch, device: str) -> tuple[Tensor, Tensor]:
     """A batch as networks take it: float32 images (N, 3, H, W) in [0, 1], channels last, and int64 labels (N,).
 
     The host does not wait for the device.
     """
-    if isinstance(batch, DeviceBatch):
-        images, labels = _taken(batch)
-    else:
-        images, labels = (copy_to_device(torch.from_numpy(array), device) for array in batch)
-    return images.permute(0, 3, 1, 2).float().div_(255), labels
+    images, labels = (copy_to_device(torch.from_numpy(array), device) for array in batch)
+    return _as_input(images), labels
 
 
-def _taken(batch: DeviceBatch) -> tuple[Tensor, Tensor]:
-    pixels = batch.images.pixels
-    rows = copy_to_device(torch.from_numpy(batch.rows), pixels.device)
-    images, labels = pixels.index_select(0, rows), batch.images.device_labels.index_select(0, rows)
-    return (apply_batch(images, batch.plan) if batch.plan else images), labels
+def _as_input(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _taken(batches: DeviceBatches) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each batch: uint8 (N, H, W, 3), augmented with the others at once, and its labels."""
+    pixels = batches.images.pixels
+    rows = copy_to_device(torch.from_numpy(batches.rows), pixels.device)
+    images, labels = pixels.index_select(0, rows), batches.images.device_labels.index_select(0, rows)
+    if batches.plan:
+        images = apply_batch(images, batches.plan)
+    yield from zip(images.split(batches.size), labels.split(batches.size), strict=True)

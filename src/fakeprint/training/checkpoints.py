@@ -1,4 +1,4 @@
-"""Checkpoints to resume from: one file per training run, not tracked by git or DVC, replaced after every epoch.
+"""Checkpoints to resume from: one file per training run, not tracked by git or DVC, replaced after epochs.
 
 Its name is a hash of all that decides what the run computes, so that no run resumes from the checkpoint of another.
 """
@@ -11,7 +11,7 @@ import mmap
 import pickle
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +25,7 @@ from fakeprint.files import written
 
 FOLDER = Path(".fakeprint/checkpoints")
 PACKAGE = Path(fakeprint.__file__).parent
+SHARE = 0.05  # of the time that saving may take: epochs of a second may have checkpoints of gigabytes
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Checkpoint:
         return self.path.stem
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the file in one move: if the process is killed meanwhile, that of the previous epoch stays."""
+        """Replace the file in one move: if the process is killed meanwhile, the previous one stays."""
         with written(self.path) as partial:
             torch.save(state, partial)
 
     def load(self) -> dict[str, Any] | None:
-        """The state after the last epoch that ended, tensors on the CPU; None if there is none. Executes no code."""
+        """The state that was saved last, tensors on the CPU; None if there is none. Executes no code."""
         if not self.path.exists():
             return None
         try:
@@ -64,6 +65,25 @@ class Checkpoint:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - leftover.stat().st_mtime > 3600:
                     leftover.unlink()
+
+
+class Saver:
+    """Saves the state of a run after its epochs, but not after all of them where that would take long.
+
+    After a save that took a second, the next one is at least 1 / `SHARE` seconds later.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self._due = 0.0
+
+    def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
+        """Replace the file if it is time to. last: of the training run, which is saved in any case."""
+        began = time.monotonic()
+        if last or began >= self._due:
+            self.checkpoint.save(state())
+            ended = time.monotonic()
+            self._due = ended + (ended - began) / SHARE
 
 
 def checkpoint(name: str, identity: dict[str, Any], arrays: Iterable[np.ndarray], root: Path) -> Checkpoint:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fakeprint.errors import InputError
 from fakeprint.training import device, distributed
-from fakeprint.training.checkpoints import Checkpoint
+from fakeprint.training.checkpoints import Checkpoint, Saver
 from fakeprint.training.device import Execution
 from fakeprint.training.history import Row
 from fakeprint.training.images import Images, placed
@@ -35,6 +35,7 @@ def train(run: Run, data: TrainingData, checkpoint: Checkpoint, log_epoch: LogEp
         run.load_state_dict(state)
         for row in run.history.rows:
             _log(log_epoch, row)
+    saver = Saver(checkpoint)
     with (
         ThreadPoolExecutor(batch_threads(run.execution)) as pool,
         Reporter(run, len(images)) as reporter,
@@ -47,7 +48,7 @@ def train(run: Run, data: TrainingData, checkpoint: Checkpoint, log_epoch: LogEp
                 run.next_phase()
                 reporter.phase()
             if distributed.rank() == 0:
-                checkpoint.save(run.state_dict())
+                saver.save(run.state_dict, last=run.history.over)
             _log(log_epoch, row)
     run.network.load_state_dict(run.best_weights)
 

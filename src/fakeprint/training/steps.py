@@ -1,5 +1,6 @@
 """One pass over the images: training steps, validation, batch norm's statistics of averaged weights."""
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from torch import nn
 from fakeprint import seeds
 from fakeprint.training import device, distributed
 from fakeprint.training.averaging import copied, recompute_batch_norm
-from fakeprint.training.batches import Task, plain_batches, prefetch, to_device
+from fakeprint.training.batches import Task, on_device, plain_batches
 from fakeprint.training.device import Execution
 from fakeprint.training.images import Images
 from fakeprint.training.mixing import mixed
@@ -31,13 +32,15 @@ def train_epoch(
     # Dropout's draws depend on the epoch, not on the epochs before it.
     torch.manual_seed(seeds.integer(recipe.seed, recipe.purpose, epoch, *[part] * (part > 0)))
     accumulate, steps = phase.batching.accumulate, phase.batching.steps(len(images))
-    tasks = phase.batching.tasks(images, recipe.seed, recipe.purpose, epoch, part, parts)[: steps * accumulate]
-    mixes = phase.mixing.draw(len(tasks), recipe.seed, recipe.purpose, epoch)
+    tasks = phase.batching.tasks(images, recipe.seed, recipe.purpose, epoch, part, parts)
+    count = steps * accumulate
+    mixes = phase.mixing.draw(count, recipe.seed, recipe.purpose, epoch)
     network = run.ready()
     losses, hits = [], []
     with device.quick_switches():
-        for number, (batch, mix) in enumerate(zip(prefetch(tasks, pool), mixes, strict=True)):
-            inputs, targets = mixed(*to_device(batch, place), mix)
+        batches = itertools.islice(on_device(tasks, pool, place), count)
+        for number, (batch, mix) in enumerate(zip(batches, mixes, strict=True)):
+            inputs, targets = mixed(*batch, mix)
             last = (number + 1) % accumulate == 0
             with nullcontext() if last else distributed.without_sharing(network):
                 with run.execution.autocast():
@@ -56,7 +59,7 @@ def train_epoch(
     loss_sum, correct = distributed.summed(
         float(torch.stack(losses).mean()), float(torch.stack(hits).sum()), device=place
     )
-    return loss_sum / parts, correct / (len(tasks) * phase.batching.batch_size)
+    return loss_sum / parts, correct / (count * phase.batching.batch_size)
 
 
 def learning_rate(run: Run, step: int, steps_per_epoch: int) -> float:
@@ -83,8 +86,7 @@ def validate(network: nn.Module, images: Images, execution: Execution, pool: Thr
     network.eval()
     losses, hits = [torch.zeros((), device=execution.device)], [torch.zeros((), device=execution.device)]
     tasks = plain_batches(images, VALIDATION_BATCH)[distributed.rank() :: distributed.world()]
-    for batch in prefetch(tasks, pool):
-        inputs, labels = to_device(batch, execution.device)
+    for inputs, labels in on_device(tasks, pool, execution.device):
         parts = inputs.split(CPU_IMAGES if execution.kind == "cpu" else VALIDATION_BATCH)
         with execution.autocast():
             logits = torch.cat([network(part) for part in parts])
@@ -114,6 +116,6 @@ def keep_clean_norm(run: Run, images: Images, epoch: int, pool: ThreadPoolExecut
 def _keep_with_norm_of(run: Run, tasks: list[Task], pool: ThreadPoolExecutor) -> None:
     """Recompute batch norm's statistics of the network from these batches, and keep its weights."""
     with run.execution.autocast():
-        inputs = (to_device(batch, run.execution.device)[0] for batch in prefetch(tasks, pool))
+        inputs = (images for images, _ in on_device(tasks, pool, run.execution.device))
         recompute_batch_norm(run.network, inputs)
     run.best_weights = copied(run.network)

@@ -1,6 +1,6 @@
-"""The transforms of `augment.transforms` on a whole batch on a device: the same plans, many images at once.
+"""The transforms of `augment.transforms` on a whole batch on a device: the same draws, many images at once.
 
-`pack_plans` groups the plans of a batch by transform, on the host, into one small tensor; `apply_batch` applies them
+`pack_steps` packs the transforms of a batch, on the host, into one small tensor; `apply_batch` applies them
 only with tensor operations: nothing is read back, and the host never waits for the device. The result of an image does
 not depend on the other images of its batch: sums are of integers, or taken in a fixed order.
 
@@ -10,6 +10,6 @@ counters hashed with the seed that the plan gives the image, so that the same pl
 device, to within the rounding of its logarithm and cosine.
 """
 
-from fakeprint.augment.on_device.batch import BatchPlan, apply_batch, copy_to_device, pack_plans, unsupported
+from fakeprint.augment.on_device.batch import BatchPlan, apply_batch, copy_to_device, pack_steps, unsupported
 
-__all__ = ["BatchPlan", "apply_batch", "copy_to_device", "pack_plans", "unsupported"]
+__all__ = ["BatchPlan", "apply_batch", "copy_to_device", "pack_steps", "unsupported"]

@@ -1,7 +1,6 @@
-"""Plans of many images as one tensor, and what applies them to a batch on a device."""
+"""The transforms of many images as one tensor, and what applies them to a batch on a device."""
 
 import functools
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -10,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.drawing import GEOMETRIC, Plan
+from fakeprint.augment.drawing import GEOMETRIC, Step, Warp
+from fakeprint.augment.movements import in_whole_pixels, movements
 from fakeprint.augment.on_device.blur import blur, gaussian_kernels
 from fakeprint.augment.on_device.colour import brightness, contrast, factors, hue, saturation
 from fakeprint.augment.on_device.compression import jpeg, step_sizes
@@ -18,8 +18,7 @@ from fakeprint.augment.on_device.erasing import erasing, rectangles
 from fakeprint.augment.on_device.geometry import move_by_pixels, warp
 from fakeprint.augment.on_device.noise import noise, sigmas_and_seeds
 from fakeprint.augment.on_device.rescaling import rescale, scalings
-from fakeprint.augment.on_device.tensors import Values, bits
-from fakeprint.augment.transforms import in_whole_pixels, movement
+from fakeprint.augment.on_device.tensors import bits
 from fakeprint.params import Fill, Interpolation, Transforms
 
 
@@ -31,7 +30,7 @@ def unsupported(transforms: Transforms) -> list[str]:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The plans of a batch, grouped by transform in the order of application.
+    """What is done to the images of a batch, in groups by operation, in the order of application.
 
     groups: (operation, number of images, numbers per image). packed: int32, 1-dimensional, on the host: for each group
     the places of its images in the batch, then their numbers, image by image; a float32 as the int32 of the same bits.
@@ -41,57 +40,47 @@ class BatchPlan:
     packed: Tensor
 
 
-def pack_plans(plans: Sequence[Plan], height: int, width: int) -> BatchPlan:
-    """The plans of a batch, one per image, as one. height, width: of all images, in pixels.
+def pack_steps(steps: Sequence[Step], warp: Warp, count: int, height: int, width: int) -> BatchPlan:
+    """The transforms of a batch of `count` images as one plan. height, width: of all images, in pixels.
 
     Raises KeyError for a transform that `unsupported` names.
     """
     groups, packed = [], [np.empty(0, np.int32)]
-    for operation, places, numbers in [*_movements(plans, height, width), *_pixelwise(plans, height, width)]:
-        groups.append((operation, *numbers.shape))
-        packed += [np.array(places, dtype=np.int32), numbers.ravel()]
+    for operation, places, numbers in [
+        *_moves(steps, warp, count, height, width),
+        *_pixelwise(steps, height, width),
+    ]:
+        if len(places):
+            groups.append((operation, *numbers.shape))
+            packed += [places.astype(np.int32), numbers.ravel()]
     return BatchPlan(tuple(groups), torch.from_numpy(np.concatenate(packed)))
 
 
-Group = tuple[str, list[int], np.ndarray]  # operation, places, numbers: int32 (places, numbers per image)
+Group = tuple[str, np.ndarray, np.ndarray]  # operation, places, numbers: int32 (places, numbers per image)
 
 
-def _movements(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
-    """The geometric transforms of each image as one movement: by whole pixels if possible, else a warp.
-
-    The name of the operation holds the fill, and that of a warp the interpolation.
-    """
-    places: dict[str, list[int]] = {}
-    numbers: dict[str, list[np.ndarray]] = {}
-    for place, plan in enumerate(plans):
-        moves = [step for step in plan.steps if step[0] in GEOMETRIC]
-        if not moves:
-            continue
-        matrix = movement(height, width, moves)
-        whole = in_whole_pixels(matrix, width)
-        fill, interpolation = plan.warp.fill, plan.warp.interpolation
-        kind = f"warp {interpolation} {fill}" if whole is None else f"whole {fill}"
-        places.setdefault(kind, []).append(place)
-        numbers.setdefault(kind, []).append(
-            bits(np.linalg.inv(matrix)[:2].ravel()) if whole is None else np.array(whole, np.int32)
-        )
-    return [(kind, places[kind], np.stack(numbers[kind])) for kind in places]
+def _moves(steps: Sequence[Step], warp: Warp, count: int, height: int, width: int) -> list[Group]:
+    """The geometric transforms of each image as one movement: by whole pixels if possible, else a warp."""
+    places, matrices = movements(height, width, steps, count)
+    whole, flipped, right, down = in_whole_pixels(matrices, width)
+    pixels = np.stack([flipped, right, down], axis=1)[whole].astype(np.int32)
+    inverse = np.linalg.inv(matrices[~whole])[:, :2].reshape(-1, 6)
+    return [
+        (f"whole {warp.fill}", places[whole], pixels),
+        (f"warp {warp.interpolation} {warp.fill}", places[~whole], bits(inverse)),
+    ]
 
 
-def _pixelwise(plans: Sequence[Plan], height: int, width: int) -> list[Group]:
-    """The other transforms; plans in the order of application, as they are drawn, need one group per transform."""
-    waiting = [deque(step for step in plan.steps if step[0] not in GEOMETRIC) for plan in plans]
-    groups = []
-    while any(waiting):
-        unknown = {steps[0][0] for steps in waiting if steps} - set(_PIXELWISE)
-        if unknown:
-            raise KeyError(f"{min(unknown)} works only on a CPU")
-        for name, (numbers, _) in _PIXELWISE.items():
-            places = [place for place, steps in enumerate(waiting) if steps and steps[0][0] == name]
-            if places:
-                values = [waiting[place].popleft()[1] for place in places]
-                groups.append((name, places, numbers(values, height, width)))
-    return groups
+def _pixelwise(steps: Sequence[Step], height: int, width: int) -> list[Group]:
+    """The other transforms."""
+    others = [step for step in steps if step.name not in GEOMETRIC]
+    if unknown := {step.name for step in others} - set(_PIXELWISE):
+        raise KeyError(f"{min(unknown)} works only on a CPU")
+    return [
+        (step.name, step.places, _PIXELWISE[step.name][0](step.values, height, width))
+        for step in others
+        if len(step.places)
+    ]
 
 
 def copy_to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
@@ -102,8 +91,7 @@ def copy_to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 @torch.no_grad()
 def apply_batch(images: Tensor, plan: BatchPlan) -> Tensor:
-    """Apply a plan to a batch, uint8 (N, H, W, 3) RGB on any device. Returns a new tensor of the same kind."""
-    images = images.clone()
+    """Apply a plan to a batch, uint8 (N, H, W, 3) RGB on any device, in place. Returns the batch."""
     parts = [size for _, count, width in plan.groups for size in (count, count * width)]
     packed = copy_to_device(plan.packed, images.device).split(parts)
     for (operation, count, width), places, numbers in zip(plan.groups, packed[::2], packed[1::2], strict=True):
@@ -115,7 +103,7 @@ def apply_batch(images: Tensor, plan: BatchPlan) -> Tensor:
 
 # In the order of application: what makes the numbers for the device of a transform's values, int32 (N, numbers per
 # image), and what applies them there to images, uint8 (N, H, W, 3).
-_PIXELWISE: dict[str, tuple[Callable[[Values, int, int], np.ndarray], Callable[[Tensor, Tensor], Tensor]]] = {
+_PIXELWISE: dict[str, tuple[Callable[[np.ndarray, int, int], np.ndarray], Callable[[Tensor, Tensor], Tensor]]] = {
     "brightness": (factors, brightness),
     "contrast": (factors, contrast),
     "saturation": (factors, saturation),

@@ -4,25 +4,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.on_device.tensors import Values, reflected, require_full_products
+from fakeprint.augment.on_device.tensors import reflected, require_full_products
 
 
-def gaussian_kernels(values: Values, height: int, width: int) -> np.ndarray:
-    """The Gaussian of each image as OpenCV computes it for uint8, int32 (N, K): in 1/256, cut at 3 sigma.
+def gaussian_kernels(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The Gaussian of each sigma, (N, 1), as OpenCV computes it for uint8, int32 (N, K): in 1/256, cut at 3 sigma.
 
     What rounding leaves over is added to the next weight.
     """
-    sizes = [round(6 * sigma + 1) | 1 for (sigma,) in values]
-    kernels = np.zeros((len(values), max(sizes)), np.int32)
-    for kernel, size, (sigma,) in zip(kernels, sizes, values, strict=True):
-        middle, half = len(kernel) // 2, size // 2
-        weights = np.exp(-(np.arange(-half, half + 1) ** 2) / (2 * max(sigma, 1e-6) ** 2))
-        left_over = 0.0
-        for place, weight in enumerate((256 * weights / weights.sum())[:half].tolist(), start=middle - half):
-            kernel[place] = kernel[2 * middle - place] = round(weight + left_over)
-            left_over += weight - kernel[place]
-        kernel[middle] = 256 - kernel.sum()
-    return kernels
+    halves = (np.rint(6 * values + 1).astype(int) | 1) // 2
+    half = int(halves.max())
+    away = np.arange(half, 0, -1)  # pixels from the middle
+    weights = np.where(away <= halves, np.exp(-(away**2) / (2 * np.maximum(values, 1e-6) ** 2)), 0)
+    weights = 256 * weights / (1 + 2 * weights.sum(1, keepdims=True))
+    side = np.zeros((len(values), half), np.int32)
+    left_over = np.zeros(len(values))
+    for place, weight in enumerate(weights.T):
+        side[:, place] = np.rint(weight + left_over)
+        left_over += weight - side[:, place]
+    return np.concatenate([side, 256 - 2 * side.sum(1, keepdims=True), side[:, ::-1]], axis=1, dtype=np.int32)
 
 
 def blur(images: Tensor, numbers: Tensor) -> Tensor:

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.on_device.tensors import Values, bits, column, floats, rounded
+from fakeprint.augment.on_device.tensors import bits, column, floats, rounded
 
 
-def factors(values: Values, height: int, width: int) -> np.ndarray:
-    """One number per image (a factor, or degrees), int32 (N, 1)."""
-    return bits(np.array(values))
+def factors(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """One number per image (a factor, or degrees), (N, 1), as int32."""
+    return bits(values)
 
 
 def brightness(images: Tensor, numbers: Tensor) -> Tensor:

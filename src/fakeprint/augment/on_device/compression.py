@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.on_device.tensors import Values, require_full_products
+from fakeprint.augment.on_device.tensors import require_full_products
 
 # ITU-T T.81, tables K.1 and K.2
 _LUMA_STEPS = """
@@ -20,11 +20,12 @@ _COLOUR_STEPS = """
 """
 
 
-def step_sizes(values: Values, height: int, width: int) -> np.ndarray:
-    """The quantisation steps for each image's quality (1–100) by libjpeg's rule, int32 (N, 128): luma, then colour."""
+def step_sizes(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The quantisation steps for each quality (1–100), (N, 1), by libjpeg's rule, int32 (N, 128): luma, then colour."""
     tables = np.array([int(step) for step in f"{_LUMA_STEPS} {_COLOUR_STEPS}".split()])
-    percent = [5000 // int(quality) if quality < 50 else 200 - 2 * int(quality) for (quality,) in values]
-    return np.clip((np.outer(percent, tables) + 50) // 100, 1, 255).astype(np.int32)
+    quality = values.astype(int)
+    percent = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.clip((percent * tables + 50) // 100, 1, 255).astype(np.int32)
 
 
 def jpeg(images: Tensor, numbers: Tensor) -> Tensor:

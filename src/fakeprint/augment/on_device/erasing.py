@@ -6,14 +6,17 @@ from torch import Tensor
 
 from fakeprint.augment.drawing import MEAN
 from fakeprint.augment.on_device.noise import hashed
-from fakeprint.augment.on_device.tensors import Values, column, rounded
+from fakeprint.augment.on_device.tensors import column, rounded
 from fakeprint.augment.transforms import rectangle
 
 
-def rectangles(values: Values, height: int, width: int) -> np.ndarray:
+def rectangles(values: np.ndarray, height: int, width: int) -> np.ndarray:
     """Of each image, int32 (N, 5): first row and column, number of rows and columns, seed (−1 = the mean colour)."""
     return np.array(
-        [(*rectangle(height, width, *given), -1 if seed == MEAN else int(seed * 2**31)) for *given, seed in values],
+        [
+            (*rectangle(height, width, *given), -1 if seed == MEAN else int(seed * 2**31))
+            for *given, seed in values.tolist()
+        ],
         dtype=np.int32,
     )
 

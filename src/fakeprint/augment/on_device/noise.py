@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.on_device.tensors import Values, bits, column, floats, rounded
+from fakeprint.augment.on_device.tensors import bits, column, floats, rounded
 
 
-def sigmas_and_seeds(values: Values, height: int, width: int) -> np.ndarray:
-    """The standard deviation and the seed of each image, int32 (N, 2)."""
-    sigmas, seeds = np.array(values).T
+def sigmas_and_seeds(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The standard deviation and the seed of each image, (N, 2), as int32."""
+    sigmas, seeds = values.T
     return np.column_stack([bits(sigmas), (seeds * 2**31).astype(np.int32)])
 
 

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fakeprint.augment.on_device.tensors import Values, bits, column, floats
+from fakeprint.augment.on_device.tensors import bits, column, floats
 from fakeprint.augment.transforms import smaller
 
 
-def scalings(values: Values, height: int, width: int) -> np.ndarray:
-    """Of each image 1 if halves are rounded up, then the table of its columns, then that of its rows; see `_scaling`.
+def scalings(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Of each factor, (N, 1), 1 if halves are rounded up, then the tables of columns and of rows; see `_scaling`.
 
     OpenCV rounds halves up if it halves both sides exactly, otherwise to the even number.
     """
-    sides = np.array([smaller(height, width, factor) for (factor,) in values])
+    sides = np.array([smaller(height, width, factor) for (factor,) in values.tolist()])
     halves_up = (2 * sides == (height, width)).all(1, keepdims=True)
     taps = max(math.ceil(length / side) + 1 for length, side in zip((height, width), sides.min(0), strict=True))
     tables = [_scaling(small, length, taps) for small, length in zip(sides.T, (height, width), strict=True)]

@@ -1,12 +1,8 @@
 """Shared by all transforms on a device: numbers as bits, rounding, places on a line."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
-
-Values = Sequence[tuple[float, ...]]  # of one transform, one tuple per image
 
 
 def bits(floats: np.ndarray) -> np.ndarray:
