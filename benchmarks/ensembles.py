@@ -3,8 +3,7 @@
 Each row is fitted on the members' predictions of the validation images and, but for "none", of their degraded copies
 (`degrade.grid`), cross-fitted, so that no image is predicted by a fit that saw it or a copy of it. It is scored on
 clean images and on each degradation of `robustness.grid`. Figures are means over several divisions into folds, of which
-the first is the pipeline's own. Who
-picks a row by them has made a choice on validation.
+the first is the pipeline's own. Who picks a row by them has made a choice on validation.
 
 The members' predictions must be stored (`robustness.models: []` stores those of all models).
 

@@ -1,9 +1,12 @@
 """Models of MLflow's registry: served by version and alias; predictions go on whatever becomes of MLflow."""
 
+import asyncio
+import gc
 import json
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ import pandas as pd
 import pytest
 
 from fakeprint import params
+from fakeprint.errors import InputError
 from fakeprint.files import write_json
 from fakeprint.predict import load_model
 from fakeprint.service import listing
@@ -172,6 +176,31 @@ def test_a_registry_that_is_away_stops_nothing(
         assert refused.json()["detail"].startswith("the registry at http://")
         assert "secret" not in refused.text
         assert client.post("/predict", files=SENT).json()["model"]["name"] == "lda"
+
+
+def test_an_error_that_comes_too_late_is_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, logged = threading.Event(), []
+
+    def fails(uri: str) -> list[registry.Registered]:
+        go_on.wait(10)
+        raise InputError(f"the registry at {uri} is away")
+
+    async def ask() -> tuple[list[registry.Registered], str | None]:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: logged.append(context["message"]))
+        models = listing.Registry("http://nobody")
+        answer = await models.listed()
+        go_on.set()
+        while not (models._request and models._request.done()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        del models
+        gc.collect()
+        return answer
+
+    monkeypatch.setattr(listing, "WAIT", 0.05)
+    monkeypatch.setattr(listing, "listed", fails)
+    assert asyncio.run(ask()) == ([], "the registry has not answered within 0.05 s")
+    assert logged == []
 
 
 def test_a_model_of_somebody_else_is_refused(tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ class Registry:
             self._request = self._thread.submit(listed, self._uri)
             self._request.add_done_callback(self._remember)
         try:
-            waiting = asyncio.shield(asyncio.wrap_future(self._request))
-            return await asyncio.wait_for(waiting, WAIT), None
+            request = asyncio.wrap_future(self._request)
+            request.add_done_callback(_seen)
+            return await asyncio.wait_for(asyncio.shield(request), WAIT), None
         except InputError as error:
             return [], str(error)
         except TimeoutError:
@@ -64,6 +65,12 @@ class Registry:
 
     def _remember(self, request: "Future[list[Registered]]") -> None:
         self._until = time.monotonic() + FRESH
+
+
+def _seen(request: "asyncio.Future[list[Registered]]") -> None:
+    """An error that comes after `WAIT`, when nobody waits for it any more, is none that asyncio should log."""
+    if not request.cancelled():
+        request.exception()
 
 
 def known(settings: Settings, opened: Opened | None, registered: list[Registered], jobs: bool = True) -> list[Model]:
