@@ -1,12 +1,12 @@
-"""Time from packed arrays to a given validation accuracy, as speedruns of CIFAR-10 are told (Jordan 2024, airbench).
+"""Time from packed arrays to a given validation accuracy, as in speedruns of CIFAR-10 (Jordan 2024, airbench).
 
 `python -m benchmarks.speedrun NETWORK [--mark 94] [--runs 5] [--json FILE]`, in a repository whose stage `prepare` has
 run: it trains the network as params.yaml says, on `data/arrays`, up to the first epoch whose validation accuracy is the
 mark or more. The time of a run is that of everything between: mapping the arrays, building the network, the way to the
-device, every epoch with its validation and its checkpoint. Each run has a seed of its own: train.seed, the next, ….
+device, every epoch with its validation, and checkpoints. Each run has a seed of its own: train.seed, the next, ….
 
 Before the first timed run there is one that is thrown away, of two steps and one validation batch: what it takes is the
-warm-up (kernels chosen, and with `train.compile` compiled), told in a row of its own. A later network is traced once
+warm-up (kernels chosen, and with `train.compile` compiled), in a row of its own. A later network is traced once
 more, but takes its kernels from the compiler's cache; that is part of its run. The peer is the network alone,
 which computes as many steps on one batch that never leaves memory. Validation accuracy is what training is watched by:
 the figure says how fast the engine is, not how good the network.

@@ -49,7 +49,7 @@ PICTURES = pictures()
 
 
 def packed(plans: list[Plan], height: int, width: int) -> BatchPlan:
-    """Plans of one warp as one: of their first steps those with one name together, then of their second ones, …"""
+    """Plans of one warp as one. Steps are grouped by position in the plan, then by name."""
     steps = []
     for number in range(max((len(plan.steps) for plan in plans), default=0)):
         of_number = [(place, *plan.steps[number]) for place, plan in enumerate(plans) if len(plan.steps) > number]

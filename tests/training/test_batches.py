@@ -123,11 +123,11 @@ def as_arrays(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[np.ndarray, np.
 
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("together", [1, 2, 100])
-@pytest.mark.parametrize(("part", "parts"), [(0, 1), (1, 2)])
+@pytest.mark.parametrize(("part", "parts", "size"), [(0, 1, 6), (1, 2, 3), (0, 4, 2), (3, 4, 1)])
 def test_on_the_device_batches_hold_the_same(
-    balanced: bool, together: int, part: int, parts: int, monkeypatch: pytest.MonkeyPatch
+    balanced: bool, together: int, part: int, parts: int, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fakeprint.training.batches.GROUP_BYTES", together * (6 // parts) * 16 * 16 * 3)
+    monkeypatch.setattr("fakeprint.training.batches.GROUP_BYTES", together * size * 16 * 16 * 3)
     rng = np.random.default_rng(0)
     pixels = [rng.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8) for count in (13, 7)]
     on_host = Images(pixels, rng.integers(0, 3, 20))
@@ -137,8 +137,10 @@ def test_on_the_device_batches_hold_the_same(
     of_epoch = (7, "train/x", 2, part, parts)
     with ThreadPoolExecutor(2) as pool:
         expected = [as_arrays(batch) for batch in on_device(batching.tasks(on_host, *of_epoch), pool, "cpu")]
-        tasks = batching.tasks(on_host.on("cpu"), *of_epoch)
+        placed = on_host.on("cpu")
+        tasks = batching.tasks(placed, *of_epoch)
         got = [as_arrays(batch) for batch in on_device(tasks, pool, "cpu")]
+    np.testing.assert_array_equal(placed.pixels.numpy(), np.concatenate(pixels))
     assert len(got) == 3 and isinstance(tasks[0](), DeviceBatches)
     assert len(tasks) == -(-3 // together)
     for first, second in zip(expected, got, strict=True):

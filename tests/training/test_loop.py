@@ -17,7 +17,7 @@ from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.trace_net import WhitenedPatches
 from fakeprint.params import NetworkSettings
-from fakeprint.training import checkpoints, steps
+from fakeprint.training import batches, checkpoints, steps
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
@@ -411,19 +411,41 @@ def test_augmented_on_the_device_it_learns_and_repeats(tmp_path: Path, capsys: p
     assert max(bf16.history.accuracies) >= 0.9
 
 
-def test_training_is_the_same_on_either_side(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sizes", [{"batch_size": 16}, {"batch_size": 9, "accumulate": 2}]
+)  # 7 batches of 9: one is left
+def test_training_is_the_same_on_either_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> None:
     # With the transforms that are the same to the bit on a device. On a CPU `auto` means `cpu`.
+    monkeypatch.setattr(batches, "GROUP_BYTES", 3 * sizes["batch_size"] * 16 * 16 * 3)
     shared = settings().train.transforms
     off = {name: getattr(shared, name).model_copy(update={"enabled": False}) for name in ("noise", "rescale")}
     same_bits = shared.model_copy(update=off)
     runs = [
-        trained(tmp_path / place, settings(augment_on=place, transforms=same_bits, cutmix=1.0))[0]
+        trained(tmp_path / place, settings(augment_on=place, transforms=same_bits, cutmix=1.0, **sizes))[0]
         for place in ("cpu", "device", "auto")
     ]
     assert runs[0].history.rows == runs[1].history.rows == runs[2].history.rows
     assert same(weights(runs[0]), weights(runs[1])) and same(weights(runs[0]), weights(runs[2]))
-    noisy, _ = trained(tmp_path / "noisy", settings(augment_on="device", cutmix=1.0))
+    noisy, _ = trained(tmp_path / "noisy", settings(augment_on="device", cutmix=1.0, **sizes))
     assert not same(weights(runs[0]), weights(noisy))
+
+
+def test_the_first_and_the_last_epoch_are_saved_even_if_saving_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SHARE", 1e-9)
+    epochs, save = [], Checkpoint.save
+
+    def saved(self: Checkpoint, state: dict[str, Any]) -> None:
+        epochs.append(len(state["history"]["rows"]))
+        save(self, state)
+
+    monkeypatch.setattr(Checkpoint, "save", saved)
+    trained(tmp_path, settings(epochs=4))
+    assert epochs == [1, 4]
 
 
 def test_interpolation_and_fill_reach_training(tmp_path: Path) -> None:

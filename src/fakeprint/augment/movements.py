@@ -7,18 +7,18 @@ import numpy as np
 
 from fakeprint.augment.drawing import GEOMETRIC, Step
 
-Rows = list[list[Any]]  # of a 3×3 matrix from input to output pixel; entries are numbers, or one number per image
+Matrix = list[list[Any]]  # rows of 3×3, from input to output pixel; entries are numbers, or one number per image
 
 
-def movement(height: int, width: int, moves: Iterable[tuple[str, tuple[float, ...]]]) -> np.ndarray:
+def matrix_of(height: int, width: int, moves: Iterable[tuple[str, tuple[float, ...]]]) -> np.ndarray:
     """Geometric steps of one image, in order, as one matrix: float64 (3, 3), from input to output pixel."""
     matrix = np.eye(3)
     for name, values in moves:
-        matrix = np.array(_ROWS[name](height, width, *values)) @ matrix
+        matrix = np.array(_MATRICES[name](height, width, *values)) @ matrix
     return matrix
 
 
-def movements(height: int, width: int, steps: Iterable[Step], count: int) -> tuple[np.ndarray, np.ndarray]:
+def matrices_of(height: int, width: int, steps: Iterable[Step], count: int) -> tuple[np.ndarray, np.ndarray]:
     """The same of a batch: the places of the images that move, int64 (M,), and their matrices, float64 (M, 3, 3).
 
     count: images of the batch. Other than geometric steps are ignored.
@@ -26,16 +26,16 @@ def movements(height: int, width: int, steps: Iterable[Step], count: int) -> tup
     matrices, moves = np.tile(np.eye(3), (count, 1, 1)), np.zeros(count, bool)
     for step in steps:
         if step.name in GEOMETRIC:
-            each = _stacked(_ROWS[step.name](height, width, *step.values.T), len(step.places))
+            each = _stacked(_MATRICES[step.name](height, width, *step.values.T), len(step.places))
             matrices[step.places] = each @ matrices[step.places]
             moves[step.places] = True
     places = np.flatnonzero(moves)
     return places, matrices[places]
 
 
-def _stacked(rows: Rows, count: int) -> np.ndarray:
-    """Rows whose entries are numbers or arrays (N,) as matrices, float64 (N, 3, 3)."""
-    entries = [np.broadcast_to(np.asarray(entry, float), (count,)) for row in rows for entry in row]
+def _stacked(matrix: Matrix, count: int) -> np.ndarray:
+    """A matrix whose entries are numbers or arrays (N,) as N matrices, float64 (N, 3, 3)."""
+    entries = [np.broadcast_to(np.asarray(entry, float), (count,)) for row in matrix for entry in row]
     return np.stack(entries, axis=1).reshape(count, 3, 3)
 
 
@@ -49,35 +49,35 @@ def in_whole_pixels(matrix: np.ndarray, width: int) -> tuple[Any, Any, Any, Any]
     return whole, a < 0, x - (width - 1) * (a < 0), y
 
 
-def _about_centre(height: int, width: int, linear: Sequence[Any]) -> Rows:
+def _about_centre(height: int, width: int, linear: Sequence[Any]) -> Matrix:
     """A linear map about the centre of the image."""
     a, b, c, d = linear
     x, y = (width - 1) / 2, (height - 1) / 2
     return [[a, b, x - a * x - b * y], [c, d, y - c * x - d * y], [0, 0, 1]]
 
 
-def _flip(height: int, width: int) -> Rows:
+def _flip(height: int, width: int) -> Matrix:
     """Left becomes right."""
     return [[-1, 0, width - 1], [0, 1, 0], [0, 0, 1.0]]
 
 
-def _rotation(height: int, width: int, degrees: Any) -> Rows:
+def _rotation(height: int, width: int, degrees: Any) -> Matrix:
     """Counter-clockwise, about the centre."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return _about_centre(height, width, (cosine, sine, -sine, cosine))
 
 
-def _shift(height: int, width: int, right: Any, down: Any) -> Rows:
+def _shift(height: int, width: int, right: Any, down: Any) -> Matrix:
     """By fractions of the sides, rounded to whole pixels."""
     return [[1, 0, np.rint(right * width)], [0, 1, np.rint(down * height)], [0, 0, 1.0]]
 
 
-def _zoom(height: int, width: int, factor: Any) -> Rows:
+def _zoom(height: int, width: int, factor: Any) -> Matrix:
     """Larger by `factor`, about the centre."""
     return _about_centre(height, width, (factor, 0, 0, factor))
 
 
-def _crop(height: int, width: int, fraction: Any, across: Any, down: Any) -> Rows:
+def _crop(height: int, width: int, fraction: Any, across: Any, down: Any) -> Matrix:
     """A window of `fraction` of the sides, `across` and `down` in [0, 1] of the way, scaled back to the whole."""
     left, top = (1 - fraction) * across * width, (1 - fraction) * down * height
     scale = 1 / fraction
@@ -85,7 +85,7 @@ def _crop(height: int, width: int, fraction: Any, across: Any, down: Any) -> Row
     return [[scale, 0, x], [0, scale, y], [0, 0, 1]]
 
 
-_ROWS: dict[str, Callable[..., Rows]] = {
+_MATRICES: dict[str, Callable[..., Matrix]] = {
     "flip": _flip,
     "rotation": _rotation,
     "shift": _shift,

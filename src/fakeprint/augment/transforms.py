@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from fakeprint.augment.drawing import DEFAULT_WARP, GEOMETRIC, MEAN, Augmentation, Plan, Warp, plans
-from fakeprint.augment.movements import in_whole_pixels, movement
+from fakeprint.augment.movements import in_whole_pixels, matrix_of
 
 BORDER = cv2.BORDER_REFLECT_101
 
@@ -58,7 +58,7 @@ _BORDERS = {"reflect": BORDER, "edge": cv2.BORDER_REPLICATE, "black": cv2.BORDER
 def moved(image: np.ndarray, moves: Sequence[tuple[str, tuple[float, ...]]], warp: Warp = DEFAULT_WARP) -> np.ndarray:
     """Apply geometric steps in order as one movement: by whole pixels if possible, else by one warp."""
     height, width = image.shape[:2]
-    matrix = movement(height, width, moves)
+    matrix = matrix_of(height, width, moves)
     whole, flipped, right, down = in_whole_pixels(matrix, width)
     if not whole:
         flags, border = _FLAGS[warp.interpolation], _BORDERS[warp.fill]

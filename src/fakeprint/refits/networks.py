@@ -33,7 +33,7 @@ BATCH = 128  # images per forward pass
 
 
 def refit_network(settings: Params, name: str, task: Task, features: bool) -> Refit:
-    """See `refit`. Trained on one device; a training that is killed continues after its last epoch."""
+    """See `refit`. Trained on one device; a training that is killed continues from its last checkpoint."""
     network = _without_other_classes(settings.network(name), task.classes)
     execution = device.choose(network.train.device, network.train.precision)
     data = TrainingData(_chosen("train", task, network.train.augmented), _chosen("validation", task), _dataset(task))

@@ -73,7 +73,7 @@ def _network_accuracy(
     """Accuracy on the held-out rows of the weights that training keeps: of the epoch that `train.keep` names.
 
     With `train.swa` and `train.clean_norm`, which change the weights after that, the changed ones count. An interrupted
-    training continues after its last epoch.
+    training continues from its last checkpoint.
     """
     from fakeprint.training import device, loop
     from fakeprint.training.images import ChosenRows, Images, Part

@@ -54,21 +54,22 @@ class Registry:
         if self._request is None or (self._request.done() and time.monotonic() > self._until):
             self._request = self._thread.submit(listed, self._uri)
             self._request.add_done_callback(self._remember)
+        request = asyncio.wrap_future(self._request)
+        request.add_done_callback(_seen)
+        done, _ = await asyncio.wait({request}, timeout=WAIT)  # which cancels nothing
+        if not done:
+            return [], f"the registry has not answered within {WAIT:g} s"
         try:
-            request = asyncio.wrap_future(self._request)
-            request.add_done_callback(_seen)
-            return await asyncio.wait_for(asyncio.shield(request), WAIT), None
+            return request.result(), None
         except InputError as error:
             return [], str(error)
-        except TimeoutError:
-            return [], f"the registry has not answered within {WAIT:g} s"
 
     def _remember(self, request: "Future[list[Registered]]") -> None:
         self._until = time.monotonic() + FRESH
 
 
 def _seen(request: "asyncio.Future[list[Registered]]") -> None:
-    """An error that comes after `WAIT`, when nobody waits for it any more, is none that asyncio should log."""
+    """Mark an error that comes after `WAIT` as seen, so that asyncio does not log it."""
     if not request.cancelled():
         request.exception()
 

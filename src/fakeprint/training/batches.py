@@ -8,8 +8,9 @@ ones. Order and draws are the same.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,10 +23,11 @@ from fakeprint.augment.drawing import Augmentation, steps, uniforms
 from fakeprint.augment.on_device import BatchPlan, apply_batch, copy_to_device, pack_steps
 from fakeprint.augment.transforms import augment_batch
 from fakeprint.errors import InputError
-from fakeprint.training.images import DeviceImages, Images
+from fakeprint.training.images import DeviceImages, Images, memory
 
 PREFETCHED = 4  # batches, or groups of them, prepared before the network needs them
-GROUP_BYTES = 2**25  # of images that are augmented together on a device; its work on them takes some 20 times as much
+GROUP_BYTES = 2**25  # of images, at most, that are augmented together on a device
+WORKSPACE = 1000  # bytes of a device's memory per byte of such images: warping them takes 60, JPEG 30
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -78,12 +80,22 @@ class Batching:
                 "images"
             )
 
-    def tasks(self, images: Images, seed: int, purpose: str, epoch: int, part: int = 0, parts: int = 1) -> list[Task]:
+    def tasks(
+        self,
+        images: Images,
+        seed: int,
+        purpose: str,
+        epoch: int,
+        part: int = 0,
+        parts: int = 1,
+        batches: int | None = None,
+    ) -> list[Task]:
         """One epoch's batches, shuffled and augmented; a last one that would not be full is left out.
 
         Order and augmentation depend only on seed, purpose and epoch, not on what ran before or which thread prepares
-        a batch. part: of each batch only every `parts`-th image, from this one on. A task prepares one batch, or
-        several of images that are on a device.
+        a batch. A task prepares one batch, or several consecutive ones if the images are on a device.
+
+        part: of each batch only every `parts`-th image, from this one on. batches: only so many, None for all.
         """
         rng = seeds.generator(seed, f"{purpose}/order", epoch)
         numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)
@@ -96,20 +108,24 @@ class Batching:
             spots = spots if self.balanced else spots[order]
 
         def prepared(places: np.ndarray) -> Prepared:
-            return self._prepared(images, order[places], draws[places], None if spots is None else spots[places], parts)
+            return self._prepared(images, order[places], draws[places], None if spots is None else spots[places], size)
 
         full = len(images) // self.batch_size
-        batches = np.arange(full * self.batch_size).reshape(full, self.batch_size)[:, part::parts]
-        together = _together(images, batches.shape[1])
-        return [partial(prepared, batches[first : first + together].ravel()) for first in range(0, full, together)]
+        of_batches = np.arange(full * self.batch_size).reshape(full, self.batch_size)[:batches, part::parts]
+        size = of_batches.shape[1]
+        together = _together(images, size)
+        return [
+            partial(prepared, of_batches[first : first + together].ravel())
+            for first in range(0, len(of_batches), together)
+        ]
 
     def _prepared(
-        self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None, parts: int
+        self, images: Images, rows: np.ndarray, draws: np.ndarray, spots: np.ndarray | None, size: int
     ) -> Prepared:
         if isinstance(images, DeviceImages):
             augmentation, (height, width) = self.augmentation, images.pixels.shape[1:3]
             plan = pack_steps(steps(augmentation, draws), augmentation.warp, len(rows), height, width)
-            return DeviceBatches(images, rows, self.batch_size // parts, plan)
+            return DeviceBatches(images, rows, size, plan)
         augmented = augment_batch(images.take(rows, spots), self.augmentation, draws)
         return augmented, images.labels[rows]
 
@@ -118,7 +134,8 @@ def _together(images: Images, batch_size: int) -> int:
     """Batches that are prepared at once."""
     if not isinstance(images, DeviceImages):
         return 1
-    return max(1, GROUP_BYTES // (batch_size * math.prod(images.pixels.shape[1:])))
+    most = min(GROUP_BYTES, memory(str(images.pixels.device)) / WORKSPACE)
+    return max(1, int(most // (batch_size * math.prod(images.pixels.shape[1:]))))
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -147,17 +164,20 @@ def plain_batches(images: Images, batch_size: int) -> list[Task]:
     return [partial(prepared, slice(start, start + batch_size)) for start in range(0, len(rows), batch_size)]
 
 
-def on_device(tasks: Sequence[Task], pool: ThreadPoolExecutor, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+def on_device(
+    tasks: Sequence[Task], pool: ThreadPoolExecutor, device: str
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """The batches of the tasks in order, as `to_device` gives them, prepared ahead."""
-    for prepared in prefetch(tasks, pool):
-        if isinstance(prepared, DeviceBatches):
-            for images, labels in _taken(prepared):
-                yield _as_input(images), labels
-        else:
-            yield to_device(prepared, device)
+    with closing(prefetch(tasks, pool)) as ahead:
+        for prepared in ahead:
+            if isinstance(prepared, DeviceBatches):
+                for images, labels in _taken(prepared):
+                    yield _as_input(images), labels
+            else:
+                yield to_device(prepared, device)
 
 
-def prefetch(tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Iterator[Prepared]:
+def prefetch(tasks: Sequence[Task], pool: ThreadPoolExecutor) -> Generator[Prepared, None, None]:
     """What the tasks prepare, in order; the pool is up to `PREFETCHED` tasks ahead while the caller is busy."""
     waiting: deque[Future[Prepared]] = deque()
     try:

@@ -35,9 +35,12 @@ def interruption_in_one_line(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        done = f"{len(run.history.rows)} of {run.history.epochs} epochs are saved"
+        done = f"after {len(run.history.rows)} of {run.history.epochs} epochs"
         if distributed.rank() == 0:
-            print(f"{run.recipe.name}: interrupted; {done}, run the same command to continue", file=sys.stderr)
+            print(
+                f"{run.recipe.name}: interrupted {done}; the same command continues from the last checkpoint",
+                file=sys.stderr,
+            )
         sys.exit(130)
 
 

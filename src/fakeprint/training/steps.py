@@ -1,9 +1,8 @@
 """One pass over the images: training steps, validation, batch norm's statistics of averaged weights."""
 
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
@@ -32,13 +31,12 @@ def train_epoch(
     # Dropout's draws depend on the epoch, not on the epochs before it.
     torch.manual_seed(seeds.integer(recipe.seed, recipe.purpose, epoch, *[part] * (part > 0)))
     accumulate, steps = phase.batching.accumulate, phase.batching.steps(len(images))
-    tasks = phase.batching.tasks(images, recipe.seed, recipe.purpose, epoch, part, parts)
     count = steps * accumulate
+    tasks = phase.batching.tasks(images, recipe.seed, recipe.purpose, epoch, part, parts, count)
     mixes = phase.mixing.draw(count, recipe.seed, recipe.purpose, epoch)
     network = run.ready()
     losses, hits = [], []
-    with device.quick_switches():
-        batches = itertools.islice(on_device(tasks, pool, place), count)
+    with device.quick_switches(), closing(on_device(tasks, pool, place)) as batches:
         for number, (batch, mix) in enumerate(zip(batches, mixes, strict=True)):
             inputs, targets = mixed(*batch, mix)
             last = (number + 1) % accumulate == 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fakeprint.augment.drawing import GEOMETRIC, Step, Warp
-from fakeprint.augment.movements import in_whole_pixels, movements
+from fakeprint.augment.movements import in_whole_pixels, matrices_of
 from fakeprint.augment.on_device.blur import blur, gaussian_kernels
 from fakeprint.augment.on_device.colour import brightness, contrast, factors, hue, saturation
 from fakeprint.augment.on_device.compression import jpeg, step_sizes
@@ -61,7 +61,7 @@ Group = tuple[str, np.ndarray, np.ndarray]  # operation, places, numbers: int32 
 
 def _moves(steps: Sequence[Step], warp: Warp, count: int, height: int, width: int) -> list[Group]:
     """The geometric transforms of each image as one movement: by whole pixels if possible, else a warp."""
-    places, matrices = movements(height, width, steps, count)
+    places, matrices = matrices_of(height, width, steps, count)
     whole, flipped, right, down = in_whole_pixels(matrices, width)
     pixels = np.stack([flipped, right, down], axis=1)[whole].astype(np.int32)
     inverse = np.linalg.inv(matrices[~whole])[:, :2].reshape(-1, 6)

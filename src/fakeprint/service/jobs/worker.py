@@ -1,7 +1,7 @@
 """A worker: takes jobs, runs their pipeline in a group of processes of its own, and ends the group when it must.
 
 A job that is cancelled ends within seconds; one whose worker is killed ends with it (see `tied_process`) and is taken
-over by another worker, which goes on from the last epoch; one whose worker is told to stop (SIGTERM) is queued again.
+over by another worker, which goes on from the last checkpoint; one whose worker is stopped (SIGTERM) is queued again.
 """
 
 import contextlib

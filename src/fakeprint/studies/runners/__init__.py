@@ -37,4 +37,4 @@ class Runner(Protocol):
         """The jobs that have ended since the last call."""
 
     def stop(self) -> None:
-        """End what runs; the next `study run` begins these cells again, networks after their last epoch."""
+        """End what runs; the next `study run` begins these cells again, networks from their last checkpoint."""
