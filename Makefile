@@ -13,11 +13,11 @@ repro: env ## the whole pipeline, from source images to submission
 	@python -m dvc repro
 	@fakeprint leaderboard
 
-# Four processes on two cores: tests of queues and servers wait much of their time. Lines are counted in pytest's own
+# Three processes on two cores: tests of queues and servers wait much of their time. Lines are counted in pytest's own
 # processes; stages that DVC starts in a clone are others.
 test: env ## all tests, and the share of lines that run in their own processes
 	@python -m slipcover --source src/fakeprint,stages --skip-covered --missing-width 60 \
-	    -m pytest -n 4 --dist worksteal
+	    -m pytest -n 3 --dist worksteal
 
 test-fast: env ## without the tests marked slow: those that take 0.4 seconds or more, among them all that start processes
 	@python -m pytest -n 2 --dist worksteal -m "not slow"

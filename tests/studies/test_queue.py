@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from fakeprint.errors import InputError
-from fakeprint.studies.runners.queue import dvc
+from fakeprint.studies.runners.queue import QueueRunner, dvc
 
 SPAWNS = """
 import pathlib, subprocess, sys
@@ -32,8 +32,30 @@ def test_a_command_does_not_wait_for_the_workers_that_it_starts(tmp_path: Path) 
     worker.kill()
 
 
-def test_a_command_that_fails_is_told_by_its_last_line(tmp_path: Path) -> None:
-    failing = variables(tmp_path, 'import sys; print("said"); sys.exit("a line\\nERROR: no such task\\n")')
-    with pytest.raises(InputError, match=r"^dvc queue remove failed: ERROR: no such task$"):
+def test_the_reason_of_a_command_that_fails_is_its_error_line(tmp_path: Path) -> None:
+    complaint = "a line\\nERROR: no such task\\n\\nHaving any troubles? Hit us up\\n"
+    failing = variables(tmp_path, f'import sys; print("said"); sys.exit("{complaint}")')
+    with pytest.raises(InputError, match=r"^dvc queue remove failed: no such task$"):
         dvc(tmp_path, failing, "queue", "remove", "x")
     assert dvc(tmp_path, failing, "queue", "remove", "x", check=False) == "said\n"
+
+
+FAILS_AT_FIRST = """
+import pathlib, sys
+calls = pathlib.Path("calls")
+calls.write_text(calls.read_text() + "x" if calls.exists() else "x")
+if len(calls.read_text()) <= {failures}:
+    sys.exit("ERROR: unexpected error - database is locked")
+print("Task     Name    Created    Status\\n1234567  nine    10:00 AM   Running\\n\\nWorker status: 1 active, 0 idle")
+"""
+
+
+@pytest.mark.parametrize("failures", [0, 2, 3])
+def test_a_status_that_fails_is_requested_again(tmp_path: Path, failures: int) -> None:
+    runner = object.__new__(QueueRunner)
+    runner._folder, runner._variables = tmp_path, variables(tmp_path, FAILS_AT_FIRST.format(failures=failures))
+    if failures == 3:
+        with pytest.raises(InputError, match=r"^dvc queue status failed: unexpected error - database is locked$"):
+            runner._status()
+    else:
+        assert runner._status() == ({"nine": "Running"}, 1)

@@ -4,6 +4,7 @@ Workers of DVC 3.67 leave when they have nothing to do, and may die; what a dead
 They live on when `fakeprint study run` is killed: the same command takes over what they have finished or are at.
 """
 
+import contextlib
 import re
 import subprocess
 import tempfile
@@ -21,6 +22,7 @@ from fakeprint.studies.store import Failure, Store
 
 KILLS = 10  # at most: a killed process takes a moment to be gone
 EVERY = 5.0  # seconds between two looks at the queue: each starts DVC
+TRIES = 3  # of `dvc queue status`, which may fail while a worker writes what it reads
 TASK = re.compile(r"^(?P<id>[0-9a-f]{7})\s+(?P<name>\S+)\s.*\s(?P<state>Queued|Running|Failed|Success|Canceled)\s*$")
 WORKERS = re.compile(r"^Worker status: (?P<active>\d+) active, (?P<idle>\d+) idle", re.MULTILINE)
 OVER = ("Failed", "Success", "Canceled")
@@ -107,10 +109,16 @@ class QueueRunner:
 
     def _status(self) -> tuple[dict[str, str], int]:
         """Each task's state by name, and the number of workers."""
-        printed = self._dvc("queue", "status")
+        printed = self._printed_status()
         tasks = filter(None, map(TASK.match, printed.splitlines()))
         workers = WORKERS.search(printed)
         return {task["name"]: task["state"] for task in tasks}, sum(map(int, workers.groups())) if workers else 0
+
+    def _printed_status(self) -> str:
+        for _ in range(TRIES - 1):
+            with contextlib.suppress(InputError):
+                return self._dvc("queue", "status")
+        return self._dvc("queue", "status")
 
     def _dvc(self, *words: str, check: bool = True) -> str:
         return dvc(self._folder, self._variables, *words, check=check)
@@ -126,7 +134,8 @@ def dvc(folder: Path, variables: dict[str, str], *words: str, check: bool = True
             file.seek(0)
         if check and done.returncode:
             lines = [line for line in complaints.read().splitlines() if line.strip()]
-            raise InputError(f"dvc {' '.join(words[:2])} failed: {lines[-1] if lines else 'no reason given'}")
+            reasons = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")] or lines
+            raise InputError(f"dvc {' '.join(words[:2])} failed: {reasons[-1] if reasons else 'no reason given'}")
         return printed.read()
 
 
