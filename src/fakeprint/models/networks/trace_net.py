@@ -312,25 +312,29 @@ class Cooccurrences(nn.Module):
     @torch.no_grad()
     def forward(self, residuals: Tensor) -> Tensor:
         """Count."""
-        levels = (residuals * HighPass.LIMIT).round_().clamp_(-self.LIMIT, self.LIMIT).add_(self.LIMIT).byte()
+        rounded = (residuals * HighPass.LIMIT).round_().clamp_(-self.LIMIT, self.LIMIT).add_(self.LIMIT)
+        # Plane by plane, as they are counted, which is faster than channels last.
+        levels = rounded.to(torch.uint8, memory_format=torch.contiguous_format)
         red, green, blue = levels[:, 0:3], levels[:, 3:6], levels[:, 6:9]
         triples = [
             (levels[..., :-2], levels[..., 1:-1], levels[..., 2:]),
             (levels[..., :-2, :], levels[..., 1:-1, :], levels[..., 2:, :]),
             (red, green, blue),
         ]
-        frequencies = [
-            self._frequencies(first * self.LEVELS**2 + second * self.LEVELS + third) for first, second, third in triples
+        patterns = [
+            (first * self.LEVELS).add_(second).mul_(self.LEVELS).add_(third) for first, second, third in triples
         ]
-        return torch.cat(frequencies, dim=1).sqrt()
+        return torch.cat([self._frequencies(each) for each in patterns], dim=1).sqrt()
 
     def _frequencies(self, patterns: Tensor) -> Tensor:
         """uint8 (N, C, H, W), below `PATTERNS` → (N, C · PATTERNS); those of one channel sum to one."""
         images, channels, height, width = patterns.shape
         tables = torch.arange(images * channels, dtype=torch.int32, device=patterns.device)
-        places = patterns.contiguous() + self.PATTERNS * tables.view(images, channels, 1, 1)
-        counts = torch.bincount(places.flatten(), minlength=images * channels * self.PATTERNS)
-        return counts.view(images, channels * self.PATTERNS).float() / (height * width)
+        places = patterns.int().add_(self.PATTERNS * tables.view(images, channels, 1, 1)).flatten()
+        # Exact: whole numbers below 2^24. Unlike `bincount`, it does not make the host wait for a GPU.
+        counts = torch.zeros(images * channels * self.PATTERNS, device=patterns.device)
+        counts.index_add_(0, places, counts.new_ones(1).expand(len(places)))
+        return counts.view(images, channels * self.PATTERNS) / (height * width)
 
 
 class WhitenedPatches(nn.Module):
