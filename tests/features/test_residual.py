@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from fakeprint.features.residual import _classes, residual
 IMAGES = arrays(np.uint8, st.tuples(st.integers(7, 12), st.integers(7, 12), st.just(3)))
 PLAIN = {"truncation": 2, "orders": [1], "steps": [1], "joint": False, "opponent": False, "srm": False}
 ALL = PLAIN | {"orders": [1, 2, 3], "steps": [1, 4], "joint": True, "opponent": True, "srm": True}
+SQUARES = ALL | {"squares": True}
 
 
 def by_hand(plane, truncation, order, across):
@@ -80,6 +83,60 @@ def test_a_lone_bright_pixel_in_the_srm_residuals():
         assert sorted(count * 140 for count in table if count) == pytest.approx([2, 2, 4, 4, 4, 8, 12, 104])
 
 
+def squares_by_hand(planes, step):
+    """Each plane's 2×2 patterns and each pair's of two neighbours, as the sorted frequencies of every table."""
+    tables = []
+    for order, axis in ((1, 2), (1, 1), (2, 2), (2, 1)):
+        d = np.clip(np.rint(np.diff(planes.astype(int), n=order, axis=axis) / step), -1, 1).astype(int)
+        _, height, width = d.shape
+        inner, wide, high = (
+            [(y, x) for y in range(height - below) for x in range(width - right)]
+            for below, right in ((1, 1), (0, 1), (1, 0))
+        )
+        found = [[(d[c, y, x], d[c, y, x + 1], d[c, y + 1, x], d[c, y + 1, x + 1]) for y, x in inner] for c in range(5)]
+        for down, places in ((0, wide), (1, high)):
+            for a, b in ((0, 1), (2, 1), (0, 2)):
+                beside = [(y, x, y + down, x + 1 - down) for y, x in places]
+                found.append([(d[a, y, x], d[b, y, x], d[a, v, u], d[b, v, u]) for y, x, v, u in beside])
+        tables += [
+            np.array([pattern.count(each) / len(pattern) for each in itertools.product((-1, 0, 1), repeat=4)])
+            for pattern in found
+        ]
+    return np.concatenate(tables)
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_squares_agree_with_plain_counting(step):
+    image = np.random.default_rng(5).integers(100, 106, (8, 9, 3), dtype=np.uint8)
+    red, green, blue = image.transpose(2, 0, 1).astype(int)
+    options = ALL | {"steps": [step]}
+    found = residual(image, **options | {"squares": True})[len(residual(image, **options)) :]
+    expected = squares_by_hand(np.stack([red, green, blue, red - green, blue - green]), step)
+    assert len(found) == 4 * (5 + 6) * 81
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_pairs_of_colours_are_counted_at_the_coarsest_step():
+    image = np.random.default_rng(6).integers(0, 255, (9, 9, 3), dtype=np.uint8)
+    both, fine, coarse = (
+        residual(image, **ALL | {"steps": steps, "squares": True})[len(residual(image, **ALL | {"steps": steps})) :]
+        for steps in ([4, 1], [1], [4])
+    )
+    assert len(both) == 4 * (2 * 5 + 6) * 81
+    tables = both.reshape(4, 16, 81)  # of step 4 with its pairs, then of step 1
+    np.testing.assert_array_equal(tables[:, :11], coarse.reshape(4, 11, 81))
+    np.testing.assert_array_equal(tables[:, 11:], fine.reshape(4, 11, 81)[:, :5])
+
+
+def test_squares_are_added_at_the_end_and_see_which_way_an_image_is_turned():
+    image = np.random.default_rng(7).integers(0, 255, (9, 9, 3), dtype=np.uint8)
+    merged = residual(image, **ALL)
+    features, mirrored = residual(image, **SQUARES), residual(image[:, ::-1], **SQUARES)
+    np.testing.assert_array_equal(features[: len(merged)], merged)
+    np.testing.assert_array_equal(mirrored[: len(merged)], merged)
+    assert not np.array_equal(features, mirrored)
+
+
 def test_classes_merge_sign_and_direction():
     # Of 5³ = 125 triples: (125 + palindromes 25 + sign-symmetric 1 + negated palindromes 5) / 4 by Burnside's lemma.
     assert _classes(5, 3, True).max() + 1 == (125 + 25 + 1 + 5) // 4
@@ -103,4 +160,4 @@ def test_tables_sum_to_one_and_mirrors_change_nothing(image):
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.uint8, (8, 8, 3), elements=st.integers(0, 200)), st.integers(1, 50))
 def test_brightness_changes_nothing(image, more):
-    np.testing.assert_array_equal(residual(image + np.uint8(more), **ALL), residual(image, **ALL))
+    np.testing.assert_array_equal(residual(image + np.uint8(more), **SQUARES), residual(image, **SQUARES))

@@ -6,10 +6,19 @@ import cv2
 import numpy as np
 
 LENGTH = 3  # neighbouring differences per pattern
+SQUARE_KINDS = 3**4  # patterns of four differences, of −1, 0 or 1 steps each
+PAIRS = ((0, 1), (2, 1), (0, 2))  # red and green, blue and green, red and blue
 
 
 def residual(
-    image: np.ndarray, truncation: int, orders: list[int], steps: list[int], joint: bool, opponent: bool, srm: bool
+    image: np.ndarray,
+    truncation: int,
+    orders: list[int],
+    steps: list[int],
+    joint: bool,
+    opponent: bool,
+    srm: bool,
+    squares: bool = False,
 ) -> np.ndarray:
     """Co-occurrences of truncated pixel differences.
 
@@ -17,12 +26,15 @@ def residual(
     ±truncation, and patterns of LENGTH neighbouring ones (along the difference and across it) are counted per channel
     (SPAM: Pevný, Bas and Fridrich 2010). Patterns that differ only in sign or direction are counted as one (the
     symmetries of SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and invariant to
-    mirroring. Rows and columns have separate tables, since upsampling may treat them differently. Three options add to
+    mirroring. Rows and columns have separate tables, since upsampling may treat them differently. Four options add to
     this:
 
     opponent: the planes red − green and blue − green are two more channels.
     joint: patterns of red, green and blue at one pixel, at the finest step.
     srm: two-dimensional residuals of SRM: two 3×3 kernels, and the minimum and maximum of four differences.
+    squares: patterns of four differences of 1st and 2nd order, clipped at ±1: the 2×2 neighbours of each channel, and,
+    at the coarsest step, two colours at two neighbours. They are not merged, so mirroring changes them: merged
+    tables tell generators apart less well (docs/results.md).
 
     image: uint8 (H, W, 3) RGB. Returns float32 (D,); each table of co-occurrences sums to one.
     """
@@ -41,6 +53,8 @@ def residual(
                     tables.append(_merged(_colour_patterns(truncated, levels), colours))
     if srm:
         tables += _srm(planes[:3], truncation, along, colours)
+    if squares:
+        tables += _squares(planes, steps)
     return np.concatenate(tables).astype(np.float32)
 
 
@@ -57,6 +71,31 @@ def _srm(planes: np.ndarray, truncation: int, along: np.ndarray, colours: np.nda
         ends = [_truncated(end, 1, truncation) for end in (four.min(axis=0), -four.max(axis=0))]
         tables.append(_merged(_patterns_both_ways(ends[0], levels) + _patterns_both_ways(ends[1], levels), undirected))
     return tables
+
+
+def _squares(planes: np.ndarray, steps: list[int]) -> list[np.ndarray]:
+    tables = []
+    for order, axis in ((1, 2), (1, 1), (2, 2), (2, 1)):
+        differences = np.diff(planes, n=order, axis=axis)
+        for step in steps:
+            truncated = _truncated(differences, step, 1)
+            tables.append(_fours(*_square_of(truncated)))
+            if step == max(steps):
+                first, second = truncated[[a for a, _ in PAIRS]], truncated[[b for _, b in PAIRS]]
+                tables.append(_fours(first[:, :, :-1], second[:, :, :-1], first[:, :, 1:], second[:, :, 1:]))
+                tables.append(_fours(first[:, :-1], second[:, :-1], first[:, 1:], second[:, 1:]))
+    return tables
+
+
+def _square_of(truncated: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Each place, and its neighbours to the right, below, and below to the right."""
+    return truncated[:, :-1, :-1], truncated[:, :-1, 1:], truncated[:, 1:, :-1], truncated[:, 1:, 1:]
+
+
+def _fours(first: np.ndarray, second: np.ndarray, third: np.ndarray, fourth: np.ndarray) -> np.ndarray:
+    """Frequency of each pattern of four values of 0, 1 or 2 at the same place, uint8 (K, H, W) each; (K · 81,)."""
+    counts = _counts(((first * np.uint8(3) + second) * np.uint8(3) + third) * np.uint8(3) + fourth, SQUARE_KINDS)
+    return (counts / np.float64(first[0].size)).ravel()
 
 
 def _planes(image: np.ndarray, opponent: bool) -> np.ndarray:
@@ -105,7 +144,8 @@ def _patterns(truncated: np.ndarray, levels: int, axis: int) -> np.ndarray:
         first, second, third = truncated[:, :, :-2], truncated[:, :, 1:-1], truncated[:, :, 2:]
     else:
         first, second, third = truncated[:, :-2], truncated[:, 1:-1], truncated[:, 2:]
-    return _counts((first * truncated.dtype.type(levels) + second) * truncated.dtype.type(levels) + third, levels)
+    base = truncated.dtype.type(levels)
+    return _counts((first * base + second) * base + third, levels**LENGTH)
 
 
 def _patterns_both_ways(truncated: np.ndarray, levels: int) -> np.ndarray:
@@ -117,12 +157,11 @@ def _colour_patterns(truncated: np.ndarray, levels: int) -> np.ndarray:
     """Counts of each pattern of the three channels at one pixel: (1, levels³)."""
     red, green, blue = truncated[:3]
     base = truncated.dtype.type(levels)
-    return _counts(((red * base + green) * base + blue)[None], levels)
+    return _counts(((red * base + green) * base + blue)[None], levels**LENGTH)
 
 
-def _counts(patterns: np.ndarray, levels: int) -> np.ndarray:
-    """Counts of each number below levels ** LENGTH in each plane; OpenCV is faster than NumPy."""
-    kinds = levels**LENGTH
+def _counts(patterns: np.ndarray, kinds: int) -> np.ndarray:
+    """Counts of each number below `kinds` in each plane; OpenCV is faster than NumPy."""
     return np.stack([cv2.calcHist([plane], [0], None, [kinds], [0, kinds]).ravel() for plane in patterns])
 
 
