@@ -2,12 +2,14 @@
 
 Each row is one condition: the accuracies, on how many images only the first and only the second model is right, the
 p-value of McNemar's exact test (the sign-flip test where images come in groups), and the same after Holm's correction
-for all rows. A last row compares the mean of both models' probabilities with the first model on clean images; it is
-not among the rows that are corrected.
+for all conditions. Conditions are those that both have scored; degraded images are scored where `robustness.models`
+keeps their predictions. Below the table stands how often the mean of both models' probabilities is right.
+
+The p-values are valid for two models that were fixed before they predicted these images. They compare two fitted
+models; another seed of the same recipe may differ as much.
 
 Models are named as FOLDER:NAME, where FOLDER is a checkout with the results of a pipeline, or one result of a study,
-and NAME is a model of it; FOLDER alone means its trace_net. Conditions are those that both have scored; degraded images
-are scored where `robustness.models` keeps their predictions.
+and NAME is a model of it; FOLDER alone means its trace_net.
 
 `python -m benchmarks.paired FIRST SECOND [--json FILE]`
 """
@@ -34,7 +36,7 @@ DEFAULT = "trace_net"
 class Compared:
     """One condition. Accuracies are shares of the images; only_first and only_second count images.
 
-    corrected: the p-value after Holm's correction, None where a row is not among those that are corrected.
+    corrected: the p-value after Holm's correction for all conditions.
     """
 
     condition: str
@@ -44,43 +46,66 @@ class Compared:
     only_first: int
     only_second: int
     p: float
-    corrected: float | None
+    corrected: float
 
 
 def conditions_of(model: str) -> dict[str, Predictions]:
-    """The labelled validation images of FOLDER:NAME, clean first, then each degradation by its name."""
-    folder, _, name = model.rpartition(":")
-    root, file = Path(folder or name) / CALIBRATED, f"{name if folder else DEFAULT}.parquet"
-    if not (root / file).exists():
-        raise InputError(f"{root / file} is missing: name a folder with results, or FOLDER:MODEL")
-    files = {CLEAN: root / file} | {path.parent.name: path for path in sorted(root.glob(f"degraded/*/{file}"))}
-    return {condition: read_predictions(path, "validation").labelled for condition, path in files.items()}
+    """The labelled validation images of FOLDER:NAME, clean first, then each degradation by its name.
+
+    Raises:
+        InputError: there is no such file, or it holds no labelled validation images.
+    """
+    folder, name = Path(model), DEFAULT
+    if not (folder / CALIBRATED).is_dir() and ":" in model:
+        before, _, name = model.rpartition(":")
+        folder = Path(before)
+    root = folder / CALIBRATED
+    if not (root / f"{name}.parquet").exists():
+        raise InputError(f"{root / name}.parquet is missing: name a folder with results, or FOLDER:MODEL")
+    files = {CLEAN: root / f"{name}.parquet"}
+    files |= {path.parent.name: path for path in sorted(root.glob(f"degraded/*/{name}.parquet"))}
+    found = {condition: read_predictions(path, "validation").labelled for condition, path in files.items()}
+    if not len(found[CLEAN].labels):
+        raise InputError(f"{files[CLEAN]} holds no labelled validation images")
+    return found
 
 
 def compare(first: dict[str, Predictions], second: dict[str, Predictions]) -> list[Compared]:
-    """One row per condition of both, then that of the mean of both on clean images.
+    """One row per condition that both have.
 
     Raises:
-        InputError: the images, their labels or the number of classes differ.
+        InputError: their images, labels, groups or numbers of classes differ.
     """
     shared = [condition for condition in first if condition in second]
-    rows = [_row(condition, first[condition], second[condition]) for condition in shared]
-    adjusted = holm(np.array([row.p for row in rows]))
-    rows = [Compared(**asdict(row) | {"corrected": float(p)}) for row, p in zip(rows, adjusted, strict=True)]
-    one, other = first[CLEAN], second[CLEAN]
-    mean = Predictions(**vars(one) | {"probabilities": (one.probabilities + other.probabilities) / 2})
-    return [*rows, _row("clean, mean of both", one, mean)]
+    for condition in shared:
+        _require_same(condition, first[condition], second[condition])
+    correct = {condition: np.stack([first[condition].correct, second[condition].correct]) for condition in shared}
+    p_values = np.array([paired_tests(correct[each], first[each].groups)[0, 1] for each in shared])
+    return [
+        Compared(
+            condition,
+            len(one),
+            float(one.mean()),
+            float(other.mean()),
+            int(np.sum(one & ~other)),
+            int(np.sum(other & ~one)),
+            float(p),
+            float(corrected),
+        )
+        for (condition, (one, other)), p, corrected in zip(correct.items(), p_values, holm(p_values), strict=True)
+    ]
 
 
-def _row(condition: str, first: Predictions, second: Predictions) -> Compared:
-    shapes = first.probabilities.shape, second.probabilities.shape
-    same = np.array_equal(first.image_ids, second.image_ids) and np.array_equal(first.labels, second.labels)
-    if not same or shapes[0] != shapes[1]:
-        raise InputError(f"{condition}: the two models were scored on different images, labels or classes")
-    only = int(np.sum(first.correct & ~second.correct)), int(np.sum(second.correct & ~first.correct))
-    p = float(paired_tests(np.stack([first.correct, second.correct]), first.groups)[0, 1])
-    accuracies = float(first.correct.mean()), float(second.correct.mean())
-    return Compared(condition, len(first.labels), *accuracies, *only, p, None)
+def _require_same(condition: str, first: Predictions, second: Predictions) -> None:
+    columns = ("image_ids", "labels", "groups")
+    same = all(np.array_equal(getattr(first, each), getattr(second, each)) for each in columns)
+    if not same or first.probabilities.shape != second.probabilities.shape:
+        raise InputError(f"{condition}: the two models were scored on different images, labels, groups or classes")
+
+
+def accuracy_of_mean(first: Predictions, second: Predictions) -> float:
+    """The accuracy of the mean of both models' probabilities."""
+    return float(np.mean((first.probabilities + second.probabilities).argmax(axis=1) == first.labels))
 
 
 @one_line_errors
@@ -88,22 +113,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", metavar="FIRST", help="FOLDER or FOLDER:MODEL")
     parser.add_argument("second", metavar="SECOND", help="FOLDER or FOLDER:MODEL")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the models and the rows to FILE")
     options = parser.parse_args()
-    rows = compare(conditions_of(options.first), conditions_of(options.second))
+    first, second = conditions_of(options.first), conditions_of(options.second)
+    rows = compare(first, second)
     title = f"first: {options.first}\nsecond: {options.second}\naccuracy in % of {rows[0].images:,} images"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("condition", no_wrap=True)
     for heading in ("first", "second", "only first", "only second", "p", "p (Holm)"):
         table.add_column(heading, justify="right")
     for row in rows:
-        corrected = "" if row.corrected is None else f"{row.corrected:.3g}"
         shares = [f"{100 * share:.1f}" for share in (row.first, row.second)]
         counts = [str(row.only_first), str(row.only_second)]
-        table.add_row(row.condition, *shares, *counts, f"{row.p:.3g}", corrected)
-    Console().print(table)
+        table.add_row(row.condition, *shares, *counts, f"{row.p:.3g}", f"{row.corrected:.3g}")
+    console = Console()
+    console.print(table)
+    mean = accuracy_of_mean(first[CLEAN], second[CLEAN])
+    console.print(f"mean of both on clean images: {100 * mean:.1f} %")
+    left_out = sorted(first.keys() ^ second.keys())
+    if left_out:
+        console.print(f"left out, as only one was scored on it: {', '.join(left_out)}")
     if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+        content = {"first": options.first, "second": options.second, "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(content | {"accuracy_of_mean": mean}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.paired import compare, conditions_of, main
+from benchmarks.paired import accuracy_of_mean, compare, conditions_of, main
 from fakeprint.errors import InputError
 from fakeprint.evaluation.predictions import CALIBRATED, Predictions, save_predictions
 from tests.samples import predictions
@@ -32,50 +33,73 @@ def save(folder: Path, name: str, conditions: dict[str, Predictions]) -> None:
 def test_rows_by_hand(tmp_path: Path) -> None:
     save(tmp_path / "one", "trace_net", {"clean": of({0, 1, 2, 3, 4, 5}), "blur": of(set()), "jpeg": of({1})})
     save(tmp_path / "two", "other", {"clean": of({5}, 0.9), "jpeg": of({1, 2}), "noise": of(set())})
-    rows = compare(conditions_of(str(tmp_path / "one")), conditions_of(f"{tmp_path / 'two'}:other"))
-    assert [row.condition for row in rows] == ["clean", "jpeg", "clean, mean of both"]
-    clean, jpeg, mean = rows
-    assert (clean.images, clean.first, clean.second) == (9, pytest.approx(3 / 9), pytest.approx(8 / 9))
+    first, second = conditions_of(str(tmp_path / "one")), conditions_of(f"{tmp_path / 'two'}:other")
+    clean, jpeg = compare(first, second)
+    assert (clean.condition, clean.images) == ("clean", 9)
+    assert (clean.first, clean.second) == (pytest.approx(3 / 9), pytest.approx(8 / 9))
     assert (clean.only_first, clean.only_second, clean.p) == (0, 5, pytest.approx(2 / 2**5))
     assert clean.corrected == pytest.approx(4 / 2**5)
-    assert (jpeg.only_first, jpeg.only_second, jpeg.p, jpeg.corrected) == (1, 0, 1.0, 1.0)
-    # the second is surer, so the mean is wrong where the second is
-    assert (mean.only_first, mean.only_second, mean.second, mean.corrected) == (0, 5, pytest.approx(8 / 9), None)
+    assert (jpeg.condition, jpeg.only_first, jpeg.only_second, jpeg.p, jpeg.corrected) == ("jpeg", 1, 0, 1.0, 1.0)
+    assert accuracy_of_mean(first["clean"], second["clean"]) == pytest.approx(8 / 9)  # the second is surer
 
 
-def test_other_images_are_refused(tmp_path: Path) -> None:
-    one, other = {"clean": of(set())}, {"clean": predictions(LABELS, of(set()).probabilities, NAMES[::-1])}
-    with pytest.raises(InputError, match="clean: the two models were scored on different images, labels or classes"):
-        compare(one, other)
+def test_images_of_one_group_are_not_counted_as_independent() -> None:
+    """Ten images that only the second has right: alone 2 / 2¹⁰, in two groups 2 / 2²."""
+    labels, answers = np.zeros(10, dtype=int), np.tile([0.9, 0.1], (10, 1))
+    right = predictions(labels, answers, NAMES)
+    wrong = replace(right, probabilities=answers[:, ::-1])
+    for groups, p in ((np.arange(10), 2 / 2**10), (np.arange(10) // 5, 2 / 2**2)):
+        one, other = ({"clean": replace(each, groups=groups)} for each in (wrong, right))
+        (row,) = compare(one, other)
+        assert (row.only_second, row.p) == (10, pytest.approx(p))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_ids": np.array(NAMES[::-1], dtype=object)},
+        {"labels": 1 - LABELS},
+        {"groups": np.zeros(10, dtype=int)},
+        {"probabilities": np.full((10, 3), 1 / 3)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_images_are_refused(change: dict) -> None:
+    same = of(set())
+    with pytest.raises(InputError, match="clean: the two models were scored on different images, labels, groups or"):
+        compare({"clean": same}, {"clean": replace(same, **change)})
+
+
+@pytest.mark.parametrize("name", ["[one]", "a:b"])
 def test_the_command_prints_a_table_and_writes_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save(tmp_path / "[one]", "lda", {"clean": of({0}), "jpeg": of({0, 1})})
-    save(tmp_path / "[one]", "svm", {"clean": of(set()), "jpeg": of({0})})
-    monkeypatch.setattr(sys, "argv", ["paired", "[one]:lda", "[one]:svm", "--json", "rows.json"])
+    save(tmp_path / name, "trace_net", {"clean": of({0}), "jpeg": of({0, 1})})
+    save(tmp_path / name, "svm", {"clean": of(set()), "noise": of({0}), "jpeg": of({0})})
+    monkeypatch.setattr(sys, "argv", ["paired", name, f"{name}:svm", "--json", "rows.json"])
     main()
     printed = capsys.readouterr().out
-    assert "first: [one]:lda" in printed
-    assert "accuracy in % of 9 images" in printed
-    assert "88.9" in printed
-    rows = json.loads(Path("rows.json").read_text(encoding="utf-8"))
-    assert [(row["condition"], row["only_second"]) for row in rows] == [
-        ("clean", 1),
-        ("jpeg", 1),
-        ("clean, mean of both", 1),
-    ]
+    for part in (f"second: {name}:svm", "accuracy in % of 9 images", " 88.9 ", "only one was scored on it: noise"):
+        assert part in printed
+    assert "mean of both on clean images: 100.0 %" in printed
+    content = json.loads(Path("rows.json").read_text(encoding="utf-8"))
+    assert (content["first"], content["second"]) == (name, f"{name}:svm")
+    assert [(row["condition"], row["only_second"]) for row in content["rows"]] == [("clean", 1), ("jpeg", 1)]
 
 
+@pytest.mark.parametrize("given", ["nowhere", "nowhere:", ":lda"])
 def test_a_folder_without_results_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["paired", "nowhere", "nowhere"])
+    monkeypatch.setattr(sys, "argv", ["paired", given, given])
     with pytest.raises(SystemExit):
         main()
-    assert "nowhere/data/calibrated/trace_net.parquet is missing: name a folder with results, or FOLDER:MODEL" in (
-        capsys.readouterr().err
-    )
+    assert "parquet is missing: name a folder with results, or FOLDER:MODEL" in capsys.readouterr().err
+
+
+def test_images_without_labels_are_refused(tmp_path: Path) -> None:
+    save(tmp_path, "lda", {"clean": replace(of(set()), labels=np.full(10, -1))})
+    with pytest.raises(InputError, match=r"lda\.parquet holds no labelled validation images"):
+        conditions_of(f"{tmp_path}:lda")
