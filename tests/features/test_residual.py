@@ -93,7 +93,10 @@ def squares_by_hand(planes, step):
             [(y, x) for y in range(height - below) for x in range(width - right)]
             for below, right in ((1, 1), (0, 1), (1, 0))
         )
-        found = [[(d[c, y, x], d[c, y, x + 1], d[c, y + 1, x], d[c, y + 1, x + 1]) for y, x in inner] for c in range(5)]
+        found = [
+            [(d[c, y, x], d[c, y, x + 1], d[c, y + 1, x], d[c, y + 1, x + 1]) for y, x in inner]
+            for c in range(len(planes))
+        ]
         for down, places in ((0, wide), (1, high)):
             for a, b in ((0, 1), (2, 1), (0, 2)):
                 beside = [(y, x, y + down, x + 1 - down) for y, x in places]
@@ -105,14 +108,17 @@ def squares_by_hand(planes, step):
     return np.concatenate(tables)
 
 
-@pytest.mark.parametrize("step", [1, 2])
-def test_squares_agree_with_plain_counting(step):
+@pytest.mark.parametrize(("step", "opponent"), [(1, True), (2, True), (1, False)])
+@pytest.mark.parametrize("more", [{}, {"orders": [3], "truncation": 4}])
+def test_squares_agree_with_plain_counting(step, opponent, more):
+    """Whatever `orders` and `truncation` say."""
     image = np.random.default_rng(5).integers(100, 106, (8, 9, 3), dtype=np.uint8)
     red, green, blue = image.transpose(2, 0, 1).astype(int)
-    options = ALL | {"steps": [step]}
+    options = ALL | {"steps": [step], "opponent": opponent} | more
     found = residual(image, **options | {"squares": True})[len(residual(image, **options)) :]
-    expected = squares_by_hand(np.stack([red, green, blue, red - green, blue - green]), step)
-    assert len(found) == 4 * (5 + 6) * 81
+    planes = [red, green, blue, *([red - green, blue - green] if opponent else [])]
+    expected = squares_by_hand(np.stack(planes), step)
+    assert len(found) == 4 * (len(planes) + 6) * 81
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -152,7 +158,9 @@ def test_classes_merge_sign_and_direction():
 def test_tables_sum_to_one_and_mirrors_change_nothing(image):
     features = residual(image, **ALL)
     assert features.dtype == np.float32
-    assert abs(features.sum(dtype=np.float64) - (3 * 2 * (2 * 2 * 5 + 1) + 2 * (3 + 1) + 2 * 3)) < 1e-3
+    tables = 3 * 2 * (2 * 2 * 5 + 1) + 2 * (3 + 1) + 2 * 3
+    assert abs(features.sum(dtype=np.float64) - tables) < 1e-3
+    assert abs(residual(image, **SQUARES).sum(dtype=np.float64) - tables - 4 * (2 * 5 + 6)) < 1e-3
     for mirrored in (image[:, ::-1], image[::-1]):
         np.testing.assert_array_equal(residual(mirrored, **ALL), features)
 

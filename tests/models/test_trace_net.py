@@ -238,9 +238,11 @@ def test_what_is_made_of_residuals_needs_them(option: str, what: str) -> None:
         params.parse(content)
 
 
-def test_patterns_of_residuals_are_counted_as_by_hand() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_patterns_of_residuals_are_counted_as_by_hand(layout: torch.memory_format) -> None:
     levels = np.random.default_rng(3).integers(-4, 5, (2, 9, 5, 6))
-    found = Cooccurrences()(torch.from_numpy(levels / HighPass.LIMIT).float()).view(2, 21, 125)
+    residuals = torch.from_numpy(levels / HighPass.LIMIT).float().contiguous(memory_format=layout)
+    found = Cooccurrences()(residuals).view(2, 21, 125)
     cut = levels.clip(-2, 2) + 2
     for image in range(2):
         for channel in range(9):

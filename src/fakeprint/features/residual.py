@@ -25,16 +25,16 @@ def residual(
     Differences of 1st, 2nd and 3rd order along rows and along columns are divided by a step, rounded and clipped at
     ±truncation, and patterns of LENGTH neighbouring ones (along the difference and across it) are counted per channel
     (SPAM: Pevný, Bas and Fridrich 2010). Patterns that differ only in sign or direction are counted as one (the
-    symmetries of SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and invariant to
-    mirroring. Rows and columns have separate tables, since upsampling may treat them differently. Four options add to
-    this:
+    symmetries of SRM: Fridrich and Kodovský 2012), which makes the tables three times smaller and, but for `squares`,
+    invariant to mirroring. Rows and columns have separate tables, since upsampling may treat them differently. Four
+    options add to this:
 
     opponent: the planes red − green and blue − green are two more channels.
     joint: patterns of red, green and blue at one pixel, at the finest step.
     srm: two-dimensional residuals of SRM: two 3×3 kernels, and the minimum and maximum of four differences.
-    squares: patterns of four differences of 1st and 2nd order, clipped at ±1: the 2×2 neighbours of each channel, and,
-    at the coarsest step, two colours at two neighbours. They are not merged, so mirroring changes them: merged
-    tables tell generators apart less well (docs/results.md).
+    squares: patterns of four differences of 1st and 2nd order, whatever `orders` says, clipped at ±1: those of each 2×2
+    square, per channel and step, and, at the largest step, of two colours at two neighbours. They are not merged: with
+    the mirror images merged, an SVM on UniBuc was less accurate (docs/results.md).
 
     image: uint8 (H, W, 3) RGB. Returns float32 (D,); each table of co-occurrences sums to one.
     """

@@ -29,7 +29,9 @@ class Residual(Block):
     joint: bool = Field(description="red, green and blue together")
     opponent: bool = Field(description="red − green and blue − green as channels of their own")
     srm: bool = Field(description="3×3 kernels, and extremes of four differences")
-    squares: bool = Field(default=False, description="patterns of 2×2 neighbours, and of two colours at two neighbours")
+    squares: bool = Field(
+        default=False, description="patterns of 2×2 neighbours and of two colours, ±1 step, which see mirroring"
+    )
 
 
 class Spectrum(Block):

@@ -331,7 +331,7 @@ class Cooccurrences(nn.Module):
         images, channels, height, width = patterns.shape
         tables = torch.arange(images * channels, dtype=torch.int32, device=patterns.device)
         places = patterns.int().add_(self.PATTERNS * tables.view(images, channels, 1, 1)).flatten()
-        # Exact: whole numbers below 2^24. Unlike `bincount`, it does not make the host wait for a GPU.
+        # Exact, as an image has fewer than 2^24 pixels. Unlike `bincount`, it does not make the host wait for a GPU.
         counts = torch.zeros(images * channels * self.PATTERNS, device=patterns.device)
         counts.index_add_(0, places, counts.new_ones(1).expand(len(places)))
         return counts.view(images, channels * self.PATTERNS) / (height * width)
