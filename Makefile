@@ -32,7 +32,7 @@ app: env ## the web app and the API that it talks to; Ctrl-C ends both
 	@fakeprint app --serve
 
 # columns that are kept: parameters that differ, and of the leaderboard the champion, accuracy and worst degraded accuracy
-OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|\.(low|high|macro_f1|log_loss|p_holm|cell)$$
+OTHER_COLUMNS = ^(?!Experiment|champion$$|seed$$|(run|data|prepare|augment|features|classifiers|models?|train|predict|ensembles)\.|metrics/leaderboard\.json:)|.*\.(low|high|macro_f1|log_loss|p_holm|cell|ece)$$|.*\.(before|after)\.|models\.[^.]+\.(?!worst\.).+\.accuracy$$
 
 experiments: env ## a narrow `dvc exp show`: what differs between experiments, and each model's accuracy
 	@python -m dvc exp show --only-changed --drop '$(OTHER_COLUMNS)'
