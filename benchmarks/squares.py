@@ -23,7 +23,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
 from fakeprint import params
-from fakeprint.data.arrays import WholeImages, load_split
+from fakeprint.data.arrays import ARRAYS, WholeImages, load_split
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation.intervals import mcnemar
 from fakeprint.features import extract, extract_blocks
@@ -128,6 +128,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11, metavar="N", help="of the folds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE")
     options = parser.parse_args()
+    if options.folds < 2 or min(options.gammas) <= 0:
+        raise InputError("--folds: at least 2; --gammas: above 0")
+    if not (ARRAYS / "train.parquet").exists():
+        raise InputError(f"{ARRAYS}/train.parquet is missing: run `dvc repro prepare` first")
     train = load_split("train")
     if isinstance(train.images, WholeImages):
         raise InputError("prepare.resize: native keeps images at their own size; this needs images of one size")

@@ -66,6 +66,8 @@ def test_the_command_prints_a_table_and_writes_the_rows(
 ) -> None:
     unknown = np.full(40, None, dtype=object)
     train = Split(noise(), np.arange(40).astype(str), LABELS, np.arange(40), unknown)
+    (tmp_path / "train.parquet").touch()
+    monkeypatch.setattr(squares, "ARRAYS", tmp_path)
     monkeypatch.setattr(squares, "load_split", lambda name: train)
     monkeypatch.setattr(sys, "argv", ["squares", "--gammas", "1", "--json", str(tmp_path / "rows.json")])
     squares.main()
@@ -75,3 +77,25 @@ def test_the_command_prints_a_table_and_writes_the_rows(
     assert rows[0]["dimensions"] < rows[1]["dimensions"]
     assert all(row["accuracy"] == 1.0 and len(row["recalls"]) == 2 for row in rows)
     assert [(row["only_it"], row["only_without"], row["p"]) for row in rows] == [(0, 0, 1.0)] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "data/arrays/train.parquet is missing: run `dvc repro prepare` first"),
+        (["--folds", "1"], "--folds: at least 2"),
+        (["--gammas", "0"], "--gammas: above 0"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["squares", *options])
+    with pytest.raises(SystemExit):
+        squares.main()
+    assert message in capsys.readouterr().err
