@@ -1,9 +1,9 @@
 """Accuracy and fitting time of the approximate RBF SVM by number of components, and of the exact one, on UniBuc.
 
-The SVMs are fitted on the train images and one degraded copy of each, with gamma "scale" and the features of
-presets/unibuc-best.yaml but for the squares (25,000 rows of 6,572 dimensions; `--copies 0`: 12,500 rows), and scored on
-the 1,250 validation images. This needs the data: FAKEPRINT_UNIBUC names their folder. First, features are computed into
-a temporary folder, which takes some minutes. The exact SVM takes 6 GB with 25,000 rows.
+The SVMs are fitted on the train images and one degraded copy of each, as in presets/unibuc.yaml but with more JPEG
+(25,000 rows of 6,572 dimensions; `--copies 0`: 12,500 rows), and scored on the 1,250 validation images. This needs the
+data: FAKEPRINT_UNIBUC names their folder. First, features are computed into a temporary folder, which takes some
+minutes.
 
 `FAKEPRINT_UNIBUC=PATH python -m benchmarks.nystroem [--copies 1] [--components 500 1000 2000 4000] [--json FILE]`
 """
@@ -45,13 +45,14 @@ class Fitted:
 
 
 def prepare(folder: Path, data: Path, copies: int, per_class: int | None) -> params.Params:
-    """Run the stages up to `features` in `folder`, and return the preset's parameters."""
+    """Run the stages up to `features` in `folder`, and return its parameters."""
     for name in ("src", "stages", "presets"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "params.yaml", folder)
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
-    use = ["fakeprint", "use", "presets/unibuc-best.yaml", "--data", str(data.resolve())]
-    use += ["-S", "features.residual.squares=false", "-S", "classifiers.svm_rbf.gamma=scale"]
+    use = ["fakeprint", "use", "presets/unibuc.yaml", "--data", str(data.resolve())]
+    for name, share in (("jpeg", 0.4), ("blur", 0.2), ("noise", 0.2), ("rescale", 0.2)):
+        use += ["-S", f"augment.transforms.{name}.p={share}"]
     fewer = ["-S", f"data.per_class={per_class}"] if per_class else []
     for arguments in (
         [*use, *fewer, "-S", f"augment.copies={copies}", "-S", "tracking.enabled=false"],

@@ -26,7 +26,7 @@ from fakeprint.models.classifiers import (
     load_classifier,
     save_classifier,
 )
-from fakeprint.models.kernel_svm import MOST_ROWS, KernelSVM
+from fakeprint.models.kernel_svm import KernelSVM
 from fakeprint.models.neighbours import BLOCK, plot_sweep, search
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
@@ -234,12 +234,42 @@ def test_a_hinge_that_does_not_fit_in_memory_is_refused(monkeypatch):
         fit(settings, columns, y, columns, y, 7, 1)
 
 
-def test_kernel_svm_refuses_what_does_not_fit_in_memory():
-    rows = np.zeros((MOST_ROWS + 1, 1))
-    with pytest.raises(
-        InputError, match=r"^svm_rbf: the kernel matrix of 32001 train rows .* approximation: auto or nystroem$"
-    ):
-        KernelSVM().fit(rows, np.zeros(len(rows)), [])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_decisions_are_those_of_scikit_learns_svc(classes):
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.repeat(np.arange(classes), [30, 20, 25, 15][:classes]))
+    x = (rng.standard_normal((len(y), 6)) + 0.5 * y[:, None]).astype(np.float32)
+    queries = rng.standard_normal((40, 6)).astype(np.float32)
+    peer = SVC(C=3, gamma=0.2, tol=1e-6).fit(x, y)
+    ours = KernelSVM(C=3, gamma=0.2).fit(x, y, _folds(y, np.arange(len(y)), seed=1))
+    expected = peer.decision_function(queries)
+    decisions = ours._decisions(queries)
+    np.testing.assert_allclose(decisions[:, 0] if classes == 2 else decisions, expected, atol=3e-3)
+    assert np.std(expected) > 0.1
+    np.testing.assert_array_equal(ours.support_, np.unique(peer.support_))
+
+
+@pytest.mark.parametrize(
+    ("per_class", "refused"),
+    [
+        ([17_300, 17_300], None),
+        ([17_400, 17_400], "34,800 train rows (copies included) would take 12.1 GB"),
+        ([15_100] * 5, None),
+        ([15_300] * 5, "76,500 train rows (copies included) would take 12.2 GB"),
+        ([30_000, 10_000, 1], "40,001 train rows (copies included) would take 16.8 GB"),
+    ],
+)
+def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monkeypatch):
+    class Began(Exception):
+        pass
+
+    monkeypatch.setattr("fakeprint.models.kernel_svm._gamma", lambda *_: (_ for _ in ()).throw(Began))
+    y = np.repeat(np.arange(len(per_class)), per_class)
+    end = ", more than the 12 GB allowed; set approximation: auto or nystroem"
+    with pytest.raises(InputError if refused else Began) as caught:
+        KernelSVM().fit(np.zeros((len(y), 1), np.float32), y, [])
+    if refused:
+        assert str(caught.value) == f"svm_rbf: the kernel matrices of {refused}{end}"
 
 
 def test_copies_stay_with_their_originals_in_calibration():

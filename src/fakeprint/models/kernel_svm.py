@@ -1,5 +1,6 @@
 """RBF-kernel SVM with calibrated probabilities: exact, or with an approximated kernel."""
 
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -14,11 +15,11 @@ from fakeprint.errors import InputError
 from fakeprint.models.calibration import calibrated
 from fakeprint.models.linear import LinearMachine
 
-EXACT_ROWS = 20_000  # `auto` is exact up to here: their kernel matrix takes 3.2 GB
-MOST_ROWS = 32_000  # their kernel matrix takes 8 GB
+EXACT_ROWS = 20_000  # `auto` is exact up to here; a fit on more rows takes minutes
+MEMORY = 12e9  # bytes of kernel matrices: 34,600 rows of two classes, 75,900 of five
 BATCH = 500  # rows per prediction
 TOLERANCE = 1e-7  # of the linear machine on a Nystroem map, which is less exact than that
-TILE = 2048  # rows and columns of one block of the kernel matrix
+TILE = 2048  # rows whose kernels with a whole class are computed together
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -27,11 +28,14 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
     """scikit-learn's SVC with sigmoid calibration (Platt 1999), on precomputed kernel matrices.
 
     Calibration fits the SVM once per fold and once on all rows. libsvm computes the kernel row by row each time; as a
-    matrix product it is about ten times faster for thousands of features, with the same results.
+    matrix product it is about ten times faster for thousands of features, with the same results. As in libsvm, each
+    pair of classes has a machine of its own. Fitting them one by one needs the kernel of two classes in memory, not of
+    all.
 
     C: as SVC's. gamma: as SVC's, "scale" being 1 / (D · variance) of all train rows. Attributes: `support_rows_`,
-    float32 (S, D), the support vectors of all class boundaries; `support_`, their row numbers in train; `svm_`, the
-    SVM; `calibrator_`, which turns its decision values into probabilities.
+    float32 (S, D), the support vectors of all pairs; `support_`, their row numbers in train; `coefficients_`, float64
+    (S, P), and `intercepts_`, float64 (P,), of each pair, (0, 1), (0, 2), … (1, 2), …; `calibrator_`, which turns
+    decision values into probabilities.
     """
 
     def __init__(self, C: float = 1.0, gamma: float | str = "scale"):
@@ -41,47 +45,62 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
     def fit(self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds) -> Self:
         """Fit on x, float32 (N, D), and class indices y (N,); calibrated on the held-out parts of the folds.
 
-        One kernel matrix, float64 (N, N), is in memory at a time. Raises InputError if it would take more than 8 GB.
+        In memory are the rows of one class, the kernel matrix of each class with itself, float32, and that of one pair,
+        float64. Raises InputError if the matrices would take more than `MEMORY`.
         """
         rows = Rows.of(x)
-        if len(rows) > MOST_ROWS:
+        self.classes_, counts = np.unique(y, return_counts=True)
+        needed = _kernel_bytes(counts)
+        if needed > MEMORY:
             raise InputError(
-                f"svm_rbf: the kernel matrix of {len(rows)} train rows (copies included) does not fit in memory (at "
-                f"most {MOST_ROWS}); set approximation: auto or nystroem"
+                f"svm_rbf: the kernel matrices of {len(rows):,} train rows (copies included) would take "
+                f"{needed / 1e9:.1f} GB, more than the {MEMORY / 1e9:.0f} GB allowed; set approximation: auto or "
+                "nystroem"
             )
         self.gamma_ = _gamma(rows, self.gamma)
-        classes = len(np.unique(y))
+        classes = len(self.classes_)
         decisions = np.empty((len(y), 1 if classes == 2 else classes))
         for train, held_out in folds:
-            machine = self._fitted(rows.at(train), y[train])
-            support = rows.at(train[np.sort(machine.support_)]).whole()
+            self._fit_pairs(rows.at(train), y[train])
             for place, block in rows.at(held_out).blocks(BATCH):
-                decided = _decisions(machine, len(train), support, block, self.gamma_)
-                decisions[held_out[place]] = decided.reshape(len(block), -1)
-            del machine
-        self.svm_ = self._fitted(rows, y)
+                decisions[held_out[place]] = self._decisions(block)
+        self._fit_pairs(rows, y)
         self.calibrator_ = calibrated(decisions, y)
-        self.classes_ = self.svm_.classes_
-        self.support_ = np.sort(self.svm_.support_)
-        self.support_rows_ = rows.at(self.support_).whole()
-        self.train_rows_ = len(rows)
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Class probabilities, float64 (N, C)."""
-        return np.concatenate([self._answer(x[start : start + BATCH]) for start in range(0, len(x), BATCH)])
+        blocks = (self._decisions(x[start : start + BATCH]) for start in range(0, len(x), BATCH))
+        return np.concatenate([self.calibrator_.predict_proba(block) for block in blocks])
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The most probable class of each row."""
         return self.classes_[self.predict_proba(x).argmax(axis=1)]
 
-    def _answer(self, x: np.ndarray) -> np.ndarray:
-        decided = _decisions(self.svm_, self.train_rows_, self.support_rows_, x, self.gamma_)
-        probabilities: np.ndarray = self.calibrator_.predict_proba(decided.reshape(len(x), -1))
-        return probabilities
+    def _fit_pairs(self, rows: Rows, y: np.ndarray) -> None:
+        members = [np.flatnonzero(y == label) for label in self.classes_]
+        within = [_kernel_within(rows.at(each).whole(), self.gamma_) for each in members]
+        pairs = list(itertools.combinations(range(len(members)), 2))
+        coefficients, self.intercepts_ = np.zeros((len(rows), len(pairs))), np.empty(len(pairs))
+        first = np.empty((0, 0), np.float32)
+        for column, (one, other) in enumerate(pairs):
+            if other == one + 1:
+                first = rows.at(members[one]).whole()
+            kernel = _kernel_of_pair(within[one], within[other], first, rows.at(members[other]), self.gamma_)
+            is_second = np.repeat([0, 1], [len(members[one]), len(members[other])])
+            machine = SVC(kernel="precomputed", C=self.C).fit(kernel, is_second)
+            places = np.concatenate([members[one], members[other]])[machine.support_]
+            coefficients[places, column] = machine.dual_coef_[0]
+            self.intercepts_[column] = machine.intercept_[0]
+        self.support_ = np.flatnonzero(coefficients.any(axis=1))
+        self.coefficients_ = coefficients[self.support_]
+        self.support_rows_ = rows.at(self.support_).whole()
 
-    def _fitted(self, rows: Rows, y: np.ndarray) -> SVC:
-        return SVC(kernel="precomputed", C=self.C).fit(_kernel_matrix(rows, self.gamma_), y)
+    def _decisions(self, x: np.ndarray) -> np.ndarray:
+        """Decision values as SVC's, float64 (n, C): one column for two classes, above 0 for the second."""
+        kernel = _rbf(np.asarray(x, np.float32), self.support_rows_, self.gamma_)
+        values: np.ndarray = kernel.astype(np.float64) @ self.coefficients_ + self.intercepts_
+        return values if len(self.classes_) == 2 else _one_per_class(values, len(self.classes_))
 
 
 class NystroemSVM(ClassifierMixin, BaseEstimator):
@@ -150,16 +169,35 @@ def _gamma(rows: Rows, gamma: float | str) -> float:
     return 1 / (rows.shape[1] * (squares / count - (total / count) ** 2))
 
 
-def _kernel_matrix(rows: Rows, gamma: float) -> np.ndarray:
-    """The kernel matrix, float64 (N, N); each pair of blocks is computed once and copied to its mirror position."""
-    matrix = np.empty((len(rows), len(rows)))
-    for place, block in rows.blocks(TILE):
-        for other_place, other in rows.at(np.arange(place.start, len(rows))).blocks(TILE):
-            columns = slice(place.start + other_place.start, place.start + other_place.stop)
-            matrix[place, columns] = _rbf(block, other, gamma)
-            matrix[columns, place] = matrix[place, columns].T
+def _kernel_bytes(counts: np.ndarray) -> int:
+    """Most memory of kernel matrices while an SVM is fitted on so many rows of each class."""
+    largest_pair = int(np.sort(counts)[-2:].sum())
+    return 8 * largest_pair**2 + 4 * int((counts.astype(np.int64) ** 2).sum())
+
+
+def _kernel_within(rows: np.ndarray, gamma: float) -> np.ndarray:
+    """The kernel matrix of rows, float32 (n, D), as float32 (n, n); each half is computed once and mirrored."""
+    matrix = np.empty((len(rows),) * 2, np.float32)
+    for start in range(0, len(rows), TILE):
+        stop = start + TILE
+        matrix[start:, start:stop] = _rbf(rows[start:], rows[start:stop], gamma)
+        matrix[start:stop, start:] = matrix[start:, start:stop].T
     np.fill_diagonal(matrix, 1)
     return matrix
+
+
+def _kernel_of_pair(
+    within_first: np.ndarray, within_second: np.ndarray, first: np.ndarray, second: Rows, gamma: float
+) -> np.ndarray:
+    """The kernel matrix, float64 (n + m, n + m), of rows `first` (n, D) followed by `second` (m, D)."""
+    split = len(first)
+    kernel = np.empty((split + len(second),) * 2)
+    kernel[:split, :split], kernel[split:, split:] = within_first, within_second
+    for place, block in second.blocks(TILE):
+        columns = slice(split + place.start, split + place.stop)
+        kernel[:split, columns] = _rbf(first, block, gamma)
+        kernel[columns, :split] = kernel[:split, columns].T
+    return kernel
 
 
 def _rbf(rows: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
@@ -169,9 +207,16 @@ def _rbf(rows: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
     return np.exp(-gamma * np.maximum(distances, 0, out=distances), out=distances)
 
 
-def _decisions(machine: SVC, train_rows: int, support_rows: np.ndarray, x: np.ndarray, gamma: float) -> np.ndarray:
-    """Decision values of rows x; libsvm reads only the columns of support vectors, by their row number in train."""
-    kernel = np.zeros((len(x), train_rows))
-    kernel[:, np.sort(machine.support_)] = _rbf(np.asarray(x, np.float32), support_rows, gamma)
-    values: np.ndarray = machine.decision_function(kernel)
-    return values
+def _one_per_class(values: np.ndarray, classes: int) -> np.ndarray:
+    """Decision values of pairs, float64 (n, P), as one per class, float64 (n, C), as scikit-learn's SVC gives them.
+
+    They are the number of pairs that a class wins and, within ±1/3, the sum of its decision values.
+    """
+    votes, sums = np.zeros((len(values), classes)), np.zeros((len(values), classes))
+    for column, (one, other) in enumerate(itertools.combinations(range(classes), 2)):
+        value = values[:, column]
+        votes[:, one] += value <= 0
+        votes[:, other] += value > 0
+        sums[:, one] -= value
+        sums[:, other] += value
+    return votes + sums / (3 * (np.abs(sums) + 1))
