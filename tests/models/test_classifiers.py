@@ -234,8 +234,10 @@ def test_a_hinge_that_does_not_fit_in_memory_is_refused(monkeypatch):
         fit(settings, columns, y, columns, y, 7, 1)
 
 
+@pytest.mark.parametrize("tile", [7, 2048])  # rows of a block: several, and one that is not full
 @pytest.mark.parametrize("classes", [2, 4])
-def test_decisions_are_those_of_scikit_learns_svc(classes):
+def test_decisions_are_those_of_scikit_learns_svc(classes, tile, monkeypatch):
+    monkeypatch.setattr("fakeprint.models.kernel_svm.TILE", tile)
     rng = np.random.default_rng(3)
     y = rng.permutation(np.repeat(np.arange(classes), [30, 20, 25, 15][:classes]))
     x = (rng.standard_normal((len(y), 6)) + 0.5 * y[:, None]).astype(np.float32)
