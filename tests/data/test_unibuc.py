@@ -11,7 +11,7 @@ from fakeprint.data.sources import open_source
 from fakeprint.data.submission_form import submission_form
 from fakeprint.params import Data
 
-ROOT = Path(os.environ.get("FAKEPRINT_UNIBUC", "nowhere"))
+ROOT = Path(os.environ.get("FAKEPRINT_UNIBUC") or "nowhere")
 pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason="FAKEPRINT_UNIBUC names no folder")
 
 
