@@ -82,11 +82,9 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         within = [_kernel_within(rows.at(each).whole(), self.gamma_) for each in members]
         pairs = list(itertools.combinations(range(len(members)), 2))
         coefficients, self.intercepts_ = np.zeros((len(rows), len(pairs))), np.empty(len(pairs))
-        first = np.empty((0, 0), np.float32)
         for column, (one, other) in enumerate(pairs):
-            if other == one + 1:
-                first = rows.at(members[one]).whole()
-            kernel = _kernel_of_pair(within[one], within[other], first, rows.at(members[other]), self.gamma_)
+            first, second = rows.at(members[one]).whole(), rows.at(members[other])
+            kernel = _kernel_of_pair(within[one], within[other], first, second, self.gamma_)
             is_second = np.repeat([0, 1], [len(members[one]), len(members[other])])
             machine = SVC(kernel="precomputed", C=self.C).fit(kernel, is_second)
             places = np.concatenate([members[one], members[other]])[machine.support_]
