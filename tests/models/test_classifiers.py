@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 import zipfile
 from dataclasses import asdict
 
@@ -26,7 +27,7 @@ from fakeprint.models.classifiers import (
     load_classifier,
     save_classifier,
 )
-from fakeprint.models.kernel_svm import KernelSVM
+from fakeprint.models.kernel_svm import KernelSVM, _kernel_bytes
 from fakeprint.models.neighbours import BLOCK, plot_sweep, search
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
@@ -254,11 +255,11 @@ def test_decisions_are_those_of_scikit_learns_svc(classes, tile, monkeypatch):
 @pytest.mark.parametrize(
     ("per_class", "refused"),
     [
-        ([17_300, 17_300], None),
-        ([17_400, 17_400], "34,800 train rows (copies included) would take 12.1 GB"),
-        ([15_100] * 5, None),
-        ([15_300] * 5, "76,500 train rows (copies included) would take 12.2 GB"),
-        ([30_000, 10_000, 1], "40,001 train rows (copies included) would take 16.8 GB"),
+        ([15_800, 15_800], None),
+        ([15_900, 15_900], "31,800 train rows (copies included) would take 12.1 GB"),
+        ([14_100] * 5, None),
+        ([14_200] * 5, "71,000 train rows (copies included) would take 12.1 GB"),
+        ([30_000, 10_000, 1], "40,001 train rows (copies included) would take 21.6 GB"),
     ],
 )
 def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monkeypatch):
@@ -272,6 +273,28 @@ def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monk
         KernelSVM().fit(np.zeros((len(y), 1), np.float32), y, [])
     if refused:
         assert str(caught.value) == f"svm_rbf: the kernel matrices of {refused}{end}"
+
+
+@pytest.mark.parametrize("per_class", [[500, 500], [600] * 5, [600, 300, 100]])
+def test_kernel_svm_takes_as_much_memory_as_it_reckons_with(per_class, monkeypatch):
+    monkeypatch.setattr("fakeprint.models.kernel_svm.TILE", 20)
+    y = np.repeat(np.arange(len(per_class)), per_class)
+    x = np.random.default_rng(2).standard_normal((len(y), 3)).astype(np.float32)
+    folds = _folds(y, np.arange(len(y)), seed=1)
+    KernelSVM(gamma=0.1).fit(x[::50], y[::50], [])  # what is imported or cached by the first fit
+    tracemalloc.start()
+    KernelSVM(gamma=0.1).fit(x, y, folds)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak == pytest.approx(_kernel_bytes(np.array(per_class)), rel=0.05)
+
+
+def test_kernel_svm_refuses_numbers_that_are_not_finite():
+    x, y = separable(60, 0)
+    x = np.asarray(x, np.float32)
+    machine = KernelSVM(gamma=0.1).fit(x, y, _folds(y, np.arange(len(y)), seed=1))
+    with pytest.raises(ValueError, match="contains NaN"):
+        machine.predict(np.full_like(x[:1], np.nan))
 
 
 def test_copies_stay_with_their_originals_in_calibration():

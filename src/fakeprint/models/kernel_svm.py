@@ -2,6 +2,7 @@
 
 import itertools
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.kernel_approximation import Nystroem
 from sklearn.svm import SVC
+from sklearn.utils import check_array
 
 from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
@@ -16,7 +18,7 @@ from fakeprint.models.calibration import calibrated
 from fakeprint.models.linear import LinearMachine
 
 EXACT_ROWS = 20_000  # `auto` is exact up to here; a fit on more rows takes minutes
-MEMORY = 12e9  # bytes of kernel matrices: 34,600 rows of two classes, 75,900 of five
+MEMORY = 12e9  # bytes of kernel matrices: in classes of equal size, 31,600 rows of two, 70,700 of five
 BATCH = 500  # rows per prediction
 TOLERANCE = 1e-7  # of the linear machine on a Nystroem map, which is less exact than that
 TILE = 2048  # rows whose kernels with a whole class are computed together
@@ -24,13 +26,22 @@ TILE = 2048  # rows whose kernels with a whole class are computed together
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
+@dataclass(frozen=True)
+class PairMachine:
+    """The machine of two classes: row numbers of its support vectors, int (S,), their coefficients, intercept."""
+
+    support: np.ndarray
+    coefficients: np.ndarray
+    intercept: float
+
+
 class KernelSVM(ClassifierMixin, BaseEstimator):
     """scikit-learn's SVC with sigmoid calibration (Platt 1999), on precomputed kernel matrices.
 
     Calibration fits the SVM once per fold and once on all rows. libsvm computes the kernel row by row each time; as a
-    matrix product it is about ten times faster for thousands of features, with the same results. As in libsvm, each
-    pair of classes has a machine of its own. Fitting them one by one needs the kernel of two classes in memory, not of
-    all.
+    matrix product it is about ten times faster for thousands of features, with the same results, and all fits share it.
+    As in libsvm, each pair of classes has a machine of its own. Fitting them one by one needs the kernel of two classes
+    in memory, not of all.
 
     C: as SVC's. gamma: as SVC's, "scale" being 1 / (D · variance) of all train rows. Attributes: `support_rows_`,
     float32 (S, D), the support vectors of all pairs; `support_`, their row numbers in train; `coefficients_`, float64
@@ -45,8 +56,8 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
     def fit(self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds) -> Self:
         """Fit on x, float32 (N, D), and class indices y (N,); calibrated on the held-out parts of the folds.
 
-        In memory are the rows of one class, the kernel matrix of each class with itself, float32, and that of one pair,
-        float64. Raises InputError if the matrices would take more than `MEMORY`.
+        In memory are the rows of one class, the kernel matrices of each class with itself and of one pair, float32, and
+        the one of that pair that a fit takes, float64. Raises InputError if they would take more than `MEMORY`.
         """
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
@@ -58,18 +69,20 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
                 "nystroem"
             )
         self.gamma_ = _gamma(rows, self.gamma)
+        *machines, machine = self._fit_pairs(rows, y, [*(train for train, _ in folds), np.arange(len(y))])
         classes = len(self.classes_)
         decisions = np.empty((len(y), 1 if classes == 2 else classes))
-        for train, held_out in folds:
-            self._fit_pairs(rows.at(train), y[train])
+        for (_, held_out), fold_machine in zip(folds, machines, strict=True):
+            self._take(rows, fold_machine)
             for place, block in rows.at(held_out).blocks(BATCH):
                 decisions[held_out[place]] = self._decisions(block)
-        self._fit_pairs(rows, y)
+        self._take(rows, machine)
         self.calibrator_ = calibrated(decisions, y)
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        """Class probabilities, float64 (N, C)."""
+        """Class probabilities, float64 (N, C). Raises ValueError if a number is not finite."""
+        x = check_array(x, dtype=np.float32)
         blocks = (self._decisions(x[start : start + BATCH]) for start in range(0, len(x), BATCH))
         return np.concatenate([self.calibrator_.predict_proba(block) for block in blocks])
 
@@ -77,26 +90,33 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         """The most probable class of each row."""
         return self.classes_[self.predict_proba(x).argmax(axis=1)]
 
-    def _fit_pairs(self, rows: Rows, y: np.ndarray) -> None:
+    def _fit_pairs(self, rows: Rows, y: np.ndarray, parts: list[np.ndarray]) -> list[list[PairMachine]]:
+        """For each of `parts`, row numbers to fit on: the machine of each pair of classes."""
         members = [np.flatnonzero(y == label) for label in self.classes_]
         within = [_kernel_within(rows.at(each).whole(), self.gamma_) for each in members]
-        pairs = list(itertools.combinations(range(len(members)), 2))
-        coefficients, self.intercepts_ = np.zeros((len(rows), len(pairs))), np.empty(len(pairs))
-        for column, (one, other) in enumerate(pairs):
-            first, second = rows.at(members[one]).whole(), rows.at(members[other])
-            kernel = _kernel_of_pair(within[one], within[other], first, second, self.gamma_)
-            is_second = np.repeat([0, 1], [len(members[one]), len(members[other])])
-            machine = SVC(kernel="precomputed", C=self.C).fit(kernel, is_second)
-            places = np.concatenate([members[one], members[other]])[machine.support_]
-            coefficients[places, column] = machine.dual_coef_[0]
-            self.intercepts_[column] = machine.intercept_[0]
+        machines: list[list[PairMachine]] = [[] for _ in parts]
+        for one in range(len(members)):
+            one_rows = rows.at(members[one]).whole()
+            for other in range(one + 1, len(members)):
+                between = _kernel_between(one_rows, rows.at(members[other]), self.gamma_)
+                kernels = (within[one], within[other], between)
+                for part, fitted in zip(parts, machines, strict=True):
+                    fitted.append(_pair_machine(kernels, members[one], members[other], part, self.C))
+        return machines
+
+    def _take(self, rows: Rows, machines: list[PairMachine]) -> None:
+        """Answer with these machines, fitted on some of the rows."""
+        coefficients = np.zeros((len(rows), len(machines)))
+        for column, machine in enumerate(machines):
+            coefficients[machine.support, column] = machine.coefficients
+        self.intercepts_ = np.array([machine.intercept for machine in machines])
         self.support_ = np.flatnonzero(coefficients.any(axis=1))
         self.coefficients_ = coefficients[self.support_]
         self.support_rows_ = rows.at(self.support_).whole()
 
     def _decisions(self, x: np.ndarray) -> np.ndarray:
         """Decision values as SVC's, float64 (n, C): one column for two classes, above 0 for the second."""
-        kernel = _rbf(np.asarray(x, np.float32), self.support_rows_, self.gamma_)
+        kernel = _rbf(x, self.support_rows_, self.gamma_)
         values: np.ndarray = kernel.astype(np.float64) @ self.coefficients_ + self.intercepts_
         return values if len(self.classes_) == 2 else _one_per_class(values, len(self.classes_))
 
@@ -168,9 +188,11 @@ def _gamma(rows: Rows, gamma: float | str) -> float:
 
 
 def _kernel_bytes(counts: np.ndarray) -> int:
-    """Most memory of kernel matrices while an SVM is fitted on so many rows of each class."""
-    largest_pair = int(np.sort(counts)[-2:].sum())
-    return 8 * largest_pair**2 + 4 * int((counts.astype(np.int64) ** 2).sum())
+    """Most memory, in bytes, of kernel matrices and coefficients of an SVM on so many rows of each class."""
+    one, other = sorted([0, *map(int, counts)])[-2:]
+    pair = 8 * (one + other) ** 2 + 4 * one * other + 4 * other**2  # the last is a copy while the first is filled
+    coefficients = 8 * int(counts.sum()) * (len(counts) * (len(counts) - 1) // 2)
+    return pair + coefficients + 4 * int((counts.astype(np.int64) ** 2).sum())
 
 
 def _kernel_within(rows: np.ndarray, gamma: float) -> np.ndarray:
@@ -184,18 +206,31 @@ def _kernel_within(rows: np.ndarray, gamma: float) -> np.ndarray:
     return matrix
 
 
-def _kernel_of_pair(
-    within_first: np.ndarray, within_second: np.ndarray, first: np.ndarray, second: Rows, gamma: float
-) -> np.ndarray:
-    """The kernel matrix, float64 (n + m, n + m), of rows `first` (n, D) followed by `second` (m, D)."""
+def _kernel_between(first: np.ndarray, second: Rows, gamma: float) -> np.ndarray:
+    """The kernel matrix, float32 (n, m), of rows `first` (n, D) with those of another class, (m, D)."""
+    matrix = np.empty((len(first), len(second)), np.float32)
+    for place, block in second.blocks(TILE):
+        matrix[:, place] = _rbf(first, block, gamma)
+    return matrix
+
+
+def _pair_machine(
+    kernels: tuple[np.ndarray, np.ndarray, np.ndarray], one: np.ndarray, other: np.ndarray, part: np.ndarray, C: float
+) -> PairMachine:
+    """Fit the machine of two classes on the rows in `part`. Its kernel matrix is freed on return.
+
+    kernels: the matrices of each class with itself and of the first with the other. one, other, part: row numbers.
+    """
+    first, second = (np.flatnonzero(np.isin(members, part)) for members in (one, other))
     split = len(first)
     kernel = np.empty((split + len(second),) * 2)
-    kernel[:split, :split], kernel[split:, split:] = within_first, within_second
-    for place, block in second.blocks(TILE):
-        columns = slice(split + place.start, split + place.stop)
-        kernel[:split, columns] = _rbf(first, block, gamma)
-        kernel[columns, :split] = kernel[:split, columns].T
-    return kernel
+    kernel[:split, :split] = kernels[0][np.ix_(first, first)]
+    kernel[split:, split:] = kernels[1][np.ix_(second, second)]
+    kernel[:split, split:] = kernels[2][np.ix_(first, second)]
+    kernel[split:, :split] = kernel[:split, split:].T
+    machine = SVC(kernel="precomputed", C=C).fit(kernel, np.repeat([0, 1], [split, len(second)]))
+    support = np.concatenate([one[first], other[second]])[machine.support_]
+    return PairMachine(support, machine.dual_coef_[0], machine.intercept_[0])
 
 
 def _rbf(rows: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
@@ -208,7 +243,7 @@ def _rbf(rows: np.ndarray, others: np.ndarray, gamma: float) -> np.ndarray:
 def _one_per_class(values: np.ndarray, classes: int) -> np.ndarray:
     """Decision values of pairs, float64 (n, P), as one per class, float64 (n, C), as scikit-learn's SVC gives them.
 
-    They are the number of pairs that a class wins and, within ±1/3, the sum of its decision values.
+    Each is the number of pairs that a class wins, plus the sum of its decision values, scaled into ±1/3.
     """
     votes, sums = np.zeros((len(values), classes)), np.zeros((len(values), classes))
     for column, (one, other) in enumerate(itertools.combinations(range(classes), 2)):
