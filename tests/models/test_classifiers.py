@@ -244,7 +244,7 @@ def test_decisions_are_those_of_scikit_learns_svc(classes, tile, monkeypatch):
     x = (rng.standard_normal((len(y), 6)) + 0.5 * y[:, None]).astype(np.float32)
     queries = rng.standard_normal((40, 6)).astype(np.float32)
     peer = SVC(C=3, gamma=0.2, tol=1e-6).fit(x, y)
-    ours = KernelSVM(C=3, gamma=0.2).fit(x, y, _folds(y, np.arange(len(y)), seed=1))
+    ours = KernelSVM(C=3, gamma=0.2, n_jobs=2).fit(x, y, _folds(y, np.arange(len(y)), seed=1))
     expected = peer.decision_function(queries)
     decisions = ours._decisions(queries)
     np.testing.assert_allclose(decisions[:, 0] if classes == 2 else decisions, expected, atol=3e-3)
@@ -255,11 +255,11 @@ def test_decisions_are_those_of_scikit_learns_svc(classes, tile, monkeypatch):
 @pytest.mark.parametrize(
     ("per_class", "refused"),
     [
-        ([15_800, 15_800], None),
-        ([15_900, 15_900], "31,800 train rows (copies included) would take 12.1 GB"),
-        ([14_100] * 5, None),
-        ([14_200] * 5, "71,000 train rows (copies included) would take 12.1 GB"),
-        ([30_000, 10_000, 1], "40,001 train rows (copies included) would take 21.6 GB"),
+        ([16_500, 16_500], None),
+        ([16_600, 16_600], "33,200 train rows (copies included) would take 12.1 GB"),
+        ([14_600] * 5, None),
+        ([14_700] * 5, "73,500 train rows (copies included) would take 12.1 GB"),
+        ([30_000, 10_000, 1], "40,001 train rows (copies included) would take 18.0 GB"),
     ],
 )
 def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monkeypatch):

@@ -114,7 +114,11 @@ def fit(
     if isinstance(settings, params.Boosting | params.Forest):
         estimator = _trees(settings, train, y_train, seed, workers)
     else:
-        estimator = _streamed(settings, train, seed).fit(train, y_train, **({"folds": folds} if calibrates else {}))
+        unfitted = _streamed(settings, train, seed, workers)
+        estimator = unfitted.fit(train, y_train, **({"folds": folds} if calibrates else {}))
+    if "n_jobs" in estimator.get_params():
+        # The file must not depend on the workers, and threads would add the votes of a forest's trees in another order.
+        estimator.set_params(n_jobs=None)
     return Pipeline([("scale", scaler)] * standard + [("classify", estimator)])
 
 
@@ -123,7 +127,7 @@ def as_fitted(rows: Rows, scale: str) -> Rows:
     return rows.then(rooted) if scale.startswith("sqrt") else rows
 
 
-def _streamed(settings: Any, train: Rows, seed: int) -> Any:
+def _streamed(settings: Any, train: Rows, seed: int, workers: int | None) -> Any:
     """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
     from fakeprint.models.fingerprints import FingerprintClassifier
     from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM
@@ -142,7 +146,7 @@ def _streamed(settings: Any, train: Rows, seed: int) -> Any:
             return FingerprintClassifier(settings.C)
     assert isinstance(settings, params.RBFSVM)
     if settings.approximation == "exact" or (settings.approximation == "auto" and len(train) <= EXACT_ROWS):
-        return KernelSVM(settings.C, settings.gamma)
+        return KernelSVM(settings.C, settings.gamma, workers or -1)
     print(
         f"svm_rbf: {len(train):,} train rows, approximated by {settings.components:,} of them (approximation: nystroem)"
     )
@@ -189,9 +193,7 @@ def _trees(
             early_stopping=False,
             random_state=seed,
         ).fit(train.whole(np.float64), y)
-    forest = RandomForestClassifier(settings.trees, random_state=seed, n_jobs=workers or -1).fit(train.whole(), y)
-    # Threads would add the trees' votes in an order that changes the last bit.
-    return forest.set_params(n_jobs=None)
+    return RandomForestClassifier(settings.trees, random_state=seed, n_jobs=workers or -1).fit(train.whole(), y)
 
 
 def _with_new_rows(
