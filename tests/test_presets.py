@@ -49,7 +49,8 @@ PRESETS = {
     ),
     "unibuc-best": (
         "csv",
-        f"{RESIDUAL} train.warmup=0 ensembles.average.folds=2 ensembles.stacking.folds=2 ensembles.robust.folds=2",
+        f"{RESIDUAL} train.warmup=0 ensembles.average.folds=2 ensembles.stacking.folds=2 ensembles.robust.folds=2 "
+        "ensembles.classical.folds=2",
         [],
     ),
 }
