@@ -420,3 +420,16 @@ def test_skops_file_holds_no_dates_or_addresses(tmp_path):
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         arrays = [name for name in archive.namelist() if name.endswith(".npy")]
         assert sorted(arrays) == sorted(f"{number}.npy" for number in range(len(arrays)))
+
+
+def test_large_arrays_are_stored_as_they_are_and_small_ones_are_compressed(tmp_path, monkeypatch):
+    monkeypatch.setattr("fakeprint.models.skops_files.LARGE", 500)
+    saved = fitted("svm_rbf")
+    save_classifier(tmp_path, saved)
+    with zipfile.ZipFile(tmp_path / "classifier.skops") as archive:
+        arrays = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+    methods = {(member.file_size >= 500, member.compress_type) for member in arrays}
+    assert methods == {(True, zipfile.ZIP_STORED), (False, zipfile.ZIP_DEFLATED)}
+    np.testing.assert_array_equal(
+        load_classifier(tmp_path).probabilities(VALIDATION[0]), saved.probabilities(VALIDATION[0])
+    )

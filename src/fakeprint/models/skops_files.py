@@ -43,13 +43,14 @@ TRUSTED = (
     "sklearn.tree._classes.DecisionTreeClassifier",
     "sklearn.tree._tree.Tree",
 )
+LARGE = 2**24  # bytes of an array from which it is not compressed
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold
 
 
 def save_pipeline(path: Path, pipeline: Pipeline) -> None:
     """Write a fitted pipeline. The same pipeline gives the same bytes in every process."""
     with written(path) as partial:
-        partial.write_bytes(_reproducible(skops.io.dumps(pipeline)))
+        _write_reproducibly(partial, skops.io.dumps(pipeline))
 
 
 def load_pipeline(path: Path) -> Pipeline:
@@ -73,34 +74,33 @@ def load_pipeline(path: Path) -> Pipeline:
     return loaded
 
 
-def _reproducible(archive: bytes) -> bytes:
-    """The archive with memory addresses replaced by running numbers, and without dates.
+def _write_reproducibly(path: Path, archive: bytes) -> None:
+    """Write the archive with memory addresses replaced by running numbers, and without dates.
 
     skops names objects and array files by their addresses, which differ between runs; only their equality matters.
+    Large arrays are stored as they are: an SVM's support vectors shrink by a tenth, and take half a minute for that.
     """
-    with zipfile.ZipFile(io.BytesIO(archive)) as source:
-        members = {name: source.read(name) for name in source.namelist()}
-    schema = json.loads(members.pop("schema.json"))
-    numbers: dict[int, int] = {}
-    files: dict[str, str] = {}
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(path, "w") as target:
+        names = set(source.namelist()) - {"schema.json"}
+        schema = json.loads(source.read("schema.json"))
+        numbers: dict[int, int] = {}
+        files: dict[str, str] = {}
 
-    def renumber(node: Any) -> None:
-        if isinstance(node, list):
-            for each in node:
-                renumber(each)
-        elif isinstance(node, dict):
-            if "__id__" in node:
-                node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
-            if node.get("file") in members:
-                node["file"] = files.setdefault(node["file"], f"{len(files)}.npy")
-            for each in node.values():
-                renumber(each)
+        def renumber(node: Any) -> None:
+            if isinstance(node, list):
+                for each in node:
+                    renumber(each)
+            elif isinstance(node, dict):
+                if "__id__" in node:
+                    node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
+                if node.get("file") in names:
+                    node["file"] = files.setdefault(node["file"], f"{len(files)}.npy")
+                for each in node.values():
+                    renumber(each)
 
-    renumber(schema)
-    renamed = {files[name]: content for name, content in members.items()}
-    renamed["schema.json"] = json.dumps(schema, indent=1).encode()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for name in sorted(renamed):
-            target.writestr(zipfile.ZipInfo(name, EPOCH), renamed[name], zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+        renumber(schema)
+        for name, renamed in sorted(files.items(), key=lambda item: item[1]):
+            method = zipfile.ZIP_STORED if source.getinfo(name).file_size >= LARGE else zipfile.ZIP_DEFLATED
+            target.writestr(zipfile.ZipInfo(renamed, EPOCH), source.read(name), method)
+        content = json.dumps(schema, indent=1).encode()
+        target.writestr(zipfile.ZipInfo("schema.json", EPOCH), content, zipfile.ZIP_DEFLATED)
