@@ -25,12 +25,17 @@ def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path
     row, test = {"accuracy": 0.8, "low": 0.7, "high": 0.9}, {"accuracy": 0.75, "low": 0.6, "high": 0.85}
     row |= {"test": test} if split == "test" else {}
     images = {"images": 250} | ({"test_images": 90} if split == "test" else {})
-    board = {"compared_on": split, **images, "models": {"lda": {**row, "worst": worst}, "three_cnn": row}}
+    board = {
+        "compared_on": split,
+        **images,
+        "confidence": 0.99,
+        "models": {"lda": {**row, "worst": worst}, "three_cnn": row},
+    }
     (metrics / "leaderboard.json").write_text(json.dumps(board), encoding="utf-8")
     with running(tmp_path / "service", trained, is_ready=False) as client:
         listed = client.get("/models").json()["models"]
     found = {model["name"]: model["worst_degraded"] for model in listed}
-    known = {"degradation": "jpeg_50", "value": 0.64, "low": 0.58, "high": 0.7, "confidence": 0.95}
+    known = {"degradation": "jpeg_50", "value": 0.64, "low": 0.58, "high": 0.7, "confidence": 0.99}
     assert found["lda"] == known | dict.fromkeys(("split", "images", "degradations"))
     assert found["three_cnn"] is None
     accuracies = {model["name"]: model["accuracy"] for model in listed}
@@ -43,7 +48,7 @@ def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path
             "value": figures["accuracy"],
             "low": figures["low"],
             "high": figures["high"],
-            "confidence": 0.95,
+            "confidence": 0.99,
             "images": 90 if split == "test" else 250,
         }
     )

@@ -107,6 +107,7 @@ class Leaderboard:
             "images": self.images,
             **({"test_images": self.test_images} if self.test_images else {}),
             "compared_on": self.compared_on,
+            "confidence": self.confidence,
             "models": {
                 row.name: {
                     **_main_figures(row.scores),

@@ -21,7 +21,9 @@ from fakeprint.verdict.decision import load_decision
 
 WAIT = 3.0  # seconds for the registry; the other models are listed without it then
 FRESH = 5.0  # seconds that a list of the registry is used for
-CONFIDENCE = 0.95  # of the intervals in leaderboard.json and of a card's, which is computed here
+CONFIDENCE = (
+    0.95  # of a card's and a run's intervals, which are computed here, and of a leaderboard.json that names none
+)
 UNTIL_SERVED = ("digest", "kind", "classes", "names", "image_size")  # null for a registered model that has not served
 # What turns the last numbers into probabilities: of networks, and by the method of classifiers and ensembles.
 ACTIVATIONS = {
@@ -240,7 +242,7 @@ def _of_leaderboard(model: str, folder: Path) -> Accuracy | None:
         value=figures["accuracy"],
         low=figures["low"],
         high=figures["high"],
-        confidence=CONFIDENCE,
+        confidence=board.get("confidence", CONFIDENCE),
         images=board["test_images" if on_test else "images"],
     )
 
@@ -251,7 +253,8 @@ def _worst_degraded(model: str, folder: Path) -> Degraded | None:
     worst = board["models"].get(model, {}).get("worst")
     if worst is None:
         return None
-    bounds = {"low": worst["low"], "high": worst["high"], "confidence": CONFIDENCE} if "low" in worst else {}
+    confidence = board.get("confidence", CONFIDENCE)
+    bounds = {"low": worst["low"], "high": worst["high"], "confidence": confidence} if "low" in worst else {}
     return Degraded(degradation=worst["cell"], value=worst["accuracy"], **bounds)
 
 
