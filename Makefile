@@ -19,7 +19,7 @@ test: env ## all tests, and the share of lines that run in their own processes
 	@python -m slipcover --source src/fakeprint,stages --skip-covered --missing-width 60 \
 	    -m pytest -n 3 --dist worksteal
 
-test-fast: env ## without the tests marked slow: those that take 0.4 seconds or more, among them all that start processes
+test-fast: env ## without the tests marked slow: those that take 0.2 seconds or more, among them all that start processes
 	@python -m pytest -n 2 --dist worksteal -m "not slow"
 
 ui: env ## MLflow's pages: all runs with their parameters, curves and pictures

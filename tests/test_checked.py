@@ -37,6 +37,7 @@ def outputs() -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if path.is_file()}
 
 
+@pytest.mark.slow
 def test_other_weights_change_one_file_of_the_output(content: dict[str, Any]) -> None:
     content["models"]["timm"]["weights"] = "data/weights/net.pt"
     Path("data/weights/net.pt").write_bytes(b"a")

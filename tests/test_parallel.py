@@ -152,6 +152,7 @@ def test_a_backend_that_gives_lists_alone(monkeypatch: pytest.MonkeyPatch) -> No
         assert list(parallel.in_order((joblib.delayed(abs)(-number) for number in range(5)), 2)) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_processes_are_started_for_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks = [joblib.delayed(os.getpid)() for _ in range(4)]
     assert set(parallel.in_order(tasks, 2)) == {os.getpid()}

@@ -155,6 +155,7 @@ def test_every_preset_is_run_here() -> None:
     assert {path.stem for path in (ROOT / "presets").glob("*.yaml")} == {*PRESETS, "demo"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_with_comments_or_without_it_says_the_same(name: str) -> None:
     preset, changes = (

@@ -89,6 +89,7 @@ def test_too_few_or_equal_scores_have_no_importances(here: Path, trials: int) ->
     assert influence.importances(planned(), study) == {} and influence.write(planned(), study) == []
 
 
+@pytest.mark.slow
 def test_the_best_becomes_an_arm_that_a_study_takes(here: Path) -> None:
     """params.yaml was edited: that is the baseline of the study, and the arm differs from it in the best's values."""
     yaml = YAML()
@@ -105,6 +106,7 @@ def test_the_best_becomes_an_arm_that_a_study_takes(here: Path) -> None:
     assert best.run.networks == ["three_cnn"] and best.training_seed("three_cnn") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("searched", "folds", "seeds"),
     [([0], [1, 2, 3, 4], []), ([0, 2, 4], [1, 3], []), ([0, 1, 2, 3], [], [1, 2, 3, 4, 5])],
@@ -119,6 +121,7 @@ def test_a_classifier_is_confirmed_on_images_that_the_search_did_not_score(
     assert (plan.study.folds, plan.study.seeds, plan.study.models) == (folds, seeds, ["lda"])
 
 
+@pytest.mark.slow
 def test_faults_in_one_line(here: Path) -> None:
     with pytest.raises(InputError, match=r"--study: studies/neighbours.yaml exists; give another name"):
         confirmation.study_file("neighbours")

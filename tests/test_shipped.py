@@ -22,6 +22,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_predictions_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     """A later change of decoding or scaling moves the answers."""
     monkeypatch.chdir(tmp_path)  # no params.yaml and no models/ here: right after installation
@@ -39,6 +40,7 @@ def test_predictions_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         assert shares[name] == pytest.approx(expected, abs=1e-3), name
 
 
+@pytest.mark.slow
 def test_verify_needs_neither_data_nor_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

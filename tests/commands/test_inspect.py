@@ -173,6 +173,7 @@ def test_what_is_not_installed_is_one_line(workplace: Path, capsys: pytest.Captu
         call("files", "--trust", "root.pem")
 
 
+@pytest.mark.slow
 def test_predict_shows_evidence_beside_the_same_probabilities(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +189,7 @@ def test_predict_shows_evidence_beside_the_same_probabilities(
     assert evidence == [{key: value for key, value in row.items() if key != "image"} for row in inspected]
 
 
+@pytest.mark.slow
 def test_predict_shows_evidence_in_a_table_and_in_csv(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call("files", "--model", "unibuc", "--evidence", command=predict)
     printed = lines(capsys.readouterr().out)

@@ -29,6 +29,7 @@ def use(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
     main()
 
 
+@pytest.mark.slow
 def test_a_preset_changes_what_it_names_and_keeps_every_comment(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_preset_changes_what_it_names_and_keeps_every_comment(
     assert all(str(clone.parent) in line for line in long), long  # a long path gets a line of its own
 
 
+@pytest.mark.slow
 def test_a_file_of_before_takes_what_is_missing_from_the_demo(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = (clone / "params.yaml").read_text()
     left_out = "".join(line for line in demo.splitlines(True) if "on_leak:" not in line and "nesterov:" not in line)

@@ -123,6 +123,7 @@ def test_a_bomb_is_refused_before_it_is_decoded() -> None:
         decode(content, 50_000_000)
 
 
+@pytest.mark.slow
 def test_pillow_s_limit_stays_as_it_was_and_holds_too(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "from PIL import Image; before = Image.MAX_IMAGE_PIXELS; import fakeprint.data.scan;"

@@ -94,6 +94,7 @@ def test_a_decoder_leaves_a_fingerprint_but_the_picture_stays(decoder: str) -> N
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.98
 
 
+@pytest.mark.slow
 def test_transposed_convolution_leaves_a_checkerboard_and_nearest_none() -> None:
     def phases(decoder: str) -> float:
         """How far the means of the four phases of 2×2 cells lie apart, grey levels, over 20 scenes."""

@@ -36,6 +36,7 @@ def drawn(name: str) -> Figure:
     return report.audits(what, 0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["class_counts", "sizes", "audits"])
 def test_no_text_lies_on_another_or_on_a_neighbouring_panel(name: str) -> None:
     figure = drawn(name)

@@ -97,6 +97,7 @@ def test_false_alarms_are_as_rare_as_the_p_value_says(drawn: Draw, monkeypatch: 
     assert (np.array(values) <= 0.5).sum() <= 29
 
 
+@pytest.mark.slow
 def test_a_shortcut_of_thirty_images_among_fifteen_hundred() -> None:
     rng = np.random.default_rng(1)
     labels = np.array(["rare"] * 30 + ["common"] * 1470, dtype=object)

@@ -16,6 +16,7 @@ def case(images=120, classes=4, seed=0):
     return labels, counts / counts.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_resample_has_the_figures_of_its_images(seed):
     """Against the same images written out, each as often as it was drawn; some resamples lack the rare class."""

@@ -180,6 +180,7 @@ def test_the_best_threshold_lies_between_images_and_near_a_half():
     )
 
 
+@pytest.mark.slow
 def test_on_validation_the_threshold_is_cross_fitted_and_does_not_flatter():
     """Scores that say nothing: the threshold that fits them best seems to be right, one fitted elsewhere is not."""
     rng = np.random.default_rng(0)

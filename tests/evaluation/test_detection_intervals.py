@@ -31,6 +31,7 @@ def test_the_blocks_in_which_resamples_are_drawn_are_all_used(monkeypatch):
     assert sizes == [300] * 6 + [200]
 
 
+@pytest.mark.slow
 def test_intervals_hold_their_level(monkeypatch):
     """100 samples of Gaussian scores in groups of three that resemble each other; 95 % intervals, seeds fixed."""
     monkeypatch.setattr(detection_intervals, "RESAMPLES", 300)

@@ -107,6 +107,7 @@ def peak(content: bytes) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_texts_that_unpack_to_gigabytes() -> None:
     zeros = zlib.compressobj(9)
     packed = b"".join([*(zeros.compress(bytes(MIB)) for _ in range(64)), zeros.flush()])

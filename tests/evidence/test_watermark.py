@@ -43,6 +43,7 @@ def test_44_bits_are_enough(photograph: np.ndarray, wrong: int, number: int) -> 
     assert len(watermark.find(marked(photograph, message))) == number
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_what_has_no_mark(photograph: np.ndarray) -> None:
     random = np.random.default_rng(1)
     white = [random.integers(0, 256, (256, 256, 3), dtype=np.uint8) for _ in range(20)]

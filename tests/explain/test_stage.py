@@ -208,6 +208,7 @@ def files(workplace: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_on_files(files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(monkeypatch, "average", "files") == 1
     printed = capsys.readouterr()

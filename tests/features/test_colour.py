@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -42,6 +43,7 @@ def test_every_value_falls_in_its_bin():
         np.testing.assert_array_equal(diagonal * 256, np.bincount(np.arange(256) * bins // 256))
 
 
+@pytest.mark.slow
 @given(IMAGES, st.sampled_from([2, 8, 16]))
 def test_histograms_sum_to_one_and_ignore_place(image, bins):
     for describe, size in ((colour.rgb_hist, bins**3), (colour.hsv_joint, bins**3), (colour.hsv_hist, 3 * bins)):

@@ -153,6 +153,7 @@ def test_classes_merge_sign_and_direction():
     assert classes[0, 0, 1] != classes[0, 1, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(IMAGES)
 def test_tables_sum_to_one_and_mirrors_change_nothing(image):
@@ -165,6 +166,7 @@ def test_tables_sum_to_one_and_mirrors_change_nothing(image):
         np.testing.assert_array_equal(residual(mirrored, **ALL), features)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.uint8, (8, 8, 3), elements=st.integers(0, 200)), st.integers(1, 50))
 def test_brightness_changes_nothing(image, more):

@@ -61,6 +61,7 @@ def test_predictions_are_those_of_scikit_learn() -> None:
     assert np.mean(predicted == LABELS) > 0.8
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_the_rows(
     settings: params.Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,7 @@ def test_knn_scales_with_train_figures():
     np.testing.assert_array_equal(classifier.probabilities(VALIDATION[0]), expected)
 
 
+@pytest.mark.slow
 def test_knn_curve_is_drawn(tmp_path):
     model = fitted("knn").model
     for name in ("one.png", "two.png"):

@@ -56,6 +56,7 @@ def finished(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_fit_on_copies_relies_on_the_member_that_stands_them(finished):
     rows = {(row.copies, row.C): row for row in ensembles.compare("stacking", None, 2)}
     assert {copies for copies, _ in rows} == {"none", "all", "all but chains"}
@@ -67,6 +68,7 @@ def test_a_fit_on_copies_relies_on_the_member_that_stands_them(finished):
     assert rows["all", 1.0].log_loss != rows["all", 0.001].log_loss
 
 
+@pytest.mark.slow
 def test_it_prints_a_table_and_writes_rows(finished, monkeypatch, capsys):
     arguments = ["--ensemble", "stacking", "--divisions", "1", "--show", "jpeg_50", "--json", "rows.json"]
     monkeypatch.setattr(sys, "argv", ["ensembles", *arguments])

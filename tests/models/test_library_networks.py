@@ -105,6 +105,7 @@ def test_what_reaches_the_last_layer() -> None:
         assert {name: built(name, 64).head[-1].in_features for name in features} == features
 
 
+@pytest.mark.slow
 def test_dropout_is_where_the_library_has_it_or_before_the_last_layer() -> None:
     with torch.device("meta"):
         for name, places in {"alexnet": 2, "vgg16": 2, "resnet18": 1, "xception": 1, "vit_pretrained": 1}.items():
@@ -112,6 +113,7 @@ def test_dropout_is_where_the_library_has_it_or_before_the_last_layer() -> None:
             assert [p for p in dropouts if p] == [0.3] * places, name
 
 
+@pytest.mark.slow
 def test_rows_and_columns_are_read_in_order() -> None:
     network = built("alexnet_rnn", 64, FAST["alexnet_rnn"])
     maps = torch.rand(1, 256, 6, 6)
@@ -122,6 +124,7 @@ def test_rows_and_columns_are_read_in_order() -> None:
     assert not torch.allclose(network.head(maps.flip(2).flatten(1)), network.head(maps.flatten(1)))
 
 
+@pytest.mark.slow
 def test_any_name_of_timm() -> None:
     images = torch.rand(2, 3, 64, 64)
     for name in ("convnext_atto", "mixer_s32_224", "test_vit.r160_in1k"):
@@ -141,6 +144,7 @@ def test_a_name_that_timm_does_not_know(name: str, line: str) -> None:
         built("timm", 32, {"architecture": f"timm:{name}"})
 
 
+@pytest.mark.slow
 def test_images_that_do_not_fit() -> None:
     assert message("densenet121", 24).startswith(
         "prepare.image_size: this network cannot take images of 24 pixels per side"

@@ -47,6 +47,7 @@ def test_loading_draws_no_weights(saved: tuple[Path, torch.nn.Module]) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_file_without_one_of_the_weights(saved: tuple[Path, torch.nn.Module]) -> None:
     folder, network = saved
     path = folder / "weights.safetensors"

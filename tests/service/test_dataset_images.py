@@ -29,6 +29,7 @@ def sent(client: TestClient, content: bytes, **headers: str) -> str:
     return f"/datasets/{response.json()['id']}/images"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [zip_of(SPLITS), tar_of(SPLITS, "w"), tar_of(SPLITS, "w:gz"), tar_of(SPLITS, "w:xz")],
@@ -49,6 +50,7 @@ def test_every_image_of_an_archive_is_listed_and_sent_as_it_came(api: Api, conte
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.slow
 def test_images_that_were_sent_one_by_one_are_listed_with_their_labels(api: Api) -> None:
     client = api()
     pictures = samples(2)
@@ -60,6 +62,7 @@ def test_images_that_were_sent_one_by_one_are_listed_with_their_labels(api: Api)
         assert client.get(f"/datasets/{made['id']}/images/{image['number']}").content == content
 
 
+@pytest.mark.slow
 def test_the_list_comes_in_pages_and_by_split(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset_images, "ROWS", 3)
     client = api()
@@ -77,6 +80,7 @@ def test_the_list_comes_in_pages_and_by_split(api: Api, monkeypatch: pytest.Monk
     assert client.get(images, params={"first": 8}).json()["images"] == []
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_image_is_sent_as_bytes_to_keep(api: Api) -> None:
     page = b"<html><script>alert(1)</script>"
     client = api()
@@ -101,6 +105,7 @@ def test_the_first_bytes_say_what_a_file_is(start: bytes, media_type: str) -> No
     assert media_type in dataset_images.MEDIA_TYPES
 
 
+@pytest.mark.slow
 def test_what_cannot_be_sent_is_said_on_one_line(api: Api, tmp_path: Path) -> None:
     client = api(max_file_mib=0.01)
     damaged = bytearray(zip_of(class_folders(2) | {"plain/0.png": b"long" * 10_000}))
@@ -116,6 +121,7 @@ def test_what_cannot_be_sent_is_said_on_one_line(api: Api, tmp_path: Path) -> No
         assert str(tmp_path) not in response.text
 
 
+@pytest.mark.slow
 def test_memory_that_files_take_is_bounded_and_given_back(api: Api) -> None:
     client = api(held_mib=1, max_file_mib=0.9)
     images = sent(client, zip_of(SPLITS))
@@ -126,6 +132,7 @@ def test_memory_that_files_take_is_bounded_and_given_back(api: Api) -> None:
     assert response.status_code == 503 and "too many large requests at a time" in response.json()["detail"]
 
 
+@pytest.mark.slow
 def test_requests_that_wait_for_a_compressed_archive_hold_no_memory_and_not_for_ever(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +165,7 @@ def test_requests_that_wait_for_a_compressed_archive_hold_no_memory_and_not_for_
     assert state.held._held == 0 and not state.one_pass.locked()
 
 
+@pytest.mark.slow
 def test_a_key_sees_the_images_of_its_own_data_sets(api: Api) -> None:
     client = api(require_keys=True)
     engine: Any = client.app.state.engine  # type: ignore[attr-defined]

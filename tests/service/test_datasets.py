@@ -36,6 +36,7 @@ def table(client: TestClient, images: list[tuple[str, bytes]], text: str, **fiel
     return client.post("/datasets", files=files, data=fields)
 
 
+@pytest.mark.slow
 def test_images_with_labels_become_a_data_set_that_the_pipeline_reads(api: Api, tmp_path: Path) -> None:
     client = api()
     sent = samples(3)
@@ -59,6 +60,7 @@ def test_images_with_labels_become_a_data_set_that_the_pipeline_reads(api: Api, 
     assert files_below(tmp_path) == numbered | {f"{folder_name}/images/train.csv", f"{folder_name}/source.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["zip", "w", "w:gz", "w:bz2", "w:xz"])
 def test_archives_are_kept_as_they_are(api: Api, tmp_path: Path, mode: str) -> None:
     content = zip_of(class_folders(2)) if mode == "zip" else tar_of(class_folders(2), mode)
@@ -68,6 +70,7 @@ def test_archives_are_kept_as_they_are(api: Api, tmp_path: Path, mode: str) -> N
     assert archive.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_every_layout_is_recognised(api: Api) -> None:
     client = api()
     content = dict(samples(1))
@@ -88,6 +91,7 @@ def test_every_layout_is_recognised(api: Api) -> None:
         assert response.json()["classes"] == counted
 
 
+@pytest.mark.slow
 def test_a_table_beside_images_keeps_its_columns(api: Api, tmp_path: Path) -> None:
     images = [(f"some/{n}.png", content) for n, (_, content) in enumerate(samples(2))]
     text = "file,kind,prompt\n" + "".join(f"{n},{label},p{n // 2}\n" for n, (label, _) in enumerate(samples(2)))
@@ -97,6 +101,7 @@ def test_a_table_beside_images_keeps_its_columns(api: Api, tmp_path: Path) -> No
     assert rows["group_name"].tolist() == ["p0", "p0", "p1", "p1"]
 
 
+@pytest.mark.slow
 def test_the_same_content_is_one_data_set_for_one_key(api: Api, tmp_path: Path) -> None:
     client = api(require_keys=True)
     engine = client.app.state.engine  # type: ignore[attr-defined]
@@ -218,6 +223,7 @@ def test_bombs_are_refused(
     assert files_below(folder) == set()
 
 
+@pytest.mark.slow
 def test_bodies_beyond_the_limits_are_refused_while_they_arrive(api: Api, tmp_path: Path) -> None:
     client = api(max_archive_mib=1, max_file_mib=0.5, max_members=3)
     for response, message in (
@@ -230,6 +236,7 @@ def test_bodies_beyond_the_limits_are_refused_while_they_arrive(api: Api, tmp_pa
         assert files_below(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_an_announced_length_beyond_the_limit_is_refused(api: Api, tmp_path: Path) -> None:
     client = api(max_archive_mib=1)
     headers = {"Content-Length": str(2**30), "Content-Type": "multipart/form-data; boundary=x"}
@@ -237,6 +244,7 @@ def test_an_announced_length_beyond_the_limit_is_refused(api: Api, tmp_path: Pat
     assert files_below(tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_disk_space_has_a_limit_that_deleting_frees(api: Api) -> None:
     client = api(datasets_mib=0.02)
     first = send_archive(client, zip_of(class_folders(2)))
@@ -249,6 +257,7 @@ def test_disk_space_has_a_limit_that_deleting_frees(api: Api) -> None:
     assert send_archive(client, other).status_code == 201
 
 
+@pytest.mark.slow
 def test_a_start_removes_what_a_crash_left_and_nothing_else(api: Api, tmp_path: Path) -> None:
     known = send_archive(api(), zip_of(class_folders(2))).json()["id"]
     for left in (f"datasets/{'0' * 32}/archive.zip", f"dvc-cache/{'0' * 32}/files", "uploads/.x.1-1@gone.partial/1"):
@@ -298,6 +307,7 @@ def test_hostile_forms_are_refused_or_kept_inside(
     assert {name[: len("datasets/") + 33] for name in files_below(tmp_path)} == known
 
 
+@pytest.mark.slow
 def test_labels_may_be_one_field_of_json(api: Api) -> None:
     answer = send_images(api(), TWO, [json.dumps(["x", 7])]).json()
     assert answer["classes"] == {"7": 1, "x": 1}

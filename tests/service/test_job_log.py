@@ -55,6 +55,7 @@ def test_pieces_of_any_length_make_the_log(
     assert piece(client, offset=size) == ("", size)
 
 
+@pytest.mark.slow
 def test_a_character_that_is_being_written_comes_with_the_next_piece(client: TestClient, tmp_path: Path) -> None:
     written = "50 €".encode()
     has(client, tmp_path, written[:-1])
@@ -65,6 +66,7 @@ def test_a_character_that_is_being_written_comes_with_the_next_piece(client: Tes
     assert piece(client, offset=3) == ("€", 6)
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_text_hold_nothing_up(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_bytes_that_are_no_text_hold_nothing_up(
         read, offset = read + text, following
 
 
+@pytest.mark.slow
 def test_the_last_lines_of_a_long_log_begin_with_a_whole_character(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

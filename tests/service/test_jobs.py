@@ -189,6 +189,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(
     assert client.get("/jobs").json()["jobs"] == []
 
 
+@pytest.mark.slow
 def test_bodies_of_another_kind_are_refused(api: Api) -> None:
     client = api()
     assert client.post("/fit", content=b"dataset=x").status_code == 415
@@ -198,6 +199,7 @@ def test_bodies_of_another_kind_are_refused(api: Api) -> None:
     assert nonsense.status_code == 422
 
 
+@pytest.mark.slow
 def test_options_list_presets_and_parameters_with_defaults(api: Api) -> None:
     client = api()
     known = client.get("/fit/options").json()

@@ -138,6 +138,7 @@ def test_a_model_in_use_stays(engine: Engine, tmp_path: Path, by_setting: bool) 
     assert left(tmp_path) == [0, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_job_without_folder_keeps_its_figures_and_has_no_model(engine: Engine, tmp_path: Path) -> None:
     settings = Settings(folder=tmp_path, kept_jobs=1, workers=0)
     assert as_answer(find(engine, IDS[0], None, True)).model == f"{MODEL}{IDS[0]}"

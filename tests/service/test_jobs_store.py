@@ -120,6 +120,7 @@ def test_a_job_that_is_given_back_keeps_its_attempts(settings: Settings, engine:
         assert state(engine, submitted) == "queued"
 
 
+@pytest.mark.slow
 def test_cancelling(settings: Settings, engine: Engine) -> None:
     waiting = submit(engine, settings)
     assert store.cancel(engine, waiting.id, "a", False).state == "cancelled"

@@ -165,6 +165,7 @@ def test_a_rate_that_is_none() -> None:
         parsed_rate("often")
 
 
+@pytest.mark.slow
 def test_keys_and_scopes(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder, require_keys=True) as client:
         engine = app_of(client).state.engine
@@ -192,6 +193,7 @@ def test_keys_and_scopes(tmp_path: Path, models_folder: Path) -> None:
         assert client.post("/predict", files=sent, headers={"X-API-Key": predict}).status_code == 401
 
 
+@pytest.mark.slow
 def test_browsers_may_call_from_named_origins_only(tmp_path: Path, models_folder: Path) -> None:
     origin = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
     with running(tmp_path / "closed", models_folder, is_ready=False) as client:

@@ -78,6 +78,7 @@ def same(answers: list[dict], wanted: list[dict]) -> None:
         assert list(each["probabilities"].values()) == pytest.approx(list(command["probabilities"].values()), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["champion", "lda", "three_cnn", "average", "native"])
 def test_it_answers_as_the_command_does(
     tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, name: str
@@ -125,6 +126,7 @@ def test_one_file_that_is_not_base64_does_not_spoil_the_others(client: TestClien
     }
 
 
+@pytest.mark.slow
 def test_evidence_is_that_of_the_command(
     tmp_path: Path, client: TestClient, models_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
@@ -214,6 +216,7 @@ def held_model(client: TestClient) -> tuple[threading.Event, threading.Event, li
     return begun, go_on, sizes
 
 
+@pytest.mark.slow
 def test_requests_that_wait_share_a_pass(tmp_path: Path, models_folder: Path) -> None:
     sent = [encoded(image) for image in pictures(12, seed=9)[0]]
     with running(tmp_path, models_folder, model="three_cnn", batch_size=8) as client, ThreadPoolExecutor(12) as pool:

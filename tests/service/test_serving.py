@@ -81,6 +81,7 @@ def test_set_changes_what_serves_and_outlives_a_restart(tmp_path: Path, models_f
         assert serves(client) == "unibuc"
 
 
+@pytest.mark.slow
 def test_two_callers_cannot_overwrite_each_other(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder) as client:
         assert client.post("/set", json={"name": "lda", "expected_revision": 0}).status_code == 200
@@ -125,6 +126,7 @@ def test_messages(client: TestClient, body: dict[str, Any], line: str) -> None:
     assert client.get("/models").json()["revision"] == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_model_does_not_take_over(tmp_path: Path, models_folder: Path) -> None:
     models = tmp_path / "models"
     shutil.copytree(models_folder, models)
@@ -218,6 +220,7 @@ def predictions(right: int, wrong: int) -> Predictions:
     return Predictions(ids, np.zeros(count, np.int64), probabilities, np.arange(count), np.full(count, None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_accuracy_is_that_of_the_leaderboard(tmp_path: Path, models_folder: Path, split: str) -> None:
     """On test where that is labelled; the other figures of a row are validation's."""
@@ -234,6 +237,7 @@ def test_accuracy_is_that_of_the_leaderboard(tmp_path: Path, models_folder: Path
     assert shipped["name"] == "unibuc"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", ["test", "test_images"])
 def test_a_leaderboard_without_all_figures_of_test_tells_validation_s(
     tmp_path: Path, models_folder: Path, lacking: str
@@ -262,6 +266,7 @@ def test_a_digest_changes_with_any_file(tmp_path: Path, models_folder: Path) -> 
     assert digest_of(models / "lda") != after["lda"]
 
 
+@pytest.mark.slow
 def test_the_database_may_be_away_for_a_while(
     tmp_path: Path, models_folder: Path, monkeypatch: Any, caplog: Any
 ) -> None:
@@ -281,6 +286,7 @@ def test_the_database_may_be_away_for_a_while(
         assert [record.getMessage() for record in caplog.records] == ["the database does not answer: OperationalError"]
 
 
+@pytest.mark.slow
 def test_a_fault_that_lasts_is_logged_once(
     tmp_path: Path, models_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -311,6 +317,7 @@ def test_a_fault_that_lasts_is_logged_once(
         assert [record.getMessage() for record in caplog.records] == [said, said]
 
 
+@pytest.mark.slow
 def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(client: TestClient) -> None:
     import warnings
 

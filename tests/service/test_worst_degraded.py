@@ -14,6 +14,7 @@ from tests.service.running import models_folder, running
 __all__ = ["models_folder"]  # a fixture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_the_worst_degradation_is_the_leaderboards(models_folder: Path, tmp_path: Path, split: str) -> None:
     """It was measured on validation, whatever split the accuracy is of."""

@@ -67,6 +67,7 @@ def test_parameters_with_an_effect_change_the_key(root: Path) -> None:
     assert len({first, *(key(root, **changes) for changes in other)}) == 1 + len(other)
 
 
+@pytest.mark.slow
 def test_degraded_images_for_ensembles_count_where_one_is_fitted_on_them(root: Path) -> None:
     grids: list[dict[str, Any]] = [{"degrade__grid": {}}, {"degrade__grid": {"jpeg": {"jpeg": 60}}}]
     fitted = {"ensembles__stacking__degraded": True, "run__ensembles": ["stacking"]}
@@ -75,6 +76,7 @@ def test_degraded_images_for_ensembles_count_where_one_is_fitted_on_them(root: P
     assert key(root, **fitted, **grids[1]) != key(root, **fitted, **weaker)
 
 
+@pytest.mark.slow
 def test_code_of_what_runs_changes_the_key(root: Path) -> None:
     first = key(root)
     for name in ("src/fakeprint/models/networks/vit.py", "stages/submit.py", "src/fakeprint/service/api.py"):

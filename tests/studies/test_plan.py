@@ -53,6 +53,7 @@ def test_images_are_degraded_only_for_an_ensemble_that_is_fitted_on_them(root: P
     assert plan({**KNN, "baseline": baseline, "arms": {"k": {"classifiers.knn.k": [3]}}}).baseline.degrade.grid == {}
 
 
+@pytest.mark.slow
 def test_each_arm_changes_the_baseline_and_runs_what_its_models_need(root: Path) -> None:
     arms = {"residual": {"classifiers.knn.features": ["residual"]}}
     found = plan({**KNN, "baseline": {"classifiers.knn.k": [3]}, "arms": arms})
@@ -78,6 +79,7 @@ def test_an_ensemble_brings_its_members_and_their_features(root: Path) -> None:
     assert run.features == ["hsv_joint", "residual", "spectrum"]
 
 
+@pytest.mark.slow
 def test_the_command_line_changes_the_baseline_and_not_the_arm(root: Path) -> None:
     options = Options("system-a", None, ("train.epochs=2", "model.width=0.5"))
     with pytest.raises(InputError, match=r"data.path: .* does not exist; give the data with --data PATH"):
@@ -106,6 +108,7 @@ def test_a_combination_of_a_grid_that_equals_the_baseline_is_the_baseline(root: 
     assert list(found.merged.values()) == ["baseline"]
 
 
+@pytest.mark.slow
 def test_combinations_that_differ_in_the_fifth_digit_are_two_arms(root: Path) -> None:
     found = plan({**NETWORK, "arms": {}, "grid": {"train.ema": [0.99995, 0.99999]}})
     assert [arm.name for arm in found.arms()] == ["baseline", "ema=0.99995", "ema=0.99999"]
@@ -119,6 +122,7 @@ def test_a_full_path_adds_one_arm_after_the_other(root: Path) -> None:
     assert found.path_names() == [arm.name for arm in found.arms()]
 
 
+@pytest.mark.slow
 def test_a_greedy_path_takes_the_best_arm_of_each_step(root: Path) -> None:
     found = plan({**PATH, "path_order": "greedy"})
     known: dict[str, float] = {}
@@ -205,6 +209,7 @@ def test_files_that_are_not_there_or_misnamed(root: Path) -> None:
         load(Path("studies/My Study.yaml"))
 
 
+@pytest.mark.slow
 def test_the_repository_s_studies_are_valid_and_name_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert json.loads((ROOT / FILE).read_text(encoding="utf-8")) == schema()
@@ -219,6 +224,7 @@ def test_the_repository_s_studies_are_valid_and_name_the_schema(monkeypatch: pyt
     )
 
 
+@pytest.mark.slow
 def test_the_example_on_the_demo_has_a_cell_for_each_seed_and_combination(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = load(Path("studies/neighbours.yaml"))

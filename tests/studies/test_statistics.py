@@ -37,6 +37,7 @@ def test_means_and_differences_are_those_of_the_cells():
         assert comparison.interval[0] < comparison.difference < comparison.interval[1] and comparison.over_images
 
 
+@pytest.mark.slow
 def test_better_and_worse_follow_the_direction_of_the_figure():
     """More accuracy is better, more log loss is worse."""
     effects = {"up": 0.6, "down": -0.6}
@@ -59,6 +60,7 @@ def test_more_of_everything_else_is_better(figure):
     assert not lower_is_better(figure)
 
 
+@pytest.mark.slow
 def test_the_p_value_is_the_larger_one_corrected_by_holm():
     results = study({"up": 0.6, "same": 0.0, "down": -0.5}, replicates=range(8))
     found = analyse(results)
@@ -87,6 +89,7 @@ def test_too_few_seeds_are_said_with_the_number_needed():
     assert one.interval is None and one.p_seeds is None
 
 
+@pytest.mark.slow
 def test_models_count_as_comparisons_too():
     results = study({"up": 0.6}, replicates=range(6), models=["small_cnn", "large_cnn"])
     assert "2 comparisons need 7 seeds" in verdict(results, "up").why
@@ -105,6 +108,7 @@ def test_words_name_folds_where_there_are_folds():
     assert (one.word, one.why) == ("too few folds to tell", "a t test needs 2 folds")
 
 
+@pytest.mark.slow
 def test_folds_use_the_corrected_t():
     results = study({"up": 0.6}, replicates=range(5), folds=[0], held_out=0.25)
     found = verdict(results, "up")

@@ -47,6 +47,7 @@ def test_an_epoch_shuffles_and_leaves_out_a_last_batch_that_is_not_full() -> Non
     assert len({row for batch in batches for row in batch}) == 9
 
 
+@pytest.mark.slow
 def test_order_depends_on_seed_purpose_and_epoch_alone() -> None:
     assert collected(1, 1) == collected(3, 1)
     assert collected(1, 1) != collected(1, 2)

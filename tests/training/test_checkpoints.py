@@ -51,6 +51,7 @@ def test_a_mapped_file_is_read_once_and_again_when_it_changes(tmp_path: Path) ->
     assert of(tmp_path, images=mapped()) == of(tmp_path, images=IMAGES + 1) != of(tmp_path)
 
 
+@pytest.mark.slow
 def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copied = tmp_path / "fakeprint"
     for path in sources("hist_cnn"):

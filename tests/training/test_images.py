@@ -82,6 +82,7 @@ def test_chosen_rows_are_as_a_copy_of_them(tmp_path: Path) -> None:
             np.testing.assert_array_equal(mine.pixels.numpy(), other.pixels.numpy())
 
 
+@pytest.mark.slow
 def test_where_images_are_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
     # "meta" stands in for a GPU: tensors there have a shape and no memory.
     def on_device(augment_on: str, device: str, *names: str) -> list[bool]:

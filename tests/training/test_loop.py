@@ -82,6 +82,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bf16", [False, True])
 def test_learns(tmp_path: Path, bf16: bool) -> None:
     run, logged = trained(tmp_path, settings(epochs=8), execution=Execution("cpu", bf16))
@@ -98,6 +99,7 @@ def test_float32_is_float32_in_training(tmp_path: Path) -> None:
     assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_and_another_seed_others(tmp_path: Path) -> None:
     runs = [trained(tmp_path / str(place), settings(), seed)[0] for place, seed in enumerate((7, 7, 8))]
     assert same(weights(runs[0]), weights(runs[1]))
@@ -157,6 +159,7 @@ def test_pools_are_replaced_if_a_gpu_has_to_be_deterministic(
     assert any(isinstance(layer, RepeatablePool) for layer in run.network.modules()) == replaced
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, _ = trained(tmp_path, settings(early_stopping=1, epochs=30))
     assert len(first.history.rows) < 30
@@ -167,6 +170,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path, capsys: pytest.Capt
     assert same(weights(first), weights(again))
 
 
+@pytest.mark.slow
 def test_keeps_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
     noise = coloured(64, 0)
     noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))  # nothing to learn: ups and downs
@@ -178,6 +182,7 @@ def test_keeps_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
     assert same(weights(run), weights(shorter))
 
 
+@pytest.mark.slow
 def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
     noise = coloured(64, 0)
     noise = Images(noise.parts, np.random.default_rng(4).permutation(noise.labels))
@@ -188,6 +193,7 @@ def test_keeps_the_weights_of_the_last_epoch(tmp_path: Path) -> None:
     assert accuracy_of(run) == pytest.approx(run.history.accuracies[-1])
 
 
+@pytest.mark.slow
 def test_validation_of_some_epochs_changes_no_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     phases = [{"epochs": 3}, {"epochs": 4, "ema": 0.8}]
     each, _ = trained(tmp_path / "each", settings(keep="last", phases=phases))
@@ -222,6 +228,7 @@ def test_best_weights_are_of_the_accuracy_in_the_history(tmp_path: Path) -> None
     assert accuracy_of(run) == pytest.approx(max(run.history.accuracies))
 
 
+@pytest.mark.slow
 def test_with_a_moving_average_it_is_what_is_validated_and_kept(tmp_path: Path) -> None:
     plain, _ = trained(tmp_path / "plain", settings(epochs=5, keep="last"))
     run, _ = trained(tmp_path / "average", settings(epochs=5, keep="last", ema=0.8))
@@ -299,6 +306,7 @@ def test_validation_on_a_cpu_takes_few_images_at_a_time_with_the_same_outcome(mo
     assert sizes[4:] == [100]
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
     # Constant weights after each epoch, by plain SGD whose epochs are the same with and without the averaging.
     def weights_after(epochs: int) -> dict[str, torch.Tensor]:
@@ -317,6 +325,7 @@ def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
     assert not any(torch.allclose(weights(run)[key], (third[key] + fourth[key]) / 2, rtol=1e-4) for key in buffers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"keep": "last", "cutmix": 1.0, "ema": 0.8}, {"augment_on": "device"}, {"swa": 0.5}]
 )
@@ -346,6 +355,7 @@ def test_batch_norm_of_clean_images(
     assert told == [f"{accuracy_of(run):.4f}"]
 
 
+@pytest.mark.slow
 def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
     def moved(freeze: int) -> set[str]:
         chosen = settings(epochs=2, keep="last", freeze=freeze, weight_decay=0.1)
@@ -372,6 +382,7 @@ PHASES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 def test_phases_continue_from_the_kept_weights_with_a_fresh_optimiser(tmp_path: Path) -> None:
     run, logged = trained(tmp_path / "both", settings(phases=PHASES))
     transforms = [phase.batching.augmentation.transforms for phase in run.recipe.phases]
@@ -448,6 +459,7 @@ def test_the_first_and_the_last_epoch_are_saved_even_if_saving_takes_long(
     assert epochs == [1, 4]
 
 
+@pytest.mark.slow
 def test_interpolation_and_fill_reach_training(tmp_path: Path) -> None:
     shared = settings().train.transforms
     turned = {"rotation": shared.rotation.model_copy(update={"enabled": True, "p": 1.0})}
@@ -546,6 +558,7 @@ def test_other_errors_of_torch_are_left_as_they_are(tmp_path: Path, monkeypatch:
         trained(tmp_path, settings())
 
 
+@pytest.mark.slow
 def test_a_network_fits_its_input_to_train_images_before_training(tmp_path: Path) -> None:
     """Its averaged weights have the same fixed filters, and a run that continues too."""
     network = params.load(DEMO).network("trace_net")

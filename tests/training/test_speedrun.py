@@ -37,6 +37,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_runs_to_a_mark(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["three_cnn", "--mark", "80", "--runs", "2", "--json", "rows.json"])
     rows = {each["name"]: each for each in json.loads((prepared / "rows.json").read_text())}

@@ -77,6 +77,7 @@ def test_a_weight_of_two_is_an_image_twice() -> None:
     assert (rates["found"][0], rates["false_alarms"][0]) == (3 / 4, 2 / 5)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_figures_and_narrow_with_images() -> None:
     rng = np.random.default_rng(0)
 

@@ -91,6 +91,7 @@ def test_neighbours_by_hand() -> None:
     assert np.ravel(distances) == pytest.approx([0, np.sqrt(2), 2])
 
 
+@pytest.mark.slow
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scores_of(Outputs(TRAIN, TRAIN), LABELS, Outputs(QUERIES, QUERIES), k=5)
     monkeypatch.setattr("fakeprint.blocks.BLOCK_ROWS", 7)

@@ -84,6 +84,7 @@ def test_the_card_of_the_same_model_has_the_same_bytes(repository: Path) -> None
     assert content[0] == content[1]
 
 
+@pytest.mark.slow
 def test_the_calibration_of_a_decision_is_part_of_the_answers(repository: Path, verify: Callable[..., Any]) -> None:
     settings, images = params.load(DEMO), np.load("data/arrays/validation.npy")
     raw = load_model(Path("models/lda")).probabilities(images)

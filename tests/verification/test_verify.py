@@ -124,6 +124,7 @@ def test_other_pixels_are_told_from_another_model(champion: Path, source: Path, 
     assert said.out[-1] == "differs: no figures on test pictures, a simulation, validation"
 
 
+@pytest.mark.slow
 def test_fewer_images_other_labels_and_other_names(champion: Path, source: Path, verify: Verify) -> None:
     listed = pd.read_csv(source / "validation.csv", dtype=str)
     listed.iloc[:-1].to_csv(source / "validation.csv", index=False)
@@ -347,6 +348,7 @@ def test_names_with_control_characters_stay_on_one_line(champion: Path, verify: 
 # --- writing a card
 
 
+@pytest.mark.slow
 def test_figures_stay_while_only_texts_change(champion: Path, source: Path, verify: Verify) -> None:
     (champion / "README.md").write_text("# A card to read\n")
     said = verify(champion, "--record")

@@ -1,8 +1,11 @@
+import pytest
+
 from tests.service.app.conftest import Opener
 from tests.service.app.fake_api import World, job
 from tests.service.app.test_verdict import html
 
 
+@pytest.mark.slow
 def test_a_profile_is_shown_with_its_warnings(world: World, page: Opener) -> None:
     world.dataset()
     app = page("data")

@@ -68,6 +68,7 @@ def test_without_a_title_the_job_is_called_as_its_data(world: World, page: Opene
     assert world.requests[0][1]["title"] == "my images" and not world.requests[0][1]["parameters"]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_every_parameter_of_the_real_api_has_a_field_that_starts_at_the_default(world: World, page: Opener) -> None:
     from fakeprint.service.jobs.options import options
 

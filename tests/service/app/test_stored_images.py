@@ -42,6 +42,7 @@ def test_one_image_of_a_data_set_gets_its_verdict(world: World, page: Opener) ->
     assert app.query_params["dataset"] in (ID, [ID])
 
 
+@pytest.mark.slow
 def test_the_first_images_make_a_table_with_the_labels_of_the_data_set(world: World, page: Opener) -> None:
     world.answers = {"2.png": "unsure"}
     app = opened(world, page)
