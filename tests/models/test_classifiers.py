@@ -282,7 +282,9 @@ def test_kernel_svm_takes_as_much_memory_as_it_reckons_with(per_class, monkeypat
     y = np.repeat(np.arange(len(per_class)), per_class)
     x = np.random.default_rng(2).standard_normal((len(y), 3)).astype(np.float32)
     folds = _folds(y, np.arange(len(y)), seed=1)
-    KernelSVM(gamma=0.1).fit(x[::50], y[::50], [])  # what is imported or cached by the first fit
+    KernelSVM(gamma=0.1).fit(
+        x[::50], y[::50], _folds(y[::50], np.arange(len(y[::50])), seed=1)
+    )  # what is imported or cached by the first fit
     tracemalloc.start()
     KernelSVM(gamma=0.1).fit(x, y, folds)
     _, peak = tracemalloc.get_traced_memory()

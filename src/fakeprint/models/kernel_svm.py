@@ -25,6 +25,7 @@ MEMORY = 12e9  # bytes of kernel matrices: in classes of equal size, 33,000 rows
 BATCH = 500  # rows per prediction
 TOLERANCE = 1e-7  # of the linear machine on a Nystroem map, which is less exact than that
 TILE = 1024  # rows whose kernels with a whole class are computed together
+THREADS = 8  # at most: each takes some 0.5 GB
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -62,8 +63,8 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         """Fit on x, float32 (N, D), and class indices y (N,); calibrated on the held-out parts of the folds.
 
         In memory are the rows of two classes, the kernel matrices of each class with itself and of one pair, float32,
-        and the one of that pair that a fit takes, float64. Raises InputError if these matrices would take more than
-        `MEMORY`.
+        and the one of that pair that a fit takes, float64; afterwards the support vectors of one fit. Raises InputError
+        if these matrices would take more than `MEMORY`.
         """
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
@@ -77,7 +78,7 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         self.gamma_ = _gamma(rows, self.gamma)
         classes = len(self.classes_)
         decisions = np.empty((len(y), 1 if classes == 2 else classes))
-        with ThreadPoolExecutor(effective_n_jobs(self.n_jobs)) as pool:
+        with ThreadPoolExecutor(min(effective_n_jobs(self.n_jobs), THREADS)) as pool:
             *machines, machine = self._fit_pairs(rows, y, [*(train for train, _ in folds), np.arange(len(y))], pool)
             for (_, held_out), fold_machine in zip(folds, machines, strict=True):
                 self._take(rows, fold_machine)
@@ -107,7 +108,7 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         members = [np.flatnonzero(y == label) for label in self.classes_]
         within = [_kernel_within(rows.at(each).whole(), self.gamma_, pool) for each in members]
         machines: list[list[PairMachine]] = [[] for _ in parts]
-        for one in range(len(members)):
+        for one in range(len(members) - 1):
             one_rows = rows.at(members[one]).whole()
             for other in range(one + 1, len(members)):
                 between = _kernel_between(one_rows, rows.at(members[other]).whole(), self.gamma_, pool)
@@ -118,6 +119,7 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
 
     def _take(self, rows: Rows, machines: list[PairMachine]) -> None:
         """Answer with these machines, fitted on some of the rows."""
+        self.support_rows_ = np.empty((0, rows.shape[1]), np.float32)  # frees those of the machines before
         coefficients = np.zeros((len(rows), len(machines)))
         for column, machine in enumerate(machines):
             coefficients[machine.support, column] = machine.coefficients
@@ -162,7 +164,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Class probabilities, float64 (N, C)."""
-        return self.machine_.predict_proba(self._mapped(x))
+        return self.machine_.predict_proba(self._mapped(check_array(x, dtype=np.float32)))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """The most probable class of each row."""
@@ -170,7 +172,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
 
     def _mapped(self, x: np.ndarray) -> np.ndarray:
         """float32 (N, components), as `Nystroem.transform` computes it, but without its detour over float64."""
-        kernel = _rbf(np.asarray(x, np.float32), self.map_.components_, self.map_.gamma)
+        kernel = _rbf(x, self.map_.components_, self.map_.gamma)
         mapped: np.ndarray = kernel @ self.map_.normalization_.T.astype(np.float32, copy=False)
         return mapped
 
