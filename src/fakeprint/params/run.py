@@ -14,8 +14,8 @@ class Run(Block):
     ensembles: Distinct[str] = Field(description="each has a block under `ensembles`")
     workers: PositiveInt | None = Field(
         default=None,
-        description="processes for decoding, augmentation and features, threads of fits; null = one per core; no effect on "
-        "results",
+        description="processes for decoding, augmentation and features, threads of fits; null = one per core; "
+        "no effect on results",
     )
     backend: Literal["processes", "dask", "ray"] = Field(
         default="processes",
