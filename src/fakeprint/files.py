@@ -44,6 +44,11 @@ def written(path: str | Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def share(path: Path) -> None:
+    """Let whoever may read the folder read this file in it: safetensors writes files that only their owner can read."""
+    path.chmod(path.parent.stat().st_mode & 0o666)
+
+
 @contextmanager
 def written_folder(path: str | Path) -> Iterator[Path]:
     """Yield an empty temporary folder; on success it replaces `path`, on an error it is removed."""

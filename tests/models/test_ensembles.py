@@ -84,6 +84,14 @@ def test_what_is_stored_answers_as_before(tmp_path, method, make, classes):
     assert loaded(of_members).sum(axis=1) == pytest.approx(np.ones(5))
 
 
+def test_whoever_reads_the_description_can_read_the_head(tmp_path):
+    folder = tmp_path / "e"
+    folder.mkdir()
+    about = {"name": "e", "method": "learned", "members": ["lda", "knn"], "dataset": {"classes": ["a", "b", "c"]}}
+    save_ensemble(folder, about, learned())
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_damaged_and_foreign_files_are_one_line(tmp_path):
     about = {"name": "e", "method": "learned", "members": ["lda", "knn"], "dataset": {"classes": ["a", "b", "c"]}}
     save_ensemble(tmp_path, about, learned())

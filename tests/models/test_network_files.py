@@ -38,6 +38,7 @@ def test_is_loaded_as_it_was_saved(saved: tuple[Path, torch.nn.Module]) -> None:
     assert torch.equal(loaded(images), network(images))
     assert (description["kind"], description["best_epoch"]) == ("network", 4)
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "weights.safetensors"]
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # whoever reads one file can read both
 
 
 def test_loading_draws_no_weights(saved: tuple[Path, torch.nn.Module]) -> None:

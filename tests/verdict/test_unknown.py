@@ -110,9 +110,12 @@ def test_log_probabilities_have_no_energy() -> None:
 @pytest.mark.parametrize("name", unknown.SCORES)
 def test_a_score_is_stored_and_loaded(name: str, tmp_path: Path) -> None:
     fitted = UnknownScore.fit(name, Outputs(TRAIN, TRAIN), LABELS, k=3)
-    fitted.save_arrays(tmp_path / "unknown.safetensors")
-    assert (tmp_path / "unknown.safetensors").exists() == (name in unknown.OF_FEATURES)
-    loaded = unknown.load(fitted.as_json(), tmp_path / "unknown.safetensors")
+    folder = tmp_path / "champion"
+    folder.mkdir()
+    folder.chmod(0o755)
+    fitted.save_arrays(folder / "unknown.safetensors")
+    assert [path.stat().st_mode & 0o777 for path in folder.iterdir()] == [0o644] * (name in unknown.OF_FEATURES)
+    loaded = unknown.load(fitted.as_json(), folder / "unknown.safetensors")
     outputs = Outputs(LOGITS, QUERIES[:40])
     assert (loaded.score(outputs) == fitted.score(outputs)).all()
 

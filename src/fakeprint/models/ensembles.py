@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from fakeprint.errors import InputError, first_few
-from fakeprint.files import sha256
+from fakeprint.files import sha256, share
 from fakeprint.models.description import read_description, write_description
 from fakeprint.params import Ensemble, Run
 from fakeprint.verdict.calibration import log_probabilities, tempered
@@ -120,6 +120,7 @@ def save_ensemble(folder: Path, description: dict[str, Any], combination: Combin
         from safetensors.torch import save_file
 
         save_file(combination.head.state_dict(), folder / HEAD)
+        share(folder / HEAD)
         fitted: dict[str, Any] = {"head_sha256": sha256(folder / HEAD)}
     else:
         fitted = dict(vars(combination))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from fakeprint.errors import InputError
-from fakeprint.files import sha256
+from fakeprint.files import sha256, share
 from fakeprint.models import networks
 from fakeprint.models.description import read_description, write_description
 from fakeprint.params import near
@@ -29,9 +29,9 @@ def save_network(folder: Path, network: nn.Module, description: dict[str, Any]) 
     description: at least `name` (as in `NETWORKS`), `dataset` (a `Dataset` as a dict), `design` (a `Design` as a dict)
     and `options` (the network's own), which `load_network` needs to build it again.
     """
-    save_file(
-        {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}, folder / WEIGHTS
-    )
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    save_file(tensors, folder / WEIGHTS)
+    share(folder / WEIGHTS)
     write_description(folder, "network", {**description, "weights_sha256": sha256(folder / WEIGHTS)})
 
 

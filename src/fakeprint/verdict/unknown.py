@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.files import written
+from fakeprint.files import share, written
 from fakeprint.models.shrinkage_lda import ledoit_wolf
 from fakeprint.params.names import near
 from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability
@@ -208,6 +208,7 @@ class UnknownScore:
         if arrays := self.arrays():
             with written(path) as partial:
                 save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, partial)
+                share(partial)
 
 
 def load(content: Mapping[str, Any], path: Path | None = None) -> UnknownScore:
