@@ -276,6 +276,7 @@ def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monk
         assert str(caught.value) == f"svm_rbf: the kernel matrices of {refused}{end}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_class", [[500, 500], [600] * 5, [600, 300, 100]])
 def test_kernel_svm_takes_as_much_memory_as_it_reckons_with(per_class, monkeypatch):
     monkeypatch.setattr("fakeprint.models.kernel_svm.TILE", 20)

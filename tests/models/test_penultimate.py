@@ -7,6 +7,7 @@ from fakeprint.models import networks
 from fakeprint.models.networks.penultimate import last_dense, noted_features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_the_last_dense_layer_gives_the_logits(name: str) -> None:
     """On torch's meta device for all, whose largest take gigabytes; shapes and the module's identity are checked."""

@@ -123,6 +123,7 @@ def test_maps_that_were_drawn_before_are_still_the_old_network_s(client: TestCli
     assert after == before and after["map"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [train_anew, lambda models: shutil.rmtree(models / "three_cnn")])
 def test_files_that_change_while_they_are_loaded_are_not_mixed(
     models: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
