@@ -6,10 +6,9 @@
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from benchmarks.table import json_option
+from benchmarks.table import console, json_option
 from fakeprint import params
 from fakeprint.data.arrays import load_dataset
 from fakeprint.evaluation.predictions import PREDICTIONS, Predictions, load_predictions
@@ -53,7 +52,7 @@ def main() -> None:
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(each if isinstance(each, str) else f"{each:.4f}" for each in row.values()))
-    Console(width=220).print(table)
+    console().print(table)
     if destination:
         destination.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 

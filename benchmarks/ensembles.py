@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.table import console
 from fakeprint import params
 from fakeprint.data.arrays import load_dataset
 from fakeprint.errors import one_line_errors
@@ -146,7 +146,7 @@ def main() -> None:
         shown = [f"{each.accuracy[cell]:.1f}" for cell in options.show]
         figures = [f"{each.accuracy[CLEAN]:.1f}", f"{each.log_loss:.3f}", f"{mean:.1f}", *shown]
         table.add_row(each.copies, f"{each.C:g}", *figures, f"{value:.1f} ({worst})")
-    Console().print(table)
+    console().print(table)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 

@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
+from benchmarks.table import console
 from fakeprint.data.demo import scene
 from fakeprint.named_models import SHIPPED
 
@@ -164,7 +164,7 @@ def print_table(rows: list[Row], model: str) -> None:
         table.add_row(
             row.source, str(row.images), *quantiles, *shares, f"{row.top} ({100 * row.top_share:.0f} %)", *answers
         )
-    Console(width=160).print(table)
+    console().print(table)
 
 
 def main() -> None:

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from benchmarks.table import console
 from fakeprint import params
 from fakeprint.models.networks.layers import InFloat32, Input
 from fakeprint.params import NetworkSettings
@@ -82,7 +82,7 @@ def report(accuracies: dict[str, list[float]]) -> None:
         error = difference.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         each = " ".join(f"{100 * value:.2f}" for value in values)
         table.add_row(name, each, f"{100 * np.mean(values):.2f}", f"{difference.mean():+.2f}", f"{error:.2f}")
-    Console().print(table)
+    console().print(table)
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.table import console
 from fakeprint.augment.drawing import Plan, Warp
 from fakeprint.augment.transforms import apply
 
@@ -70,7 +70,7 @@ def main() -> None:
     table.add_column("relative to the unrotated image", justify="right")
     for name, (value, ratio) in rows.items():
         table.add_row(name, f"{value:.1f}", f"{ratio:.2f}")
-    Console().print(table)
+    console().print(table)
     if options.json:
         listed = [{"interpolation": name, "rms": value, "ratio": ratio} for name, (value, ratio) in rows.items()]
         options.json.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
+from benchmarks.table import console
 from fakeprint import params
 from fakeprint.data.arrays import load_dataset
 from fakeprint.evaluation.intervals import mcnemar, wilson
@@ -60,7 +60,7 @@ def main() -> None:
         p = "" if row["p"] is None else f"{row['p']:.2g}"
         cells = [f"{row['correct']}/{row['images']}", f"{row['accuracy']:.3f}", f"{low:.3f}–{high:.3f}"]
         table.add_row(row["model"], row["way"], *cells, f"{row['log_loss']:.3f}", p)
-    Console().print(table)
+    console().print(table)
 
 
 def measured(data: Path, size: int) -> dict[str, dict[str, Predictions]]:

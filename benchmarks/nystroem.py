@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks.table import console
 from fakeprint import params
 from fakeprint.data.arrays import load_index
 from fakeprint.features.files import load_features
@@ -112,7 +112,7 @@ def main() -> None:
     for each in rows:
         name = f"{each.components:,}" if each.components else "exact"
         table.add_row(name, f"{each.seconds:.0f}", f"{100 * each.accuracy:.2f}", f"{each.log_loss:.3f}")
-    Console().print(table)
+    console().print(table)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 

@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.table import console
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation.intervals import holm, paired_tests
 from fakeprint.evaluation.predictions import CALIBRATED, Predictions, read_predictions
@@ -126,13 +126,13 @@ def main() -> None:
         shares = [f"{100 * share:.1f}" for share in (row.first, row.second)]
         counts = [str(row.only_first), str(row.only_second)]
         table.add_row(row.condition, *shares, *counts, f"{row.p:.3g}", f"{row.corrected:.3g}")
-    console = Console()
-    console.print(table)
+    output = console()
+    output.print(table)
     mean = accuracy_of_mean(first[CLEAN], second[CLEAN])
-    console.print(f"mean of both on clean images: {100 * mean:.1f} %")
+    output.print(f"mean of both on clean images: {100 * mean:.1f} %")
     left_out = sorted(first.keys() ^ second.keys())
     if left_out:
-        console.print(f"left out, as only one was scored on it: {', '.join(left_out)}")
+        output.print(f"left out, as only one was scored on it: {', '.join(left_out)}")
     if options.json:
         content = {"first": options.first, "second": options.second, "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(content | {"accuracy_of_mean": mean}, indent=2) + "\n", encoding="utf-8")

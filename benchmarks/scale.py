@@ -24,14 +24,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
+
+from benchmarks.table import console
 
 ROOT = Path(__file__).parents[1]
 SIZES = (10_000, 30_000, 120_000)
 FEATURES, CLASSIFIERS = ("hsv_joint", "residual", "spectrum"), ("lda", "svm_rbf", "boosting")
-WIDTH = 160  # characters of the table, where it is not printed to a terminal
 POLL = 0.05  # seconds between two measurements of memory
 MILLION, LARGE = 1_000_000, 256
 CORES = (2, 16, 64)
@@ -183,7 +183,7 @@ def report(rows: list[Measured]) -> None:
         totals += [f"{sum(row.seconds for row in mine):.0f}", f"{max(row.memory for row in mine) / 1e9:.2f}"]
         totals += [str(sum(row.files for row in mine)), f"{sum(row.bytes for row in mine) / 1e6:.0f}"]
     table.add_row("all", *totals, "")
-    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+    console().print(table)
 
 
 @dataclass(frozen=True)

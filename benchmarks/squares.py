@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
+from benchmarks.table import console
 from fakeprint import params
 from fakeprint.data.arrays import ARRAYS, WholeImages, load_split
 from fakeprint.errors import InputError, one_line_errors
@@ -144,7 +144,7 @@ def main() -> None:
         counts = ["", "", ""] if row.squares == WITHOUT else [str(row.only_it), str(row.only_without), f"{row.p:.2g}"]
         shares = [f"{100 * row.accuracy:.2f}", f"{100 * min(row.recalls):.1f}"]
         table.add_row(row.squares, f"{row.dimensions:,}", f"{row.gamma:g}", *shares, *counts)
-    Console().print(table)
+    console().print(table)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+
+WIDTH = 220  # characters of a line that is not printed to a terminal; a table takes what it needs of it
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def console() -> Console:
+    """Where tables are printed. In a file or a pipe rich would cut them to 80 characters, figures included."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
+
+
 def json_option(description: str | None) -> Path | None:
     """Parse the command line of a benchmark, `[--json FILE]`, and return FILE."""
     parser = argparse.ArgumentParser(description=description)
@@ -74,7 +82,7 @@ def report(rows: Sequence[Row], title: str, json_path: Path | None = None) -> No
         goal = "" if each.goal is None else f"≥ {each.goal:g}"
         figures = [_figure(each.ours), _figure(each.peer), each.unit, f"{each.ratio:.2f} ×", goal]
         table.add_row(each.name, *figures, style="red" if missed else None)
-    Console().print(table)
+    console().print(table)
     if json_path:
         json_path.write_text(json.dumps([asdict(each) for each in rows], indent=2) + "\n", encoding="utf-8")
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
+from benchmarks.table import console
 from fakeprint.evidence.watermark import ENOUGH, is_large_enough, matching_bits
 from tests.evidence.marking import marked  # the only writer of the mark, kept out of the package
 
@@ -126,7 +126,7 @@ def main() -> None:
         low, high = (f"{100 * share:.1f}" for share in row.interval)
         figures = (row.number, row.least, f"{row.mean:.1f}", f"{row.deviation:.1f}", row.most, row.found)
         table.add_row(row.pictures, row.treatment, *map(str, figures), f"{low}–{high} %")
-    Console().print(table)
+    console().print(table)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 

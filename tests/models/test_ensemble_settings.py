@@ -70,7 +70,7 @@ def test_a_fit_on_copies_relies_on_the_member_that_stands_them(finished):
 
 @pytest.mark.slow
 def test_it_prints_a_table_and_writes_rows(finished, monkeypatch, capsys):
-    arguments = ["--ensemble", "stacking", "--divisions", "1", "--show", "jpeg_50", "--json", "rows.json"]
+    arguments = ["--ensemble", "stacking", "--divisions", "1", "--show", *["jpeg_50"] * 9, "--json", "rows.json"]
     monkeypatch.setattr(sys, "argv", ["ensembles", *arguments])
     ensembles.main()
     printed = capsys.readouterr().out
@@ -80,6 +80,7 @@ def test_it_prints_a_table_and_writes_rows(finished, monkeypatch, capsys):
     (line,) = [each for each in printed.splitlines() if "all but chains" in each and " 0.01 " in each]
     (row,) = [each for each in rows if (each["copies"], each["C"]) == ("all but chains", 0.01)]
     assert f"{row['accuracy']['clean']:.1f}" in line and f"{row['log_loss']:.3f}" in line
+    assert "…" not in printed  # a table that is wider than 80 characters is not cut
 
 
 @pytest.mark.parametrize(

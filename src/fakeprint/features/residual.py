@@ -34,7 +34,7 @@ def residual(
     srm: two-dimensional residuals of SRM: two 3×3 kernels, and the minimum and maximum of four differences.
     squares: patterns of four differences of 1st and 2nd order, whatever `orders` says, clipped at ±1: those of each 2×2
     square, per channel and step, and, at the largest step, of two colours at two neighbours. They are not merged: with
-    the mirror images merged, an SVM on UniBuc was less accurate (docs/results.md).
+    the mirror images merged, an SVM on UniBuc was less accurate (docs/results/classifiers.md).
 
     image: uint8 (H, W, 3) RGB. Returns float32 (D,); each table of co-occurrences sums to one.
     """

@@ -163,7 +163,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        """Class probabilities, float64 (N, C)."""
+        """Class probabilities, float64 (N, C). Raises ValueError if a number is not finite."""
         return self.machine_.predict_proba(self._mapped(check_array(x, dtype=np.float32)))
 
     def predict(self, x: np.ndarray) -> np.ndarray:
