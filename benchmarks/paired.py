@@ -3,7 +3,8 @@
 Each row is one condition: the accuracies, on how many images only the first and only the second model is right, the
 p-value of McNemar's exact test (the sign-flip test where images come in groups), and the same after Holm's correction
 for all conditions. Conditions are those that both have scored; degraded images are scored where `robustness.models`
-keeps their predictions. Below the table stands how often the mean of both models' probabilities is right.
+keeps their predictions. A condition is known by its name: that both checkouts degrade alike (`robustness.grid`, `seed`)
+is not checked. Below the table stands how often the mean of both models' probabilities is right.
 
 The p-values are valid for two models that were fixed before they predicted these images. They compare two fitted
 models; another seed of the same recipe may differ as much.

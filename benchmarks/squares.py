@@ -97,6 +97,9 @@ def compare(images: np.ndarray, labels: np.ndarray, gammas: Sequence[float], fol
     settings = params.load()
     if settings.features.hsv_joint is None or settings.features.residual is None or settings.features.spectrum is None:
         raise InputError("features: hsv_joint, residual and spectrum are needed")
+    largest = int(np.bincount(labels).max())
+    if folds > largest:
+        raise InputError(f"--folds: {folds} is more than the {largest} images of the largest class")
     others, squares = numbers_of(images, settings)
     mirrored = numbers_of(np.ascontiguousarray(images[:, :, ::-1]), settings)[1]
     parts = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))

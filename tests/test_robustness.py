@@ -9,11 +9,12 @@ from fakeprint import degraded as degraded_module
 from fakeprint import parallel, params, predict, robustness
 from fakeprint.data.arrays import Dataset
 from fakeprint.degraded import degraded, load_models
+from fakeprint.errors import InputError
 from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
 from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
 from fakeprint.models.ensemble_fits import cross_fit
-from fakeprint.models.ensembles import Members, WeightedAverage
+from fakeprint.models.ensembles import Members, WeightedAverage, save_ensemble
 from fakeprint.predict import load_model
 from fakeprint.robustness import Combined, predict_degraded
 from tests.samples import DEMO, predictions
@@ -143,6 +144,35 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
     for cell in GRID:
         np.testing.assert_allclose(in_batches[cell]["lda"], at_once[cell]["lda"], atol=1e-12)
         np.testing.assert_array_equal(by_two[cell]["lda"], in_batches[cell]["lda"])
+
+
+def test_large_images_are_degraded_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr("fakeprint.data.arrays.TOGETHER", 4 * 3 * 50 * 60)
+    assert degraded_module._batch_size(np.zeros((9, 50, 60, 3), np.uint8)) == 4
+    assert degraded_module._batch_size(np.zeros((9, 500, 600, 3), np.uint8)) == 1
+    assert degraded_module._batch_size(np.zeros((9, 5, 6, 3), np.uint8)) == degraded_module.BATCH
+
+
+def test_features_on_a_device_are_computed_by_this_process(folder, monkeypatch):
+    def refuse(tasks, workers):
+        raise AssertionError("processes were started")
+
+    monkeypatch.setattr(degraded_module, "in_order", refuse)
+    monkeypatch.setattr(degraded_module, "on_device", lambda sets: list(sets) == ["rgb_hist"])
+    models = load_models(["knn"], params.Predict(), folder)
+    images, _ = pictures(4)
+    ((_, probabilities),) = predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=2)
+    assert probabilities["knn"].shape == (4, 3)
+
+
+def test_an_ensemble_of_ensembles_is_refused(folder, tmp_path):
+    for name, members in (("inner", ["lda"]), ("outer", ["inner"]), ("itself", ["itself"])):
+        (tmp_path / name).mkdir()
+        about = {"name": name, "method": "average", "members": members, "dataset": asdict(DATASET)}
+        save_ensemble(tmp_path / name, about, WeightedAverage([1.0], [1.0]))
+    for name, member in (("outer", "inner"), ("itself", "itself")):
+        with pytest.raises(InputError, match=rf"{name}/model.json: its member {member} is an ensemble itself"):
+            load_model(tmp_path / name)
 
 
 def test_classifiers_alone_need_no_network(folder, monkeypatch):

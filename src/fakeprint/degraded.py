@@ -20,7 +20,7 @@ from fakeprint.augment.transforms import apply
 from fakeprint.blocks import remapped
 from fakeprint.data.arrays import Dataset, WholeImages, images_together
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
-from fakeprint.features import extract
+from fakeprint.features import extract, on_device
 from fakeprint.models.description import read_description
 from fakeprint.parallel import in_order
 from fakeprint.params import Predict
@@ -60,10 +60,10 @@ def degrade(images: Iterable[np.ndarray], steps: Steps, numbers: np.ndarray) -> 
 
 
 def _batch_size(images: np.ndarray | WholeImages) -> int:
-    """Images per batch: `BATCH`, fewer where whole images are large."""
+    """Images per batch: `BATCH`, fewer where images are large."""
     if isinstance(images, WholeImages):
         return min(BATCH, images_together(images.heights.tolist(), images.widths.tolist()))
-    return BATCH
+    return min(BATCH, images_together(images.shape[1:2], images.shape[2:3]))
 
 
 def _rows_of(images: np.ndarray | WholeImages, rows: slice) -> Sequence[np.ndarray] | np.ndarray:
@@ -146,6 +146,7 @@ def _batches(
 ) -> Iterator[Batch]:
     """Batches of images of each cell in turn, degraded and with features, from the workers."""
     sets, cropping, keep, size = models.feature_sets, models.cropping, bool(models.networks), _batch_size(images)
+    here = on_device(name for name, _ in sets)
 
     def tasks() -> Iterator[Any]:
         for cell, steps in grid.items():
@@ -154,6 +155,8 @@ def _batches(
                 rows = slice(start, start + size)
                 yield delayed(_prepare_batch)(_rows_of(images, rows), dict(steps), numbers[rows], sets, keep, cropping)
 
+    if here:
+        return (function(*arguments, **options) for function, arguments, options in tasks())
     return in_order(tasks(), workers)
 
 

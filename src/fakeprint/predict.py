@@ -15,6 +15,7 @@ from fakeprint.data.arrays import Dataset, WholeImages, as_stored
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
+from fakeprint.errors import InputError
 from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.params import Predict
@@ -185,6 +186,9 @@ def _ensemble(folder: Path, options: _Options) -> Answer:
     from fakeprint.models.ensembles import load_ensemble
 
     names, combination = load_ensemble(folder)
+    for name in names:
+        if read_description(folder.parent / name)["kind"] == "ensemble":
+            raise InputError(f"{folder / 'model.json'}: its member {name} is an ensemble itself")
     members = [load_model(folder.parent / name, options.workers, options.tta, options.device) for name in names]
 
     def probabilities(images: np.ndarray | Crops) -> np.ndarray:

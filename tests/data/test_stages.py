@@ -288,6 +288,17 @@ def test_a_class_without_usable_images(csv_folder: Path, run: Callable[..., Any]
     )
 
 
+def test_a_validation_split_without_usable_images(csv_folder: Path, run: Callable[..., Any]) -> None:
+    for file in (csv_folder / "validation").iterdir():
+        file.write_bytes(b"")
+    done = run("validate", path=csv_folder, validate={"max_bad_fraction": 1.0})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "error: no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or "
+        "by a verdict; without them nothing can be evaluated"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("on_shortcut", ["warn", "stop"])
 def test_a_planted_shortcut(

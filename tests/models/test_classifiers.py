@@ -1,3 +1,4 @@
+import json
 import shutil
 import tracemalloc
 import zipfile
@@ -14,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
 from fakeprint import params
+from fakeprint.blocks import Rows
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.models import classifiers, skops_files
@@ -27,7 +29,7 @@ from fakeprint.models.classifiers import (
     load_classifier,
     save_classifier,
 )
-from fakeprint.models.kernel_svm import KernelSVM, _kernel_bytes
+from fakeprint.models.kernel_svm import KernelSVM, _gamma, _kernel_bytes
 from fakeprint.models.neighbours import BLOCK, plot_sweep, search
 from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
@@ -196,6 +198,23 @@ def test_lda_bears_a_constant_feature():
     assert np.mean(ShrinkageLDA().fit(x, TRAIN[1]).predict(x) == TRAIN[1]) > 0.97
 
 
+@pytest.mark.parametrize(("shrinkage", "remedy"), [("auto", "a number above 0"), (0.0, "auto, or higher")])
+def test_a_singular_covariance_is_one_line(shrinkage, remedy):
+    with pytest.raises(InputError, match=rf"covariance of 2 features from 6 train rows is singular .*to {remedy}$"):
+        ShrinkageLDA(shrinkage).fit(np.ones((6, 2), np.float32), np.arange(6) % 2)
+
+
+def test_lda_refuses_what_does_not_fit_in_memory():
+    x = np.broadcast_to(np.float32(0), (4, 49_152))
+    with pytest.raises(InputError, match="the covariance of 49,152 features would take 48 GB, more than the 12 GB"):
+        ShrinkageLDA().fit(x, np.array([0, 1, 0, 1]))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_a_kernel_of_equal_numbers_has_a_width(value):
+    assert _gamma(Rows.of(np.full((9, 4), value, np.float32)), "scale") == 1
+
+
 def test_kernel_svm_equals_scikit_learn():
     (x, y), queries = TRAIN, VALIDATION[0].astype(np.float64)
     x, folds = x.astype(np.float64), _folds(y, np.arange(len(y)), seed=5)
@@ -361,6 +380,13 @@ def test_too_few_images_is_one_line(method, rows, message):
         fit(SETTINGS[method], TRAIN[0][rows], TRAIN[1][rows], *VALIDATION, seed=0)
 
 
+@pytest.mark.parametrize("method", ["lda", "forest", "svm_rbf"])
+def test_a_class_that_no_train_image_has_is_named(method):
+    rows = np.flatnonzero(TRAIN[1] < 2)
+    with pytest.raises(InputError, match=r"^class dalle: fewer than the \d .*train image"):
+        fit(SETTINGS[method], TRAIN[0][rows], TRAIN[1][rows], *VALIDATION, seed=0, classes=["a", "b", "dalle"])
+
+
 def test_knn_without_validation_is_one_line():
     with pytest.raises(InputError, match="k-NN chooses k by validation accuracy, but there are no labelled validation"):
         fit(SETTINGS["knn"], *TRAIN, VALIDATION[0][:0], VALIDATION[1][:0], seed=0)
@@ -377,6 +403,40 @@ def test_foreign_types_are_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"classifier.skops was not loaded, because it contains types that .*foreign_function$"
     ):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["forest", "boosting"])
+@pytest.mark.parametrize("damage", ["child", "loop", "feature"])
+def test_a_tree_that_leads_out_of_its_arrays_is_refused(method, damage, tmp_path):
+    wrong = fitted(method)
+    if method == "forest":
+        tree = wrong.model.named_steps["classify"].estimators_[0].tree_
+        left, feature = tree.children_left, tree.feature
+    else:
+        nodes = wrong.model.named_steps["classify"]._predictors[0][0].nodes
+        left, feature = nodes["left"], nodes["feature_idx"]
+    save_classifier(tmp_path, wrong)
+    load_classifier(tmp_path)
+    if damage == "feature":
+        feature[0] = 6  # there are 0 to 5
+    else:
+        left[0] = 10**6 if damage == "child" else 0
+    save_classifier(tmp_path, wrong)
+    with pytest.raises(InputError, match=r"classifier\.skops holds a damaged tree: run `dvc repro`"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"settings": None}, {"settings": {"method": "lda"}}, {"features": []}, {"dataset": {}}, {"chosen": None}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_description_that_lacks_something_is_one_line(change, tmp_path):
+    save_classifier(tmp_path, fitted("knn"))
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=r"model\.json does not describe a classifier of this version: run"):
         load_classifier(tmp_path)
 
 

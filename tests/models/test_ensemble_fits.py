@@ -132,6 +132,13 @@ def test_whole_groups_are_held_out(share):
     assert held_out.sum() == max(4, round(share * 120))
 
 
+def test_a_group_that_is_larger_than_the_share_is_not_held_out():
+    groups = np.repeat([0, 1, 2, 3], [70, 20, 7, 3])
+    for seed in range(10):
+        assert _held_out(groups, 0.2, np.random.default_rng(seed)).sum() in (10, 20)
+    assert _held_out(groups, 0.01, np.random.default_rng(0)).sum() == 3  # none fits: the smallest
+
+
 @pytest.mark.parametrize("settings", [GREEDY, STACKING], ids=lambda each: each.method)
 def test_fitting_prefers_the_better_member(settings):
     of_members, labels = images(300)

@@ -103,12 +103,35 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"head\.safetensors is missing: run `dvc repro`"):
         load_ensemble(tmp_path)
     (tmp_path / "model.json").write_text(
-        '{"kind": "ensemble", "method": "average", "members": ["lda"], "weights": [1]}'
+        '{"kind": "ensemble", "method": "average", "members": ["lda"], "weights": [1], "dataset": {"classes": []}}'
     )
     with pytest.raises(InputError, match=r"model\.json has no 'temperatures'; it was written by another version: run"):
         load_ensemble(tmp_path)
     (tmp_path / "model.json").write_text('{"kind": "ensemble", "method": "oracle", "members": []}')
     with pytest.raises(InputError, match=r"model\.json: the ensemble method 'oracle' is unknown: run `dvc repro`"):
+        load_ensemble(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"members": []}, "members must be names of models beside it"),
+        ({"members": ["lda", "../knn"]}, "members must be names of models beside it"),
+        ({"members": ["lda", ".."]}, "members must be names of models beside it"),
+        ({"members": None}, "is damaged"),
+        ({"dataset": ["a", "b"]}, "is damaged"),
+        ({"weights": [1.0]}, "weights must be 2 numbers"),
+        ({"temperatures": [1.0, "x"]}, "temperatures must be 2 numbers"),
+        ({"method": "stacking", "intercepts": [0, 0], "coefficients": [[1, 2], [3, 4]]}, "must be 2 × 4 numbers"),
+        ({"method": "stacking", "intercepts": [0], "coefficients": [[1] * 4] * 2}, "intercepts must be 2 numbers"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_members_are_one_line(change, message, tmp_path):
+    about = {"name": "e", "method": "average", "members": ["lda", "knn"], "dataset": {"classes": ["a", "b"]}}
+    save_ensemble(tmp_path, about, WeightedAverage([0.5, 0.5], [1.0, 1.0]))
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=rf"model\.json.*{message}"):
         load_ensemble(tmp_path)
 
 

@@ -171,6 +171,15 @@ def test_svm_rbf_is_approximated_above_a_number_of_rows(approximation, rows, cho
     assert capsys.readouterr().out == (line if chosen is NystroemSVM else "")
 
 
+def test_svm_rbf_is_approximated_where_its_matrices_do_not_fit(monkeypatch, capsys):
+    x, y = clouds(100, 6, 3)
+    monkeypatch.setattr(kernel_svm, "MEMORY", kernel_svm._kernel_bytes(np.bincount(y)) - 1)
+    settings = SETTINGS["svm_rbf"].model_copy(update={"approximation": "auto", "components": 50})
+    assert isinstance(fit(settings, x, y, x, y, seed=0).named_steps["classify"], NystroemSVM)
+    with pytest.raises(InputError, match="set approximation: auto or nystroem"):
+        fit(settings.model_copy(update={"approximation": "exact"}), x, y, x, y, seed=0)
+
+
 def test_drawn_rows_keep_the_classes_shares():
     y = np.repeat([0, 1, 2], [70, 28, 2])
     rows = drawn(y, 50, seed=0)

@@ -105,7 +105,8 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     """Find duplicates and leaks, split off what the source lacks, audit container facts and traces.
 
     Raises:
-        InputError: dropped leaks leave a class without train images, or no validation split can be made.
+        InputError: dropped leaks leave a class without train images, no validation split can be made, or none of its
+            images is left.
     """
     scans = checked.scans
     pairs = find_duplicates(
@@ -125,6 +126,11 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     _require_train_images(manifest, checked.classes)
     requested = requested_splits(source.splits, data)
     manifest["split"] = split_off(manifest, manifest["group"].to_numpy(), requested, seed)
+    if not (manifest["split"] == "validation").any():
+        raise InputError(
+            "no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or by "
+            "a verdict; without them nothing can be evaluated"
+        )
     rows.loc[kept, "split"] = manifest["split"].to_numpy()
     kept_scans = [scans[row] for row in np.flatnonzero(kept)]
     traced = np.array([found.traces is not None for found in kept_scans])

@@ -91,6 +91,11 @@ def size(name: str, options: Options, image_shape: tuple[int, ...]) -> int:
     return extract(name, options, np.zeros((1, *image_shape), dtype=np.uint8)).shape[1]
 
 
+def on_device(sets: Iterable[str]) -> bool:
+    """Whether one of these sets is computed on a GPU, by this process alone: each other one would need its memory."""
+    return "backbone" in sets and backbone.device() != "cpu"
+
+
 def extract_blocks(sets: Mapping[str, Options], images: Images, workers: int | None, what: str) -> Iterator[np.ndarray]:
     """The concatenated sets of all images, in blocks float32 (n, D) in the order of the images, n ≤ `BATCH`.
 
@@ -98,11 +103,11 @@ def extract_blocks(sets: Mapping[str, Options], images: Images, workers: int | N
     the result. A network's features are computed in this process if it has a GPU. sets: name → options. images: uint8
     (N, H, W, 3), an array, a memory map or crops, of which one block at a time is read.
     """
-    on_gpu = "backbone" in sets and backbone.device() != "cpu"
-    together = BATCH if on_gpu else min(BATCH, max(1, TASK_BYTES // max(1, math.prod(images.shape[1:]))))
+    here = on_device(sets)
+    together = BATCH if here else min(BATCH, max(1, TASK_BYTES // max(1, math.prod(images.shape[1:]))))
     starts = range(0, len(images), together)
     batches = (np.array(_opened(images)[start : start + together]) for start in starts)
-    if on_gpu:
+    if here:
         done: Iterable[np.ndarray] = (extract_sets(sets, batch) for batch in batches)
     else:
         done = in_order((delayed(extract_sets)(dict(sets), batch) for batch in batches), workers)

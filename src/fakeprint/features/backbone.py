@@ -28,7 +28,8 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
     Computed on `device()`: in batches on a GPU; on a CPU image by image with one thread, so that the order of sums does
     not depend on the number of cores.
     Returns float32 (N, D), D = 1,280 of EfficientNet-Lite0. Raises InputError for a name that timm does not have,
-    weights that cannot be loaded and an image size that the network does not support.
+    weights that cannot be loaded or give features that are not finite, and an image size that the network does not
+    support.
     """
     import torch
 
@@ -48,12 +49,19 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
             pixels = (pixels - mean) / std
             try:
                 features.append(body.module(pixels).flatten(1).cpu().numpy())
+            except torch.OutOfMemoryError:
+                raise InputError(
+                    f"features.backbone: {place} lacks the memory for {architecture} on images of {side}×{side} pixels"
+                ) from None
             except (RuntimeError, AssertionError, ValueError) as error:
                 raise InputError(
                     f"features.backbone.input_size: {architecture} does not support images of {side}×{side} pixels "
                     f"({str(error).splitlines()[0]})"
                 ) from None
-    return np.concatenate(features)
+    found = np.concatenate(features)
+    if not np.isfinite(found).all():
+        raise InputError(f"features.backbone.weights: with {weights}, {architecture} gives NaN or infinite features")
+    return found
 
 
 def device() -> str:

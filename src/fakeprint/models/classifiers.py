@@ -92,12 +92,12 @@ def fit(
     its original), so that calibration never uses rows that the model was fitted on; None: each row is its own group.
     seed: for random draws; the number of workers does not change the result. classes: labels
     in the order of their indices, which `settings.smote` may name. Raises InputError if a class has too few
-    train images.
+    train images, or none.
     """
     y_train = np.asarray(y_train, dtype=np.int64)
     groups = np.arange(len(y_train)) if groups is None else groups
     calibrates = settings.method in ("svm_linear", "svm_rbf", "fingerprint")
-    _require_enough(y_train, groups, CALIBRATION_FOLDS if calibrates else 1)
+    _require_enough(y_train, groups, CALIBRATION_FOLDS if calibrates else 1, classes)
     standard = settings.scale in ("standard", "sqrt_standard")
     train, validation = (as_fitted(Rows.of(x), settings.scale) for x in (x_train, x_validation))
     if isinstance(settings, params.KNN):
@@ -114,7 +114,7 @@ def fit(
     if isinstance(settings, params.Boosting | params.Forest):
         estimator = _trees(settings, train, y_train, seed, workers)
     else:
-        unfitted = _streamed(settings, train, seed, workers)
+        unfitted = _streamed(settings, train, y_train, seed, workers)
         estimator = unfitted.fit(train, y_train, **({"folds": folds} if calibrates else {}))
     if "n_jobs" in estimator.get_params():
         # The file must not depend on the workers, and threads would add the votes of a forest's trees in another order.
@@ -127,10 +127,10 @@ def as_fitted(rows: Rows, scale: str) -> Rows:
     return rows.then(rooted) if scale.startswith("sqrt") else rows
 
 
-def _streamed(settings: Any, train: Rows, seed: int, workers: int | None) -> Any:
+def _streamed(settings: Any, train: Rows, y: np.ndarray, seed: int, workers: int | None) -> Any:
     """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
     from fakeprint.models.fingerprints import FingerprintClassifier
-    from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM
+    from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, has_room
     from fakeprint.models.linear import LinearMachine
     from fakeprint.models.shrinkage_lda import ShrinkageLDA
 
@@ -145,7 +145,8 @@ def _streamed(settings: Any, train: Rows, seed: int, workers: int | None) -> Any
         case params.Fingerprint():
             return FingerprintClassifier(settings.C)
     assert isinstance(settings, params.RBFSVM)
-    if settings.approximation == "exact" or (settings.approximation == "auto" and len(train) <= EXACT_ROWS):
+    exact = settings.approximation == "auto" and len(train) <= EXACT_ROWS and has_room(np.bincount(y))
+    if exact or settings.approximation == "exact":
         return KernelSVM(settings.C, settings.gamma, workers or -1)
     print(
         f"svm_rbf: {len(train):,} train rows, approximated by {settings.components:,} of them (approximation: nystroem)"
@@ -229,14 +230,16 @@ def _pairs(fold: np.ndarray, count: int) -> Folds:
     return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(count)]
 
 
-def _require_enough(y: np.ndarray, groups: np.ndarray, least: int) -> None:
+def _require_enough(y: np.ndarray, groups: np.ndarray, least: int, classes: Sequence[str]) -> None:
     number_of = groups_of_class(y, groups)
     if len(number_of) < 2:
         raise InputError(f"the train images have {len(number_of)} class(es); a classifier needs at least 2")
-    scarce = [each for each in range(max(number_of) + 1) if number_of.get(each, 0) < least]
+    count = max(len(classes), max(number_of) + 1)
+    scarce = [each for each in range(count) if number_of.get(each, 0) < least]
     if scarce:
+        named = first_few(classes[each] for each in scarce) if classes else f"index {first_few(scarce)}"
         needed = "1 train image" if least == 1 else f"{least} groups of train images (near duplicates are one)"
-        raise InputError(f"class index {first_few(scarce)}: fewer than the {needed} this classifier needs")
+        raise InputError(f"class {named}: fewer than the {needed} this classifier needs")
 
 
 def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
@@ -253,9 +256,17 @@ def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
 def load_classifier(folder: Path) -> FittedClassifier:
     """Read what `save_classifier` wrote. Raises InputError for missing, damaged or foreign content."""
     description = read_description(folder, "classifier")
-    if description["settings"]["method"] == "knn":
-        chosen = description["chosen"]
-        return FittedClassifier(load_neighbours(folder, chosen["metric"], chosen["k"]), description)
+    try:
+        settings, _, _ = description["settings"], description["features"].items(), description["dataset"]["classes"]
+        method, _ = settings["method"], settings["scale"].startswith
+        chosen = (description["chosen"]["metric"], description["chosen"]["k"]) if method == "knn" else None
+    except (AttributeError, KeyError, TypeError):
+        raise InputError(
+            f"{folder / 'model.json'} does not describe a classifier of this version: run `dvc repro`, or "
+            f"`dvc checkout --force {folder}`"
+        ) from None
+    if chosen:
+        return FittedClassifier(load_neighbours(folder, *chosen), description)
     from fakeprint.models.skops_files import load_pipeline
 
     return FittedClassifier(load_pipeline(folder / "classifier.skops"), description)

@@ -232,8 +232,11 @@ def _trained_head(
 
 
 def _held_out(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Images to hold out, bool (N,): whole groups at random, up to the share, at least one."""
+    """Images to hold out, bool (N,): whole groups at random, up to the share; the smallest group if none fits."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = rng.permutation(len(sizes))
-    within = np.cumsum(sizes[order]) <= max(1, round(share * len(groups)))
-    return np.isin(group, order[: max(1, min(int(within.sum()), len(sizes) - 1))])
+    left, chosen = max(1, round(share * len(groups))), []
+    for number in rng.permutation(len(sizes)):
+        if sizes[number] <= left:
+            chosen.append(number)
+            left -= sizes[number]
+    return np.isin(group, chosen[: len(sizes) - 1] or [sizes.argmin()])

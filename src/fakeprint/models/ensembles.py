@@ -132,15 +132,35 @@ def load_ensemble(folder: Path) -> tuple[list[str], Combination]:
     path, description = folder / "model.json", read_description(folder, "ensemble")
     try:
         method, members = description["method"], description["members"]
+        if method not in Learned.methods + Stacked.methods + WeightedAverage.methods:
+            raise InputError(f"{path}: the ensemble method '{method}' is unknown: {RESTORE}")
+        size, classes = len(members), len(description["dataset"]["classes"])
+        if not size or any(name == ".." or Path(name).name != name for name in members):
+            raise InputError(f"{path}: members must be names of models beside it: {RESTORE}")
         if method in Learned.methods:
             return members, Learned(_load_head(folder, description))
         if method in Stacked.methods:
-            return members, Stacked(description["coefficients"], description["intercepts"])
-        if method in WeightedAverage.methods:
-            return members, WeightedAverage(description["weights"], description["temperatures"])
+            stacked = Stacked(description["coefficients"], description["intercepts"])
+            _require_shape(path, "coefficients", stacked.coefficients, (classes, size * classes))
+            _require_shape(path, "intercepts", stacked.intercepts, (classes,))
+            return members, stacked
+        average = WeightedAverage(description["weights"], description["temperatures"])
+        _require_shape(path, "weights", average.weights, (size,))
+        _require_shape(path, "temperatures", average.temperatures, (size,))
+        return members, average
     except KeyError as missing:
         raise InputError(f"{path} has no {missing}; it was written by another version: {RESTORE}") from None
-    raise InputError(f"{path}: the ensemble method '{method}' is unknown: {RESTORE}")
+    except TypeError as error:
+        raise InputError(f"{path} is damaged ({error}): {RESTORE}") from None
+
+
+def _require_shape(path: Path, name: str, numbers: list[Any], shape: tuple[int, ...]) -> None:
+    try:
+        sound = np.array(numbers, dtype=np.float64).shape == shape
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise InputError(f"{path}: {name} must be {' × '.join(map(str, shape))} numbers: {RESTORE}")
 
 
 def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":

@@ -68,12 +68,11 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         """
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
-        needed = _kernel_bytes(counts)
-        if needed > MEMORY:
+        if not has_room(counts):
             raise InputError(
                 f"svm_rbf: the kernel matrices of {len(rows):,} train rows (copies included) would take "
-                f"{needed / 1e9:.1f} GB, more than the {MEMORY / 1e9:.0f} GB allowed; set approximation: auto or "
-                "nystroem"
+                f"{_kernel_bytes(counts) / 1e9:.1f} GB, more than the {MEMORY / 1e9:.0f} GB allowed; set "
+                "approximation: auto or nystroem"
             )
         self.gamma_ = _gamma(rows, self.gamma)
         classes = len(self.classes_)
@@ -190,7 +189,7 @@ def drawn(y: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _gamma(rows: Rows, gamma: float | str) -> float:
-    """The kernel's width; "scale" is 1 / (D · variance of all numbers)."""
+    """The kernel's width; "scale" is 1 / (D · variance of all numbers), or 1 if all are equal, as SVC has it."""
     if gamma != "scale":
         return float(gamma)
     total = squares = 0.0
@@ -198,7 +197,13 @@ def _gamma(rows: Rows, gamma: float | str) -> float:
         total += float(block.sum(dtype=np.float64))
         squares += float(np.sum(np.square(block, dtype=np.float64)))
     count = rows.shape[0] * rows.shape[1]
-    return 1 / (rows.shape[1] * (squares / count - (total / count) ** 2))
+    variance = squares / count - (total / count) ** 2
+    return 1 / (rows.shape[1] * variance) if variance > 0 else 1.0
+
+
+def has_room(counts: np.ndarray) -> bool:
+    """Whether an exact SVM on so many rows of each class, int (C,), takes at most `MEMORY`."""
+    return _kernel_bytes(counts) <= MEMORY
 
 
 def _kernel_bytes(counts: np.ndarray) -> int:

@@ -11,14 +11,16 @@ from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.models.scaling import fitted_scaler
 
+MEMORY = 12e9  # bytes of square matrices of the features: 24,494 of them
+
 
 class ShrinkageLDA(ClassifierMixin, BaseEstimator):
     """What scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr", shrinkage=…)` computes, some ten times faster.
 
     Per class one pass for means and deviations and one for the covariance: products of blocks in single precision,
-    their sum in double. Memory holds three square matrices of the features and one block. scikit-learn holds all rows,
-    forms two more products for the shrinkage (Ledoit and Wolf 2004), and solves by singular values where Cholesky will
-    do, shrunk covariances being positive definite.
+    their sum in double. Memory holds three square matrices of the features, at most `MEMORY`, and one block.
+    scikit-learn holds all rows, forms two more products for the shrinkage (Ledoit and Wolf 2004), and solves by
+    singular values where Cholesky will do.
 
     shrinkage: "auto" (Ledoit and Wolf's, a class) or 0–1; 0 needs more images than features. Attributes: `coef_`,
     float64 (C, D), and `intercept_`, float64 (C,).
@@ -28,27 +30,35 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         self.shrinkage = shrinkage
 
     def fit(self, x: np.ndarray | Rows, y: np.ndarray) -> Self:
-        """Fit on x, float32 (N, D), and class indices y (N,). Raises InputError where the covariance is singular."""
+        """Fit on x, float32 (N, D), and class indices y (N,).
+
+        Raises InputError where Cholesky's decomposition finds the covariance singular, or it does not fit in memory.
+        """
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
         priors = counts / len(y)
         size = rows.shape[1]
+        if 20 * size**2 > MEMORY:  # two matrices of float64, one of float32
+            raise InputError(
+                f"lda: the covariance of {size:,} features would take {20 * size**2 / 1e9:.0f} GB, more than the "
+                f"{MEMORY / 1e9:.0f} GB allowed; take fewer features, or logistic or svm_linear"
+            )
         means, covariance = np.empty((len(priors), size)), np.zeros((size, size))
         for number, (each, prior) in enumerate(zip(self.classes_, priors, strict=True)):
             members = rows.at(np.flatnonzero(y == each))
             scaler = fitted_scaler(members)
             means[number] = scaler.mean_
-            deviation = np.sqrt(scaler.var_) if self.shrinkage == "auto" else np.ones(size)
-            deviation[deviation == 0] = 1
+            deviation = scaler.scale_ if self.shrinkage == "auto" else np.ones(size)  # 1 where a feature is constant
             of_class = self._shrunk_covariance(members, means[number], deviation)
             of_class *= prior
             covariance += of_class
         try:
             self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
         except np.linalg.LinAlgError:
+            remedy = "a number above 0" if self.shrinkage == "auto" else "auto, or higher"
             raise InputError(
                 f"lda: with shrinkage: {self.shrinkage}, the covariance of {size} features from {len(y)} train rows is "
-                "singular (some features depend on others, or there are too few rows); set shrinkage to auto, or higher"
+                f"singular (some features depend on others, or there are too few rows); set shrinkage to {remedy}"
             ) from None
         self.intercept_ = np.log(priors) - 0.5 * np.sum(means * self.coef_, axis=1)
         return self

@@ -1,11 +1,13 @@
 """scikit-learn estimators on disk: skops, types checked on loading, same bytes for the same estimator."""
 
 import io
+import itertools
 import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import sklearn.utils
 from sklearn.pipeline import Pipeline
 
@@ -71,7 +73,34 @@ def load_pipeline(path: Path) -> Pipeline:
         )
     if not isinstance(loaded, Pipeline):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
+    _require_sound_trees(path, loaded.steps[-1][1])
     return loaded
+
+
+def _require_sound_trees(path: Path, estimator: Any) -> None:
+    """Raise InputError where a tree's nodes name nodes or features that are not there.
+
+    skops trusts no trees for this reason: scikit-learn follows these numbers without a look, out of its memory too.
+    """
+    for each in getattr(estimator, "estimators_", []):  # of a forest
+        tree = each.tree_
+        leaf = tree.children_left == -1
+        children = np.stack([tree.children_left, tree.children_right], axis=1)
+        _require_sound(path, leaf, children, tree.feature, estimator.n_features_in_)
+    for each in itertools.chain.from_iterable(getattr(estimator, "_predictors", [])):  # of boosting
+        nodes = each.nodes
+        children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int64)
+        _require_sound(path, nodes["is_leaf"] != 0, children, nodes["feature_idx"], estimator.n_features_in_)
+        if nodes["is_categorical"].any():
+            raise InputError(f"{path} holds a tree that Fakeprint does not write")
+
+
+def _require_sound(path: Path, leaf: np.ndarray, children: np.ndarray, features: np.ndarray, count: int) -> None:
+    """leaf: bool (n,), of each node. children: int64 (n, 2), node numbers. features: int (n,), 0 to count − 1."""
+    inner = np.flatnonzero(~leaf)
+    later = (children[inner] > inner[:, None]) & (children[inner] < len(leaf))  # so that no path is endless
+    if not len(leaf) or not later.all() or np.any((features[inner] < 0) | (features[inner] >= count)):
+        raise InputError(f"{path} holds a damaged tree: run `dvc repro`, or `dvc checkout --force`")
 
 
 def _write_reproducibly(path: Path, archive: bytes) -> None:
