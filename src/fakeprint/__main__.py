@@ -60,9 +60,9 @@ def _check(requested: str) -> None:
     """Raises InputError for an unknown command, and for one of the repository's outside of it."""
     kind, known = ("option", OPTIONS) if requested.startswith("-") else ("command", tuple(COMMANDS))
     if requested and requested not in known:
-        from fakeprint.params import near
+        from fakeprint.params import suggestion
 
-        raise InputError(f"there is no {kind} '{requested}'{near(requested, known)}")
+        raise InputError(f"there is no {kind} '{requested}'{suggestion(requested, known)}")
     here = any(Path(name).exists() for name in ("params.yaml", "dvc.yaml"))
     helps = {"-h", "--help"} & set(sys.argv[2:])
     if requested in IN_THE_REPOSITORY and not here and not helps:

@@ -10,7 +10,7 @@ from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION, champion_name
 from fakeprint.files import read_json
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 if TYPE_CHECKING:
     from fakeprint.verdict.decision import Decision
@@ -52,7 +52,7 @@ def model_folder(name: str | None, models: Path, option: str = "--model") -> tup
         return SHIPPED / name, _data(SHIPPED / name)
     raise InputError(
         f"{option}: '{name}' is neither in {models} nor a model that comes with Fakeprint"
-        f"{near(name, [*trained, CHAMPION, *shipped])}"
+        f"{suggestion(name, [*trained, CHAMPION, *shipped])}"
     )
 
 

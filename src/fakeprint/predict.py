@@ -227,32 +227,33 @@ def predict_files(
     """
     size = group_size(model)
     images = _read_ahead(files, partial(_read_or_reason, model=model, variants=variants), size)
-    kinds = variants_per_image(variants)
+    variant_count = variants_per_image(variants)
     try:
         while group := list(itertools.islice(images, size)):
-            yield _predicted(model, group, kinds)
+            yield _predicted(model, group, variant_count)
     finally:
         images.close()
 
 
-def _predicted(model: LoadedModel, group: list[tuple[Path, Versions | str]], kinds: int) -> FilePredictions:
-    """kinds: of variants."""
+def _predicted(model: LoadedModel, group: list[tuple[Path, Versions | str]], variant_count: int) -> FilePredictions:
+    """The predictions of one group of files. variant_count: variants per image, 0 = none."""
     readable = [(path, versions) for path, versions in group if not isinstance(versions, str)]
     unreadable = [(path, reason) for path, reason in group if isinstance(reason, str)]
-    probabilities, of_variants = probabilities_of([versions for _, versions in readable], model, kinds)
+    probabilities, of_variants = probabilities_of([versions for _, versions in readable], model, variant_count)
     return FilePredictions([path for path, _ in readable], probabilities, unreadable, of_variants)
 
 
 def probabilities_of(
-    images: Sequence[Versions], model: LoadedModel, kinds: int = 0
+    images: Sequence[Versions], model: LoadedModel, variant_count: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The probabilities of N images from `versions_of`, float64 (N, C), and of their variants, float64 (N, V, C).
 
-    kinds: V, how many variants each image has; with 0 there is None instead of their probabilities.
+    variant_count: V, how many variants each image has; with 0 there is None instead of their probabilities.
     """
     with quiet():
         probabilities, *varied = (
-            model.probabilities(stacked([versions[kind] for versions in images], model)) for kind in range(1 + kinds)
+            model.probabilities(stacked([versions[kind] for versions in images], model))
+            for kind in range(1 + variant_count)
         )
     return probabilities, np.stack(varied, axis=1) if varied else None
 

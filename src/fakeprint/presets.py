@@ -29,7 +29,7 @@ def find_preset(name: str) -> Path:
         if path.is_file():
             return path
     known = [path.stem for path in sorted(PRESETS.glob("*.yaml"))]
-    raise InputError(f"there is no preset '{name}'{params.near(Path(name).stem, known)}")
+    raise InputError(f"there is no preset '{name}'{params.suggestion(Path(name).stem, known)}")
 
 
 def data_path(given: Path) -> str:
@@ -74,7 +74,7 @@ def overlaid_content(
     values: Sequence[dict[str, Any]] = (),
     demo: Path = DEMO,
 ) -> dict[str, Any]:
-    """What the text of `overlaid` holds, from the same arguments: eight times as fast, since no comments are kept."""
+    """The mapping that `overlaid` would write, without `last`: eight times as fast, since it keeps no comments."""
     content = params.read(demo)
     _overlay(content, _overlays(preset, data, values, demo), changes)
     return content
@@ -146,7 +146,7 @@ def _require_there(known: dict[str, Any], changed: dict[str, Any], prefix: str, 
 
 
 def _near(name: Any, known: dict[Any, Any]) -> str:
-    close = params.near(str(name), map(str, known))
+    close = params.suggestion(str(name), map(str, known))
     return close if "did you mean" in close else ""
 
 

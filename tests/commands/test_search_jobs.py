@@ -285,7 +285,7 @@ FORM = "give postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE"
     [
         ("opensesame", f"is not the URL of a database; {FORM}"),
         ("mysql://me:opensesame@host/db", f"searches cannot be stored in mysql; {FORM}"),
-        ("sqlite://", f"sqlite:// keeps nothing; {FORM}"),
+        ("sqlite://", f"sqlite:// is a database in memory, so trials are not stored; {FORM}"),
         ("sqlite:////nowhere/it.db", "there is no folder /nowhere for sqlite:////nowhere/it.db"),
         (
             "postgresql+psycopg2://me:opensesame@host/db",

@@ -102,14 +102,14 @@ def test_the_picture_has_a_panel_per_anchor_and_frames_the_own_generator() -> No
         (
             [0],
             ["real", "gan"],
-            r"cross_generator needs at least 2 generators, and the source has 1 \(gan\): empty "
+            r"cross_generator needs at least 2 generators, and the source has 1 \(gan\); set "
             "cross_generator.classifiers and cross_generator.networks",
         ),
         (
             [],
             ["x", "y"],
             r"cross_generator needs real images \(data.real_classes\) or at least 3 classes, and the source has 2 "
-            r"\(x, y\): empty cross_generator.classifiers and cross_generator.networks",
+            r"\(x, y\); set cross_generator.classifiers and cross_generator.networks to \[\]",
         ),
     ],
 )

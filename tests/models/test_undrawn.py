@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fakeprint.models import networks
-from fakeprint.models.network_files import Undrawn
+from fakeprint.models.network_files import SkipInitialisation
 from tests.models.test_library_networks import FAST, SMALLEST
 
 LARGE = ("alexnet", "vgg16")  # to draw their hundred million weights takes seconds
@@ -22,10 +22,10 @@ def test_with_weights_it_answers_the_same(name: str) -> None:
     def build() -> torch.nn.Module:
         return networks.build(name, design, OPTIONS.get(name, {}), pretrained=False).eval()
 
-    with Undrawn():
+    with SkipInitialisation():
         undrawn = build()
     if name in LARGE:
-        with Undrawn():
+        with SkipInitialisation():
             drawn = build()
         for parameter in drawn.parameters():
             torch.nn.init.uniform_(parameter, -0.01, 0.01)
@@ -48,7 +48,7 @@ def test_with_weights_it_answers_the_same(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hist_cnn", "resnet18", "vit", "backbone"])
 def test_no_weight_is_filled(name: str) -> None:
-    with Undrawn():
+    with SkipInitialisation():
         network = networks.build(name, networks.Design(5, 32), OPTIONS.get(name, {}), pretrained=False)
     changed = [key for key, parameter in network.named_parameters() if parameter._version]  # in place
     assert changed == []

@@ -160,8 +160,8 @@ def test_weights_of_the_class_that_is_left_out_are_left_out_too(workspace: Works
     [
         (
             ["a", "b"],
-            "error: open_world needs at least 3 classes, and the source has 2 (a, b): empty open_world.classifiers and "
-            "open_world.networks",
+            "error: open_world needs at least 3 classes, and the source has 2 (a, b); set open_world.classifiers and "
+            "open_world.networks to []",
         ),
         (["a", "b", "c", "x"], "error: open_world: validation has no image of class x; add some"),
     ],

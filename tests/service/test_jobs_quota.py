@@ -56,10 +56,10 @@ def left(folder: Path) -> list[int]:
 )
 def test_the_oldest_ended_jobs_go_first(engine: Engine, tmp_path: Path, limits: Any, kept: list[int]) -> None:
     settings = Settings(folder=tmp_path, **limits)
-    removed = quota.keep_to_it(engine, settings)
+    removed = quota.enforce_quota(engine, settings)
     assert left(tmp_path) == kept
     assert removed == [IDS[number] for number in range(3, -1, -1) if number not in kept]
-    assert quota.keep_to_it(engine, settings) == []
+    assert quota.enforce_quota(engine, settings) == []
     assert (tmp_path / "jobs" / "somebody's").is_dir()
 
 
@@ -95,7 +95,7 @@ def test_caches_count_and_go_with_the_last_work_folder_of_their_data_set(
 ) -> None:
     with_cache(engine, tmp_path, {0: "a", 1: "a", 2: "b", 3: "b", 4: "c"})
     with caplog.at_level(logging.INFO, "fakeprint.service.jobs.quota"):
-        quota.keep_to_it(engine, Settings(folder=tmp_path, **limits))
+        quota.enforce_quota(engine, Settings(folder=tmp_path, **limits))
     assert (left(tmp_path), caches(tmp_path)) == (kept, cached)
     line = "DVC's caches of 1 data sets were removed with their last work folders"
     assert (line in caplog.messages) == ("a" not in cached)
@@ -106,7 +106,7 @@ def test_the_cache_of_a_job_that_waits_or_runs_stays(engine: Engine, tmp_path: P
     with_cache(engine, tmp_path, {0: "a", 3: "b", 5: "a"})
     with writing(engine) as session:
         session.get_one(StoredJob, IDS[5]).state = state  # it has no work folder
-    quota.keep_to_it(engine, Settings(folder=tmp_path, kept_jobs=1))
+    quota.enforce_quota(engine, Settings(folder=tmp_path, kept_jobs=1))
     assert caches(tmp_path) == (["b"] if state == "failed" else ["a", "b"])
 
 
@@ -123,7 +123,7 @@ def test_the_cache_of_a_job_that_is_queued_meanwhile_stays(
             yield session
 
     monkeypatch.setattr(quota, "writing", queued_before)
-    quota.keep_to_it(engine, Settings(folder=tmp_path, kept_jobs=1))
+    quota.enforce_quota(engine, Settings(folder=tmp_path, kept_jobs=1))
     assert (left(tmp_path), caches(tmp_path)) == ([3, 4], ["a", "b"])
 
 
@@ -134,7 +134,7 @@ def test_a_model_in_use_stays(engine: Engine, tmp_path: Path, by_setting: bool) 
         with writing(engine) as session:
             reference = {"source": "folder", "name": name, "version": None}
             session.add(ServingModel(id=1, reference=reference, revision=1, changed=now()))
-    quota.keep_to_it(engine, Settings(folder=tmp_path, kept_jobs=1, model=name if by_setting else None))
+    quota.enforce_quota(engine, Settings(folder=tmp_path, kept_jobs=1, model=name if by_setting else None))
     assert left(tmp_path) == [0, 3, 4]
 
 
@@ -142,7 +142,7 @@ def test_a_model_in_use_stays(engine: Engine, tmp_path: Path, by_setting: bool) 
 def test_a_job_without_folder_keeps_its_figures_and_has_no_model(engine: Engine, tmp_path: Path) -> None:
     settings = Settings(folder=tmp_path, kept_jobs=1, workers=0)
     assert as_answer(find(engine, IDS[0], None, True)).model == f"{MODEL}{IDS[0]}"
-    quota.keep_to_it(engine, settings)
+    quota.enforce_quota(engine, settings)
     job = as_answer(find(engine, IDS[0], None, True))
     assert (job.state, job.model, job.metrics) == ("succeeded", None, {"accuracy": 0.5})
     assert not folder_of_job(settings, IDS[0]).exists()

@@ -288,7 +288,7 @@ def test_what_nobody_expected_is_logged_and_told_in_no_detail(
         assert client.post("/predict", files=files(("a", contents()["a.png"]))).status_code == 200
     assert response.status_code == 500
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["detail"] == "an unexpected error; the log has it by the request's id"
+    assert response.json()["detail"] == "unexpected error; look up this request_id in the server's log"
     assert "secret" not in response.text
     (record,) = [each for each in caplog.records if each.exc_info]
     assert "the secret of this machine" in str(record.exc_info[1])

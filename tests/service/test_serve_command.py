@@ -182,7 +182,7 @@ def test_wrong_variables_and_ports(
         port = str(other.getsockname()[1])
         line = refusal(tmp_path, monkeypatch, capsys, "serve", "--port", port)
         why = "(Address already in use); choose another with --host or --port"
-        assert line == f"error: serve: 127.0.0.1:{port} cannot be had {why}"
+        assert line == f"error: serve: cannot listen on 127.0.0.1:{port} {why}"
     monkeypatch.setenv("FAKEPRINT_RATE", "often")
     assert refusal(tmp_path, monkeypatch, capsys, "serve") == "error: rate: 'often' is not a rate such as 600/minute"
     monkeypatch.setenv("FAKEPRINT_MAX_FILES", "many")

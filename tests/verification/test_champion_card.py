@@ -101,7 +101,7 @@ def test_the_calibration_of_a_decision_is_part_of_the_answers(repository: Path, 
     )
     said = verify("models/champion")
     assert (said.code, said.out[-1]) == (0, "match")
-    assert said.line("note").endswith("may be fitted on these images: they flatter it")
+    assert said.line("note").endswith("may be fitted on these images: figures may be too good")
     for text, reason in (("{}", "KeyError: 'calibration'"), ('{"calibration": 3}', "TypeError: "), ("{", "JSON")):
         Path("models/champion/decision.json").write_text(text)
         line = verify("models/champion").line("differs figures")

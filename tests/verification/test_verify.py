@@ -359,7 +359,7 @@ def test_figures_stay_while_only_texts_change(champion: Path, source: Path, veri
     (champion / "champion.json").write_text((champion / "champion.json").read_text() + "\n")
     said = verify(champion, "--record")
     assert said.out[0].endswith(
-        "figures none: those of the last card are of another champion.json; give the images with --data PATH"
+        "figures none: champion.json has changed since the last card; give the images with --data PATH"
     )
     assert json.loads((champion / "card.json").read_text())["measured"] is None
 

@@ -82,10 +82,10 @@ def streamlit_command(api: str, host: str, port: int, max_upload_mib: int) -> Co
 
 
 def run_together(commands: list[Command]) -> int:
-    """Run processes until one of them ends or this one is told to; then end them all.
+    """Run processes until one of them ends or this one gets SIGINT or SIGTERM; then end them all.
 
     Returns:
-        The exit status of the process that ended first; 0 where this one was told to end.
+        The exit status of the process that ended first; 0 after SIGINT or SIGTERM.
     """
     told: list[int] = []
     previous = {number: signal.signal(number, lambda *_: told.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}

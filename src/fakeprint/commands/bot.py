@@ -6,7 +6,7 @@ from fakeprint.errors import InputError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand. It has no options: a bot is told everything by environment, as its token must be."""
+    """Add the subcommand. It has no options: all settings come from the environment, as the secret token must."""
     parser = subparsers.add_parser("bot", help="answer images that are sent to a Telegram bot", description=__doc__)
     parser.set_defaults(run=run)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fakeprint.errors import InputError
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 if TYPE_CHECKING:
     from fakeprint.models.networks import NetworkSummary
@@ -96,7 +96,7 @@ def _print_layers(name: str, as_json: bool) -> None:
     from fakeprint.models.networks import NETWORKS, layers_of, summary
 
     if name not in NETWORKS:
-        raise InputError(f"models: there is no network '{name}'{near(name, NETWORKS)}")
+        raise InputError(f"models: there is no network '{name}'{suggestion(name, NETWORKS)}")
     entry, size, layers = NETWORKS[name], summary(name), layers_of(name)
     described = {"name": name, "summary": entry.summary, "source": entry.source, **asdict(size)}
     if as_json:

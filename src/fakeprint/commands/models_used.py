@@ -1,4 +1,4 @@
-"""The model that a command answers with: the options that say which one, and where it runs."""
+"""Options that commands with a model share: --device and --models-folder."""
 
 import argparse
 import re

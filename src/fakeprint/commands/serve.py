@@ -91,7 +91,7 @@ def _require_a_key(settings: "Settings") -> None:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError if the address or the port cannot be had."""
+    """A socket that listens. Raises InputError if the address or the port cannot be used."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(*found[:3])  # the protocol too: only then asyncio sends small answers without delay
@@ -105,7 +105,7 @@ def bound(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"serve: {host}:{port} cannot be had ({reason}); choose another with --host or --port"
+            f"serve: cannot listen on {host}:{port} ({reason}); choose another with --host or --port"
         ) from None
     return listener
 

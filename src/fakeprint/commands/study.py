@@ -36,13 +36,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     remove.add_argument("study", metavar="NAME", help="studies/NAME.yaml, or just NAME")
     remove.set_defaults(run=remove_study)
     take = actions.add_parser("take", help="take in the results of `run --runner direct` on another machine")
-    take.add_argument("folder", type=Path, metavar="FOLDER", help="what --out named there")
+    take.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that --out named on that machine")
     take.set_defaults(run=take_results)
 
 
 def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="FILE", help="studies/NAME.yaml, or just NAME")
-    parser.add_argument("--preset", metavar="PRESET", help="instead of the file's (default: as last time)")
+    parser.add_argument("--preset", metavar="PRESET", help="replaces the file's preset (default: as in the last run)")
     parser.add_argument("--data", metavar="PATH", help="data.path: a folder, .zip or .tar (default: as last time)")
     parser.add_argument(
         "-S",
@@ -163,7 +163,7 @@ def _print(name: str, standing: Any) -> None:
 def apply_arm(args: argparse.Namespace) -> None:
     """Write an arm into params.yaml, as `fakeprint use` does. Raises InputError."""
     from fakeprint.commands.use import replace_params
-    from fakeprint.params import near
+    from fakeprint.params import suggestion
     from fakeprint.studies.outcome import Finished, failed_by_own_fault
     from fakeprint.studies.store import Store
 
@@ -172,7 +172,7 @@ def apply_arm(args: argparse.Namespace) -> None:
     arms = {arm.name: arm for arm in plan.arms(finished.mean(failed_by_own_fault(plan, store)))}
     name = plan.merged.get(args.arm, args.arm)
     if name not in arms:
-        raise InputError(f"{plan.path}: '{args.arm}' is not an arm{near(args.arm, arms)}")
+        raise InputError(f"{plan.path}: '{args.arm}' is not an arm{suggestion(args.arm, arms)}")
     replace_params(plan.text(arms[name]), args.dry_run)
 
 

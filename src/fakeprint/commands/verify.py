@@ -11,7 +11,7 @@ from fakeprint.commands.models_used import add_device, require_device
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.named_models import SHIPPED
 from fakeprint.overrides import parsed_override
-from fakeprint.params import near
+from fakeprint.params import suggestion
 from fakeprint.verification.card import CARD, SOURCE_KEYS
 from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
 from fakeprint.verification.figures import FigureCheck
@@ -90,14 +90,16 @@ def _folder(named: str) -> Path:
         return Path(named)
     if named in shipped:
         return SHIPPED / named
-    raise InputError(f"{named} does not exist, nor is it a model that comes with Fakeprint{near(named, shipped)}")
+    raise InputError(f"{named} does not exist, nor is it a model that comes with Fakeprint{suggestion(named, shipped)}")
 
 
 def _change(change: str) -> tuple[str, Any]:
     override = parsed_override(change)
     key = override.key
     if override.kind == "delete" or key not in SOURCE_KEYS:
-        raise InputError(f"-S {change}: give one of the keys that say which images are read{near(key, SOURCE_KEYS)}")
+        raise InputError(
+            f"-S {change}: give one of the keys that say which images are read{suggestion(key, SOURCE_KEYS)}"
+        )
     return key, override.value
 
 

@@ -3,7 +3,7 @@
 import re
 
 from fakeprint.errors import InputError
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 REAL = re.compile(r"(\d+_)?(real|nature)", re.IGNORECASE)  # nature: GenImage; 0_real: CNNDetection
 
@@ -25,7 +25,7 @@ def real_classes(requested: list[str | int] | None, classes: list[str], names: l
     labels = {str(label) for label in requested}
     for label in sorted(labels):
         if label not in classes:
-            raise InputError(f"data.real_classes: the source has no class '{label}'{near(label, classes)}")
+            raise InputError(f"data.real_classes: the source has no class '{label}'{suggestion(label, classes)}")
     if len(labels) == len(classes):
         raise InputError("data.real_classes lists all classes of the source; remove those that are fake")
     return [index for index, label in enumerate(classes) if label in labels]

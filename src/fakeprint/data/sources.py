@@ -14,7 +14,7 @@ from fakeprint.data.real_classes import real_classes
 from fakeprint.data.submission_form import SAMPLE, TEST
 from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
-from fakeprint.params import Data, near
+from fakeprint.params import Data, suggestion
 
 COLUMNS = ["image_id", "split", "label", "generator", "group_name", "path"]
 SPLIT_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -82,7 +82,7 @@ def class_names(data: Data, classes: list[str]) -> list[str]:
     named = {str(label): name for label, name in data.class_names.items()}
     for label in named:
         if label not in classes:
-            raise InputError(f"data.class_names: the source has no class '{label}'{near(label, classes)}")
+            raise InputError(f"data.class_names: the source has no class '{label}'{suggestion(label, classes)}")
     shown = [named.get(label, label) for label in classes]
     twice = next((name for name in shown if shown.count(name) > 1), None)
     if twice is not None:
@@ -153,7 +153,7 @@ def _read_ids(container: Container, name: str, data: Data, labelled: bool = Fals
     named = ("image_column", "label_column", "generator_column", "group_column")
     for key, column in ((key, getattr(data, key)) for key in named):
         if column is not None and column not in table.columns and (labelled or key == "image_column"):
-            raise InputError(f"{shown} has no column '{column}' (data.{key}){near(column, table.columns)}")
+            raise InputError(f"{shown} has no column '{column}' (data.{key}){suggestion(column, table.columns)}")
     if table.empty:
         raise InputError(f"{shown} has no rows")
     ids = table[data.image_column]
@@ -325,7 +325,7 @@ def _require_classes(source: Source, data: Data) -> None:
             names = classes_of(foreign["label"])
             raise InputError(
                 f"{source.container.path}: {split} has {len(foreign)} image(s) of {len(names)} class(es) that train "
-                f"does not have: {first_few(names)}{near(names[0], known)} "
+                f"does not have: {first_few(names)}{suggestion(names[0], known)} "
                 f"(images: {first_few(foreign['image_id'], 3)})"
             )
     real_classes(data.real_classes, known, class_names(data, known))

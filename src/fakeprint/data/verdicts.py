@@ -10,7 +10,7 @@ import pandas as pd
 
 from fakeprint.data.validation import Checked
 from fakeprint.errors import InputError, first_few, printable
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 CHECKED_VERDICTS = Path("data/checked/verdicts.csv")  # the copy that `check` makes of the file that params.yaml names
 KEEP, DROP = "keep", "drop"
@@ -107,7 +107,7 @@ def _resolved(verdicts: Verdicts, listed: pd.DataFrame, classes: Sequence[str]) 
         if verdict not in (KEEP, DROP, *classes):
             raise InputError(
                 f"{key}: image '{shown}': the verdict '{printable(verdict)}' is neither keep, drop nor a label"
-                f"{near(verdict, [KEEP, DROP, *classes])}"
+                f"{suggestion(verdict, [KEEP, DROP, *classes])}"
             )
         # The source may lack the split that the image was put into later: then its id alone has to tell.
         split = named_split if named_split in splits[image_id] else next(iter(splits[image_id]))

@@ -91,13 +91,13 @@ def sources(train: Images, real: Sequence[int], classes: Sequence[str]) -> Sourc
     if real and len(names) < LEAST_GENERATORS:
         raise InputError(
             f"cross_generator needs at least {LEAST_GENERATORS} generators, and the source has {len(names)} "
-            f"({', '.join(names)}): empty cross_generator.classifiers and cross_generator.networks"
+            f"({', '.join(names)}); set cross_generator.classifiers and cross_generator.networks to []"
         )
     if not real and len(names) < LEAST_CLASSES:
         raise InputError(
             f"cross_generator needs real images (data.real_classes) or at least {LEAST_CLASSES} classes, and the "
-            f"source has {len(names)} ({', '.join(names)}): empty cross_generator.classifiers and "
-            "cross_generator.networks"
+            f"source has {len(names)} ({', '.join(names)}); set cross_generator.classifiers and "
+            "cross_generator.networks to []"
         )
     return Sources(names, list(real), not named, list(classes))
 

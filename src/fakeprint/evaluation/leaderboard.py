@@ -24,7 +24,7 @@ BINS = 15  # of the calibration error, which the leaderboard does not show
 class Standing:
     """One model on the leaderboard.
 
-    scores: on validation, which tested the order. test: on test, None if no test image is labelled.
+    scores: on validation; they decide the order. test: on test, None if no test image is labelled.
     p_holm: p-value of the test against the champion, Holm-corrected; None for the champion itself. worst: the
     degradation with its lowest accuracy, None if none was tried. area: AUC of real against fake, on the split of the
     p-values, and its interval or None; None if that split does not have images of both.

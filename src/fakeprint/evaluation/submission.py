@@ -21,9 +21,15 @@ def filled(
         raise InputError(f"the submission needs test images that were set aside: {first_few(unusable)}; fix the files")
     missing = [name for name in ids if name not in labels]
     if missing:
-        raise InputError(f"the submission needs images that the test split does not have: {first_few(missing)}")
+        raise InputError(
+            f"the submission needs images that the test split does not have: {first_few(missing)}; add them, or remove "
+            "their ids from sample_submission.csv"
+        )
     requested = set(ids)
     extra = [name for name in labels if name not in requested]
     if extra:
-        raise InputError(f"the test split has images that the sample submission does not have: {first_few(extra)}")
+        raise InputError(
+            f"the test split has images that the sample submission does not have: {first_few(extra)}; add their ids to "
+            "sample_submission.csv, or remove the images"
+        )
     return form.assign(**{label_column: ids.map(labels)})

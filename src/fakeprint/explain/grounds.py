@@ -48,7 +48,7 @@ def grounds(
     neighbours: int,
     workers: int | None = None,
 ) -> Grounds:
-    """Compute them, the images and then the train images passing by once; features of the M images are kept.
+    """Compute the grounds. Images, then train images, are read once, in batches; features of the M images are kept.
 
     read: gives images by their number, 0 to M − 1. answers: class index that is explained for each, int (M,). train:
     None where the train images are not there: then there are no effects and no neighbours.

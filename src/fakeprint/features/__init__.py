@@ -16,7 +16,7 @@ from fakeprint.features import backbone, colour, residual, residual_image, spect
 from fakeprint.features.files import FEATURES
 from fakeprint.files import write_json, written_folder
 from fakeprint.parallel import in_order
-from fakeprint.params import near
+from fakeprint.params import suggestion
 from fakeprint.progress import track
 
 BATCH = 256  # images per task of the pool, at most; many enough to hide the cost of sending them
@@ -154,5 +154,5 @@ def extract_parallel(name: str, options: Options, images: Images, workers: int |
 
 def _known(name: str) -> FeatureSet:
     if name not in FEATURE_SETS:
-        raise InputError(f"'{name}' is not a feature set{near(name, FEATURE_SETS)}")
+        raise InputError(f"'{name}' is not a feature set{suggestion(name, FEATURE_SETS)}")
     return FEATURE_SETS[name]

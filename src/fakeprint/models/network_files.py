@@ -13,7 +13,7 @@ from fakeprint.errors import InputError
 from fakeprint.files import sha256, share
 from fakeprint.models import networks
 from fakeprint.models.description import read_description, write_description
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 WEIGHTS = "weights.safetensors"
 # By which torch.nn.init and timm fill weights
@@ -35,8 +35,8 @@ def save_network(folder: Path, network: nn.Module, description: dict[str, Any]) 
     write_description(folder, "network", {**description, "weights_sha256": sha256(folder / WEIGHTS)})
 
 
-class Undrawn(TorchFunctionMode):
-    """Inside, weights of new layers are left as the memory is: to draw a hundred million takes seconds.
+class SkipInitialisation(TorchFunctionMode):
+    """Inside this context, parameters of new layers stay uninitialised: drawing a hundred million takes seconds.
 
     Only for a network whose weights are loaded next. Buffers, some of which are in no file, are filled as always.
     """
@@ -62,14 +62,16 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     description = read_description(folder, "network")
     name = str(description.get("name"))
     if name not in networks.NETWORKS:
-        raise InputError(f"{folder / 'model.json'}: the network '{name}' is unknown{near(name, networks.NETWORKS)}")
+        raise InputError(
+            f"{folder / 'model.json'}: the network '{name}' is unknown{suggestion(name, networks.NETWORKS)}"
+        )
     path = folder / WEIGHTS
     try:
         if sha256(path) != description["weights_sha256"]:
             raise InputError(f"{path} does not match the model.json beside it: {AGAIN}")
         weights = load_file(path)
         design = networks.Design(**description["design"])
-        with Undrawn():
+        with SkipInitialisation():
             network = networks.build(name, design, description["options"], pretrained=False)
         network.load_state_dict(weights)  # all of them: it raises where one is missing
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import numpy as np
 
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.params import class_index, near
+from fakeprint.params import class_index, suggestion
 
 NEIGHBOURS = 5  # of which one is drawn for each new row, as published
 MEMORY = 2 * 2**30  # bytes of train features that SMOTE may hold
@@ -24,7 +24,7 @@ def factors_of(smote: str | dict[str | int, float], classes: Sequence[str]) -> d
     for label, factor in smote.items():
         index = class_index(label, classes)
         if index is None:
-            raise InputError(f"classifiers: smote: there is no class '{label}'{near(str(label), classes)}")
+            raise InputError(f"classifiers: smote: there is no class '{label}'{suggestion(str(label), classes)}")
         factors[index] = factor
     return factors
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fakeprint.errors import InputError
-from fakeprint.params import near
+from fakeprint.params import suggestion
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -89,7 +89,7 @@ def _timm(name: str, side: int, download: bool, key: str) -> nn.Module:
     import timm
 
     if not timm.is_model(name):
-        close = near(name, timm.list_models()) if "." not in name else near(name, timm.list_pretrained())
+        close = suggestion(name, timm.list_models()) if "." not in name else suggestion(name, timm.list_pretrained())
         advice = close if close.startswith("; did") else "; `timm.list_models()` lists them"
         raise InputError(f"{key}.architecture: timm has no network '{name}'{advice}")
     try:
@@ -97,7 +97,7 @@ def _timm(name: str, side: int, download: bool, key: str) -> nn.Module:
     except RuntimeError:
         model = name.split(".")[0]
         raise InputError(
-            f"{key}.architecture: timm has no weights '{name}'{near(name, timm.list_pretrained(f'{model}.*'))}"
+            f"{key}.architecture: timm has no weights '{name}'{suggestion(name, timm.list_pretrained(f'{model}.*'))}"
         ) from None
     if download and not timm.is_model_pretrained(name):
         raise InputError(f"{key}.weights: timm has no pretrained weights of {name}; null draws them at random")

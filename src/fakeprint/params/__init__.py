@@ -25,7 +25,7 @@ from fakeprint.params.ensembles import AnyEnsemble, Average, Ensemble, Greedy, L
 from fakeprint.params.evaluation import Predict, Robustness
 from fakeprint.params.features import Features
 from fakeprint.params.loading import load, parse, read, require_stated, unstated
-from fakeprint.params.names import NAME, RESERVED, class_index, near
+from fakeprint.params.names import NAME, RESERVED, class_index, suggestion
 from fakeprint.params.networks import Model, Models, Network
 from fakeprint.params.params import NetworkSettings, Params
 from fakeprint.params.run import Run
@@ -76,11 +76,11 @@ __all__ = [
     "Validate",
     "class_index",
     "load",
-    "near",
     "parse",
     "read",
     "require_stated",
     "settings_of",
+    "suggestion",
     "unstated",
     "validated",
     "with_effect",

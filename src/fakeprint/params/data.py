@@ -7,7 +7,7 @@ from annotated_types import Interval
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from fakeprint.params.block import Block, Folds, Fraction, Inside
-from fakeprint.params.names import NAME, near
+from fakeprint.params.names import NAME, suggestion
 
 SPLITS = ("train", "validation", "test")
 
@@ -83,7 +83,7 @@ class Data(Block):
     def _one_number_per_split(cls, value: Any) -> Any:
         for split, count in value.items() if isinstance(value, dict) else ():
             if split not in SPLITS:
-                raise ValueError(f"'{split}' is not a split{near(str(split), SPLITS)}")
+                raise ValueError(f"'{split}' is not a split{suggestion(str(split), SPLITS)}")
             share = isinstance(count, float) and 0 < count < 1
             if not share and (type(count) is not int or count < 1):
                 raise ValueError(f"{split} should be a number of images, 1 or more, or a share below 1, not {count!r}")
@@ -98,14 +98,14 @@ class Validate(Block):
         description="0–16; perceptual hashes (64 bits) that differ in at most this many bits are near duplicates"
     )
     max_shortcut_excess: Fraction = Field(
-        description="0–1; how far container facts may lift balanced accuracy from chance (0) to 1; 0.25 = 0.4 "
-        "of five classes"
+        description="0–1; largest adjusted balanced accuracy of container facts that is allowed: 0 = chance, "
+        "1 = always right; 0.25 = a balanced accuracy of 0.4 with five classes"
     )
     on_shortcut: Literal["warn", "stop"] = Field(description="warn | stop; what to do above max_shortcut_excess")
     on_trace: Literal["note", "warn", "stop"] = Field(
         default="note",
-        description="note | warn | stop; what to do where traces of compression or scaling in the pixels lift "
-        "it so far",
+        description="note | warn | stop; what to do if traces of compression or scaling in the pixels exceed "
+        "max_shortcut_excess",
     )
     on_leak: Literal["warn", "stop", "drop"] = Field(
         default="warn",

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from fakeprint.params.augment import strengths
 from fakeprint.params.block import Block, Distinct, Inside
-from fakeprint.params.names import near
+from fakeprint.params.names import suggestion
 
 
 class Predict(Block):
@@ -39,7 +39,7 @@ def _require_degradations(grid: dict[str, dict[str, float]]) -> None:
             raise ValueError(f"grid.{cell} is empty; give a transform and its strength, for example {{jpeg: 75}}")
         for name, strength in steps.items():
             if name not in known:
-                raise ValueError(f"grid.{cell}: '{name}' is unknown{near(name, known)}")
+                raise ValueError(f"grid.{cell}: '{name}' is unknown{suggestion(name, known)}")
             low, high = known[name]
             if not low <= strength <= high:
                 raise ValueError(f"grid.{cell}.{name} should be from {low:g} to {high:g}, not {strength:g}")

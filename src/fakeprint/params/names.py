@@ -13,8 +13,8 @@ RESERVED = (
 )
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or the known names where none is near."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: `; did you mean 'x'?`, or `; known: …` if none is similar."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known) or 'none'}"
@@ -25,7 +25,7 @@ def require_known(key: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in names:
         if name not in known:
-            raise ValueError(f"{key}: '{name}' is unknown{near(name, known)}")
+            raise ValueError(f"{key}: '{name}' is unknown{suggestion(name, known)}")
 
 
 def class_index(key: str | int, classes: Sequence[str]) -> int | None:

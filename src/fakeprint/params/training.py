@@ -17,7 +17,7 @@ RUN_WIDE = ("augment_on", "augmented", "compile", "deterministic", "device", "de
 class Train(Block):
     seed: Annotated[int, Interval(ge=0, lt=2**32)] | None = Field(
         default=None,
-        description="of the networks' weights, order and augmentation, so that it alone changes; null = the seed above",
+        description="seed of the networks' weights, order and augmentation only; null = the top-level seed",
     )
     epochs: PositiveInt = Field(description="passes over the train images, at most")
     batch_size: Annotated[int, Interval(ge=2)] = Field(description="images per batch")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fakeprint.errors import InputError
 from fakeprint.params.block import Block, as_yaml
-from fakeprint.params.names import near
+from fakeprint.params.names import suggestion
 
 BlockType = TypeVar("BlockType", bound=Block)
 SHOULD_BE = "Input should be "
@@ -49,12 +49,12 @@ def _explained(block: type[Block], errors: list[Any], content: dict[str, Any], p
     keys, kinds = _place(block, error, content)
     path = ".".join([prefix, *keys]).strip(".")
     if error["type"] == "extra_forbidden":
-        return f"{path} is not a parameter{near(keys[-1], _keys_of(kinds[0]))}"
+        return f"{path} is not a parameter{suggestion(keys[-1], _keys_of(kinds[0]))}"
     item_missing = error["type"] == "missing" and isinstance(error["loc"][-1], int)
     if error["type"] in ("missing", "union_tag_not_found") and not item_missing:
         return f"{path} is missing"
     if error["type"] == "union_tag_invalid":
-        return f"{path}: '{error['ctx']['tag']}' is unknown{near(error['ctx']['tag'], map(_method, kinds))}"
+        return f"{path}: '{error['ctx']['tag']}' is unknown{suggestion(error['ctx']['tag'], map(_method, kinds))}"
     given = as_yaml(error["input"])
     if error["type"] in EXPECTED:
         return f"{path}: should be {EXPECTED[error['type']]}, not {given}"

@@ -28,7 +28,7 @@ class Decide(Block):
     )
     confidence: Inside = Field(default=0.95, description="0–1; of that certificate")
     set_error: Inside = Field(
-        default=0.1, description="0–1; share of each class's images whose set of classes may miss the class"
+        default=0.1, description="0–1; share of each class's images whose conformal set may lack their class"
     )
     unknown: Literal["none", "max_probability"] = Field(
         default="none",

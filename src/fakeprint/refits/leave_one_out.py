@@ -58,8 +58,8 @@ def leave_one_out(settings: Params, name: str, folder: Path) -> tuple[list[LeftO
 def _require_enough(classes: list[str], labels: np.ndarray) -> None:
     if len(classes) < LEAST:
         raise InputError(
-            f"open_world needs at least {LEAST} classes, and the source has {len(classes)} ({', '.join(classes)}): "
-            "empty open_world.classifiers and open_world.networks"
+            f"open_world needs at least {LEAST} classes, and the source has {len(classes)} ({', '.join(classes)}); "
+            "set open_world.classifiers and open_world.networks to []"
         )
     empty = sorted(set(range(len(classes))) - set(labels.tolist()))
     if empty:

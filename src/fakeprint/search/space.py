@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 
 from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.params import Block, Params, near
+from fakeprint.params import Block, Params, suggestion
 
 if TYPE_CHECKING:
     import optuna
@@ -137,7 +137,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
     if search.model not in [*networks, *everything.classifiers]:
         raise InputError(
             f"{path}: model: '{search.model}' is not a block under models or classifiers"
-            f"{near(search.model, [*networks, *everything.classifiers])}"
+            f"{suggestion(search.model, [*networks, *everything.classifiers])}"
         )
     kind = "network" if search.model in networks else "classifier"
     plan = Plan(path, search, content, kind)
@@ -157,7 +157,7 @@ def load(path: Path, params_path: Path = Path("params.yaml")) -> Plan:
 def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(Path("searches").glob("*.yaml"))
-        raise InputError(f"{path} does not exist{near(str(path), [str(each) for each in known])}")
+        raise InputError(f"{path} does not exist{suggestion(str(path), [str(each) for each in known])}")
     return params.read(path)
 
 

@@ -91,7 +91,7 @@ def location(option: str | None, root: Path) -> Location:
         raise InputError(f"{named_by}: searches cannot be stored in {url.get_backend_name()}; {form}")
     found = Location(url, named_by)
     if found.file is not None and url.database in (None, "", ":memory:"):
-        raise InputError(f"{named_by}: {found} keeps nothing; {form}")
+        raise InputError(f"{named_by}: {found} is a database in memory, so trials are not stored; {form}")
     if found.file is not None and not found.file.absolute().parent.is_dir():
         raise InputError(f"{named_by}: there is no folder {found.file.parent} for {found}")
     return found
@@ -159,8 +159,8 @@ class StoredSearch:
 
         return self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
 
-    def asked(self) -> "optuna.Trial":
-        """A new trial, whose values the study's sampler draws. Only while `locked`, until it is `taken`."""
+    def new_trial(self) -> "optuna.Trial":
+        """A new trial of the study. Call this while `locked`, and `taken` before the lock is released."""
         with warnings.catch_warnings(action="ignore"):  # optuna shows signs of life in `optimize` alone
             return self.study.ask()
 

@@ -195,7 +195,7 @@ def _drawn(plan: Plan, search: StoredSearch, place: int) -> "optuna.Trial":
         point = {path: ranges[path].stored(value) for path, value in zip(ranges, points[order[place]], strict=True)}
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             study.sampler = optuna.samplers.PartialFixedSampler(point, study.sampler)
-    trial = search.asked()
+    trial = search.new_trial()
     for path, values in ranges.items():
         values.drawn(trial, path)
     trial.set_user_attr(PLACE, place)

@@ -89,7 +89,11 @@ def _rows(opened: Opened, reads: list[Read]) -> list[dict[str, Any]]:
     rows: Iterator[dict[str, Any]] = iter(())
     if answered:
         probabilities = np.stack([read.probabilities for read in answered if read.probabilities is not None])
-        variants = np.stack([read.variants for read in answered if read.variants is not None]) if opened.kinds else None
+        variants = (
+            np.stack([read.variants for read in answered if read.variants is not None])
+            if opened.variant_count
+            else None
+        )
         answers = opened.decision.answers(probabilities, opened.model.dataset.names, variants)
         rows = iter([_row(each, opened) for each in answers])
     return [next(rows) if read.probabilities is not None else {"detail": read.reason} for read in reads]

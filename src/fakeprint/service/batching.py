@@ -250,7 +250,7 @@ class Batcher:
             began = time.monotonic()
             try:
                 versions = [read.versions or [] for _, read in wanted]
-                probabilities, variants = probabilities_of(versions, opened.model, opened.kinds)
+                probabilities, variants = probabilities_of(versions, opened.model, opened.variant_count)
                 for row, (_, read) in enumerate(wanted):
                     read.probabilities = probabilities[row]
                     read.variants = None if variants is None else variants[row]

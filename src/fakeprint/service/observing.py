@@ -59,7 +59,7 @@ class Observed:
             log.exception("unexpected error", extra={"request_id": request_id})
             if status:
                 raise
-            response = problem(Request(scope), 500, "an unexpected error; the log has it by the request's id")
+            response = problem(Request(scope), 500, "unexpected error; look up this request_id in the server's log")
             await response(scope, receive, send_with_headers)
         finally:
             self._note(scope, request_id, status, time.perf_counter() - started)

@@ -17,7 +17,7 @@ from fakeprint.evaluation.champion import CHAMPION
 from fakeprint.files import read_json, sha256
 from fakeprint.models.description import read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
-from fakeprint.params import Predict, near
+from fakeprint.params import Predict, suggestion
 from fakeprint.predict import LoadedModel, group_size, load_model, probabilities_of, variants_per_image, versions_of
 from fakeprint.service.jobs.results import MODEL, model_folder_of_job
 from fakeprint.service.maps import Mapper
@@ -51,7 +51,7 @@ class Opened:
     folder: with model.json or champion.json; its files may change while the model answers. digest, description: of the
     files, and model.json, as they were loaded. data: title of what it learned from. limits: its dataset, with a limit
     of pixels that is no larger than the service's. variants: what gives the variants that its decision needs, or None.
-    kinds: how many these are. batch: images per forward pass, at most, as its size allows.
+    variant_count: how many these are. batch: images per forward pass, at most, as its size allows.
     """
 
     reference: Reference
@@ -63,7 +63,7 @@ class Opened:
     decision: Decision
     limits: Dataset
     variants: Callable[[np.ndarray], list[np.ndarray]] | None
-    kinds: int
+    variant_count: int
     batch: int
     device: str
 
@@ -107,7 +107,7 @@ def find(name: str, source: Source, settings: Settings, option: str = "name") ->
     """
     if source == "shipped":
         if name not in shipped_names():
-            raise InputError(f"{option}: '{name}' does not come with Fakeprint{near(name, shipped_names())}")
+            raise InputError(f"{option}: '{name}' does not come with Fakeprint{suggestion(name, shipped_names())}")
         return Reference("shipped", name)
     if name.startswith(MODEL):
         model_folder_of_job(settings, name)
@@ -202,7 +202,7 @@ def _warm(opened: Opened) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     versions = versions_of(noise, opened.model, opened.variants)
     for count in (1, 2):
-        probabilities, variants = probabilities_of([versions] * count, opened.model, opened.kinds)
+        probabilities, variants = probabilities_of([versions] * count, opened.model, opened.variant_count)
         opened.decision.answers(probabilities, opened.model.dataset.names, variants)
 
 

@@ -143,7 +143,7 @@ def connect(settings: Settings) -> Engine:
 
 @contextlib.contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A session that nobody else writes beside: what it reads first is still so when it writes.
+    """A session with a lock that excludes other writers: what it reads is still true when it writes.
 
     Readers do not wait for it. For what depends on several rows: claims, quotas, keys that must be new.
     """

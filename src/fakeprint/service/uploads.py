@@ -40,9 +40,9 @@ class Held:
 
     @contextlib.contextmanager
     def one_request(self) -> Iterator[Callable[[int], None]]:
-        """Yield what takes more bytes for this request, and give all back at the end.
+        """Yield a function that reserves bytes for this request; all of them are released at the end.
 
-        What it yields raises ServiceError (503) where all requests together hold too many.
+        The function raises ServiceError (503) if all requests together would hold more than `most`.
         """
         taken = 0
 

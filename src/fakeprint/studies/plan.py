@@ -10,7 +10,7 @@ from typing import Any
 
 from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.params import Params, near
+from fakeprint.params import Params, suggestion
 from fakeprint.presets import DEMO, data_path, find_preset, merge, overlaid, overlaid_content
 from fakeprint.studies.arms import Arm, Mean, configurations, path_names
 from fakeprint.studies.cells import Sources, effective
@@ -158,7 +158,8 @@ def running(content: dict[str, Any], models: Sequence[str], file: str) -> dict[s
     for name in models:
         if name not in known:
             raise InputError(
-                f"{file}: models: '{name}' is not a block under classifiers, models or ensembles{near(name, known)}"
+                f"{file}: models: '{name}' is not a block under classifiers, models or ensembles"
+                f"{suggestion(name, known)}"
             )
     members = [member for name in models for member in _listed(blocks["ensembles"].get(name), "members")]
     needed = list(dict.fromkeys([*models, *members]))
@@ -217,7 +218,7 @@ def _require_valid_baseline(plan: Plan) -> None:
 def _yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         known = [file.as_posix() for file in sorted(FOLDER.glob("*.yaml"))]
-        raise InputError(f"{path} does not exist{near(path.as_posix(), known)}")
+        raise InputError(f"{path} does not exist{suggestion(path.as_posix(), known)}")
     return params.read(path)
 
 
@@ -241,13 +242,15 @@ def _require_consistent(path: Path, study: Study, options: Options) -> None:
             raise InputError(f"{path}: grid.{key}: give at least one value")
     for name in study.path:
         if name not in study.arms:
-            raise InputError(f"{path}: path: '{name}' is not an arm{near(name, study.arms)}")
+            raise InputError(f"{path}: path: '{name}' is not an arm{suggestion(name, study.arms)}")
     for metric in study.metrics:
         if metric not in FIGURES and not metric.startswith(tuple(f"{each}." for each in NESTED)):
-            raise InputError(f"{path}: metrics: '{metric}' is not a figure of evaluate.json{near(metric, FIGURES)}")
+            raise InputError(
+                f"{path}: metrics: '{metric}' is not a figure of evaluate.json{suggestion(metric, FIGURES)}"
+            )
     arms = [arm.name for arm in configurations(study, lambda arm: None)]
     if study.compare_to not in arms:
-        raise InputError(f"{path}: compare_to: '{study.compare_to}' is not an arm{near(study.compare_to, arms)}")
+        raise InputError(f"{path}: compare_to: '{study.compare_to}' is not an arm{suggestion(study.compare_to, arms)}")
     _require_free_keys(path, study, options)
 
 

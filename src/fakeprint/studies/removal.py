@@ -2,7 +2,7 @@
 
 from fakeprint.errors import InputError
 from fakeprint.files import remove as remove_path
-from fakeprint.params import near
+from fakeprint.params import suggestion
 from fakeprint.studies import experiments
 from fakeprint.studies.runners.queue import forget_tasks
 from fakeprint.studies.store import Store
@@ -18,7 +18,7 @@ def remove(store: Store, name: str) -> str:
         InputError: no study of this name has run here, or one is running.
     """
     if name not in store.names():
-        raise InputError(f"no study '{name}' has run here{near(name, store.names())}")
+        raise InputError(f"no study '{name}' has run here{suggestion(name, store.names())}")
     with store.locked(name):
         own = set(store.cells(name))
         shared = {key: other for other in store.names() if other != name for key in store.cells(other) if key in own}

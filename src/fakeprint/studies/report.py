@@ -80,7 +80,7 @@ def as_markdown(results: StudyResults, statistics: Statistics, pictures: list[st
     lines += ["## Missing cells", ""]
     lines += [f"- {_plain(line)}" for line in tables.grouped_missing(results)] or ["None."]
     if statistics.unread:
-        lines += ["", "Predictions of single images could not be read, so that intervals know of replicates alone:", ""]
+        lines += ["", "Predictions of single images could not be read, so the intervals cover replicates only:", ""]
         lines += [f"- {_plain(reason)}" for reason in statistics.unread]
     lines += ["", "## How to read it", "", *_explained(results, statistics), ""]
     return "\n".join(lines)
@@ -150,7 +150,7 @@ def sentence(results: StudyResults, comparison: Comparison) -> str:
     if n < len(results.replicates):
         text += f" Compared on the {n} {one}{'s' * (n > 1)} that both arms have, of {len(results.replicates)}."
     if comparison.interval and not comparison.over_images:
-        text += f" The interval knows of {one}s alone: there are no predictions of single images."
+        text += f" The interval covers other {one}s only: there are no predictions of single images."
     return text
 
 

@@ -67,8 +67,8 @@ def lock() -> FileLock:
     return FileLock(place / "mlflow.lock", timeout=LOCKED)
 
 
-def if_there(ask: Callable[..., Any], *names: str) -> Any:
-    """What the client's method `ask` answers about the thing of these names; None if MLflow has no such thing."""
+def get_or_none(ask: Callable[..., Any], *names: str) -> Any:
+    """Call `ask`, a method of MLflow's client, with these names; None if MLflow has no such object."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -30,7 +30,7 @@ from fakeprint.files import read_json
 from fakeprint.models.description import read_description
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Predict
-from fakeprint.tracking.connection import if_there, lock
+from fakeprint.tracking.connection import get_or_none, lock
 
 LARGEST_MODEL = 64 * 2**20  # bytes; a larger model stays where DVC keeps it, and the run says so
 CONTENT = "fakeprint.content"  # tag of logged models and registered versions: a digest of what answers
@@ -226,12 +226,12 @@ def register(client: Any, model_id: str, name: str) -> str:
 
 
 def _version(client: Any, model: Any, name: str) -> str:
-    if if_there(client.get_registered_model, name) is None:
+    if get_or_none(client.get_registered_model, name) is None:
         client.create_registered_model(name, description="The champion of Fakeprint's leaderboard: alias `champion`.")
     content = model.tags[CONTENT]
     for known in client.search_model_versions(f"name = '{name}'"):
         same = known.tags.get(CONTENT) == content
-        if same and if_there(client.get_logged_model, known.source.removeprefix("models:/")):
+        if same and get_or_none(client.get_logged_model, known.source.removeprefix("models:/")):
             return str(known.version)
     source, run_id = f"models:/{model.model_id}", model.source_run_id
     made = client.create_model_version(name, source, run_id, {CONTENT: content}, model_id=model.model_id)

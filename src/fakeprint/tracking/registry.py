@@ -16,7 +16,7 @@ from typing import Any
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, written_folder
 from fakeprint.params import Predict
-from fakeprint.tracking.connection import if_there, import_mlflow, masked
+from fakeprint.tracking.connection import get_or_none, import_mlflow, masked
 
 MOST = 100  # registered models that are listed, the latest versions of each
 # A server that is away must be noticed soon: a request waits for it.
@@ -99,9 +99,9 @@ def resolve(uri: str, name: str, version: str | None, alias: str | None) -> str:
     alias = alias or "champion"
     with _asked(uri) as client:
         if version is not None:
-            found = if_there(client.get_model_version, name, version)
+            found = get_or_none(client.get_model_version, name, version)
         else:
-            found = if_there(client.get_model_version_by_alias, name, alias)
+            found = get_or_none(client.get_model_version_by_alias, name, alias)
     if found is None:
         wanted = f"version {version}" if version is not None else f"alias '{alias}'"
         raise InputError(f"the registry has no model '{name}' with {wanted}")
@@ -154,8 +154,8 @@ def _saved(folder: Path) -> Saved:
 
 def _registered(client: Any, name: str, version: str, aliases: list[str]) -> Registered:
     """With its run's figures, where it was made from a run and that is still there."""
-    found = if_there(client.get_model_version, name, version)
-    run = if_there(client.get_run, found.run_id) if found and found.run_id else None
+    found = get_or_none(client.get_model_version, name, version)
+    run = get_or_none(client.get_run, found.run_id) if found and found.run_id else None
     if run is None:
         return Registered(name, version, aliases)
     return Registered(name, version, aliases, dict(run.data.metrics), dict(run.data.params))

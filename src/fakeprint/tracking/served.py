@@ -84,12 +84,12 @@ class ServedModel(PythonModel):
         from fakeprint.predict import columns, group_size, probabilities_of, variants_per_image
 
         files, dataset = model_input[COLUMN].tolist(), self.model.dataset
-        size, kinds = group_size(self.model), variants_per_image(self.variants)
+        size, variant_count = group_size(self.model), variants_per_image(self.variants)
         answers: list[Answer] = []
         with self.one_at_a_time:
             for start in range(0, len(files), size):
                 versions = self._images(files[start : start + size], start)
-                probabilities, variants = probabilities_of(versions, self.model, kinds)
+                probabilities, variants = probabilities_of(versions, self.model, variant_count)
                 answers += self.decision.answers(probabilities, dataset.names, variants)
         names = [*columns(dataset), *(DECIDED if self.decides else ())]
         return pd.DataFrame([_row(answer, dataset) for answer in answers], columns=names)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from fakeprint.data.arrays import ARRAYS, SPLITS
 from fakeprint.digests import md5
-from fakeprint.tracking.connection import connect, if_there, is_local, tracking_uri
+from fakeprint.tracking.connection import connect, get_or_none, is_local, tracking_uri
 from fakeprint.tracking.origin import PROCESS, as_key, lives, this_process
 
 MONITOR_STOPS = 10.0  # seconds that the end of a run waits for the last system metrics
@@ -83,7 +83,7 @@ class Session:
 
     def _has(self, run_id: str) -> bool:
         """Whether this experiment has the run; a study's processes may log to MLflow of different machines."""
-        run = if_there(self.client.get_run, run_id)
+        run = get_or_none(self.client.get_run, run_id)
         return bool(run and run.info.experiment_id == self.experiment_id and run.info.lifecycle_stage == "active")
 
     def _create(self, name: str, tags: dict[str, str], start: float | None = None) -> None:
@@ -125,7 +125,7 @@ class Session:
             self._monitor = None
 
     def _delete_twins(self) -> None:
-        """A server that answers too late gets MLflow's request to create a run again, and creates two."""
+        """Delete runs created twice: MLflow repeats its request to create a run if the server answers too late."""
         own = self.client.get_run(self.run_id)
         mine = f"tags.`{PROCESS}` = '{this_process()}' AND attributes.status = 'RUNNING'"
         for run in self.runs(f"attributes.run_name = '{own.info.run_name}' AND {mine}"):

@@ -95,7 +95,7 @@ class Batching:
         Order and augmentation depend only on seed, purpose and epoch, not on what ran before or which thread prepares
         a batch. A task prepares one batch, or several consecutive ones if the images are on a device.
 
-        part: of each batch only every `parts`-th image, from this one on. batches: only so many, None for all.
+        part, parts: take every `parts`-th image of each batch, from `part` on. batches: how many, None for all.
         """
         rng = seeds.generator(seed, f"{purpose}/order", epoch)
         numbers = uniforms(len(images), seed, f"{purpose}/augment", epoch)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fakeprint.errors import InputError
-from fakeprint.params import class_index, near
+from fakeprint.params import class_index, suggestion
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Criterion:
 
     smoothing: the share of a label that is spread over all classes (Szegedy et al. 2016). gamma: focal loss, an image's
     cross-entropy times (1 − p)^γ, p its label's probability (Lin et al. 2017); None = cross-entropy. weights: float32
-    (classes,) on the device; None = 1 each. hinge: in place of both, the sum over the other classes of what the label's
-    logit lacks of being 1 above theirs, divided by the number of classes (Weston and Watkins 1999; torch's
+    (classes,) on the device; None = 1 each. hinge: instead of both, the sum over the other classes of
+    max(0, 1 − label's logit + their logit), divided by the number of classes (Weston and Watkins 1999; torch's
     `multi_margin_loss`). Of two classes it is half the hinge loss of a linear SVM on the difference of the logits.
     """
 
@@ -88,6 +88,6 @@ def class_weights(
     for name, weight in requested.items():
         index = class_index(name, classes)
         if index is None:
-            raise InputError(f"train.class_weights: there is no class '{name}'{near(str(name), classes)}")
+            raise InputError(f"train.class_weights: there is no class '{name}'{suggestion(str(name), classes)}")
         weights[index] = weight
     return weights

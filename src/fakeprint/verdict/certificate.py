@@ -96,8 +96,8 @@ def certify(
     """The lowest threshold found such that at most `max_error` of the answers are wrong, with this confidence.
 
     The unit is the group: one image is drawn from each, because images of a group are not independent. The error rate
-    is therefore that of an image drawn from a group drawn from where these came from, if its score is at least the
-    threshold. The chance of a threshold whose error rate is larger is at most 1 − confidence.
+    is that of one random image of a new group from the same source, given that its score is at least the threshold.
+    The chance that it exceeds `max_error` at the threshold returned is at most 1 − confidence.
 
     `THRESHOLDS` are tested from the highest down; a threshold passes if the one-sided Clopper–Pearson bound of the
     errors among images with at least its score is at most `max_error`. The last one before the first that fails is

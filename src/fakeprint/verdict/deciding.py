@@ -43,9 +43,9 @@ class Checked:
     """How a decision does on one set of images.
 
     selected: coverage and error at the threshold. area: under the risk–coverage curve. sets: their figures. bounds: of
-    the error rate of the answers, one image per group, one-sided at the certificate's confidence. outcome: whether at
-    most `max_error` of the answers are wrong here too: it holds if the upper bound is not above it, it does not if
-    the lower bound is, and else these images cannot tell. unknown: share of images that are called unknown; None where
+    the error rate of the answers, one image per group, one-sided at the certificate's confidence. outcome: "holds" if
+    the upper bound is at most `max_error`, "does not hold" if the lower bound is above it, else "cannot tell"; "no
+    answers" if no image is answered. unknown: share of images that are called unknown; None where
     the decision calls none so.
     """
 
@@ -76,8 +76,8 @@ def decide(
 
     Args:
         settings: the block `decide`.
-        calibration: of new images, fitted on all that it has.
-        images: validation, by calibrations that were fitted without them.
+        calibration: the one for new images, fitted on all images available to it.
+        images: validation, with probabilities from calibrations that were fitted without them.
         fitted_on: data, split and model, for reports; the numbers of images and groups are added.
         seed: params.seed.
     """

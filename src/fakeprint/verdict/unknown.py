@@ -18,7 +18,7 @@ from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.files import share, written
 from fakeprint.models.shrinkage_lda import ledoit_wolf
-from fakeprint.params.names import near
+from fakeprint.params.names import suggestion
 from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability
 
 OF_LOGITS = (*OF_PROBABILITIES, "max_logit", "energy")
@@ -169,7 +169,7 @@ class UnknownScore:
         missing, or a k above the number of train images.
         """
         if name not in SCORES:
-            raise InputError(f"'{name}' is not a score of unknown images{near(name, SCORES)}")
+            raise InputError(f"'{name}' is not a score of unknown images{suggestion(name, SCORES)}")
         if name in OF_LOGITS:
             return cls(name)
         if train is None or train.features is None or labels is None:

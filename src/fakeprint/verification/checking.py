@@ -189,7 +189,7 @@ def _measured_again(recorded: Measured, model: LoadedModel, images: Images) -> F
     measured = figures.by_name(labels, probabilities, model.dataset.names, recorded.bins)
     note = None
     if recorded.fitted_on_them:
-        note = "the calibration, or how models are combined, may be fitted on these images: they flatter it"
+        note = "the calibration, or how models are combined, may be fitted on these images: figures may be too good"
     return FiguresCheck(on, True, words, unreadable, figures.compared(recorded.figures, measured), note=note)
 
 
@@ -281,7 +281,7 @@ def _kept(folder: Path, before: Card | None) -> tuple[Measured | None, str]:
     checks = files.compared(folder, before.files, CARD)
     changed = [file.name for file in checks if file.status != "match" and not file.name.endswith(TEXTS)]
     if changed:
-        return None, f"none: those of the last card are of another {changed[0]}; give the images with --data PATH"
+        return None, f"none: {changed[0]} has changed since the last card; give the images with --data PATH"
     return before.measured, "those of the last card, since no file but texts has changed"
 
 

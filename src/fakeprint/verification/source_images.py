@@ -17,7 +17,7 @@ from fakeprint.data.scan import stream
 from fakeprint.data.sources import Source, open_source
 from fakeprint.data.splits import sampled, with_folds
 from fakeprint.errors import InputError, first_few, printable
-from fakeprint.params import Data, Prepare, Validate, near, validated
+from fakeprint.params import Data, Prepare, Validate, suggestion, validated
 from fakeprint.verification.card import SOURCE_KEYS, source_of
 from fakeprint.verification.images import SPLIT, WHAT, Image
 
@@ -105,7 +105,9 @@ def _settings(
         raise InputError(f"{name}: seed should be a whole number, 0 or more, not {printable(repr(seed))}")
     for key, value in keys.items():
         if key not in SOURCE_KEYS:  # a card must not say which files are read
-            raise InputError(f"{name}: {printable(key)} does not say how images are found{near(key, SOURCE_KEYS)}")
+            raise InputError(
+                f"{name}: {printable(key)} does not say how images are found{suggestion(key, SOURCE_KEYS)}"
+            )
         block, _, last = key.rpartition(".")
         if block:
             blocks[block][last] = value

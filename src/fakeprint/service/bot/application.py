@@ -95,7 +95,7 @@ class Handlers:
             refusal = texts.too_many(self._settings.rate)
         else:
             return True
-        if self._rates.says_so(message.chat_id):
+        if self._rates.is_first_refusal(message.chat_id):
             await send(message, Reply(refusal))
         return False
 

@@ -16,7 +16,7 @@ class Rates:
         """Whether so many images more are within the limit. They are counted only then."""
         return self._limiter.hit(self._rate, "images", str(chat), cost=images)
 
-    def says_so(self, chat: int) -> bool:
-        """Whether this refusal is the first of its window: one line is enough."""
+    def is_first_refusal(self, chat: int) -> bool:
+        """Whether this is the chat's first refusal in the time window; only that one is answered with a message."""
         once = type(self._rate)(1, self._rate.multiples)
         return self._limiter.hit(once, "refusals", str(chat))

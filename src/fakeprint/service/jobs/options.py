@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from fakeprint import params
 from fakeprint.errors import InputError, printable
-from fakeprint.params import Data, Model, Train, near
+from fakeprint.params import Data, Model, Train, suggestion
 from fakeprint.params.schema import schema
 from fakeprint.presets import overlaid, overlaid_content
 from fakeprint.service import sources
@@ -72,7 +72,7 @@ def params_text(request: FitRequest, source: Path, settings: Settings) -> str:
     preset = _preset(request.preset)
     for name in request.parameters:
         if name not in NAMES:
-            raise InputError(f"parameters: '{printable(name)}' cannot be set{near(name, NAMES)}"[:1000])
+            raise InputError(f"parameters: '{printable(name)}' cannot be set{suggestion(name, NAMES)}"[:1000])
     title = printable(request.title or "data set")
     data = sources.data_of(source, title, max_pixels=min(settings.max_pixels, Data.model_fields["max_pixels"].default))
     # of a preset's own data nothing stays: its labels and columns are others
@@ -102,7 +102,7 @@ def _nested(name: str, value: Any) -> dict[str, Any]:
 def _preset(name: str) -> Path:
     known = pipeline.presets()
     if name not in known:
-        raise InputError(f"there is no preset '{printable(name)}'{near(name, known)}")
+        raise InputError(f"there is no preset '{printable(name)}'{suggestion(name, known)}")
     return known[name]
 
 

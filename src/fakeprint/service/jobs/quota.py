@@ -24,7 +24,7 @@ REMOVED = "removed"  # a key of `StoredJob.result`: the folder is gone
 logger = logging.getLogger(__name__)
 
 
-def keep_to_it(engine: Engine, settings: Settings) -> list[str]:
+def enforce_quota(engine: Engine, settings: Settings) -> list[str]:
     """Remove the folders of the oldest ended jobs beyond `kept_jobs` and `kept_jobs_mib`.
 
     A cache counts with the latest ended job of its data set. The latest ended job stays whatever its size, and so does

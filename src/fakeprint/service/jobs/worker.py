@@ -81,7 +81,7 @@ class Worker:
         logger.info("job %s: %s", job.id, outcome.state)
         if outcome.state in store.ENDED:
             try:
-                quota.keep_to_it(self.engine, self.settings)
+                quota.enforce_quota(self.engine, self.settings)
             except (SQLAlchemyError, OSError) as error:
                 logger.warning("work folders of ended jobs cannot be removed: %s", _first_line(error))
 

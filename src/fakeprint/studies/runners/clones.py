@@ -34,7 +34,7 @@ def require_committed(root: Path) -> None:
     lines = git(root, "status", "--porcelain", "--", *CODE).splitlines()
     if lines:
         names = [line[3:] for line in lines]
-        raise InputError(f"{first_few(names)} differs from HEAD, which cells run: commit it, or put it aside")
+        raise InputError(f"{first_few(names)} differs from HEAD, but cells run the code at HEAD: commit or stash it")
 
 
 def head(root: Path) -> str:

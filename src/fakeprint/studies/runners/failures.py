@@ -1,4 +1,4 @@
-"""Why a cell ended: by its own fault, which would come again, or for the machine's sake."""
+"""Why a cell failed: by its own fault, so that it would fail again, or because of the machine."""
 
 import re
 from pathlib import Path

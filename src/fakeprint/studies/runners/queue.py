@@ -1,7 +1,7 @@
 """Cells through DVC's queue, in one clone, with workers that are looked after.
 
-Workers of DVC 3.67 leave when they have nothing to do, and may die; what a dead one was at stays "Running" for ever.
-They live on when `fakeprint study run` is killed: the same command takes over what they have finished or are at.
+Workers of DVC 3.67 exit when the queue is empty, and may crash; the task of a crashed one stays "Running" for ever.
+Workers survive when `fakeprint study run` is killed: the same command takes over what they have finished or still run.
 """
 
 import contextlib
