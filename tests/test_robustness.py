@@ -1,4 +1,6 @@
 import io
+import json
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -151,6 +153,30 @@ def test_large_images_are_degraded_a_few_at_a_time(monkeypatch):
     assert degraded_module._batch_size(np.zeros((9, 50, 60, 3), np.uint8)) == 4
     assert degraded_module._batch_size(np.zeros((9, 500, 600, 3), np.uint8)) == 1
     assert degraded_module._batch_size(np.zeros((9, 5, 6, 3), np.uint8)) == degraded_module.BATCH
+
+
+def test_classifiers_get_as_many_rows_whatever_the_batch(folder, monkeypatch):
+    images, _ = pictures(40, seed=5)
+    models = load_models(["knn"], params.Predict(), folder)
+    called = []
+    answer = type(models.classifiers["knn"]).probabilities
+    monkeypatch.setattr(
+        type(models.classifiers["knn"]), "probabilities", lambda self, x: called.append(len(x)) or answer(self, x)
+    )
+    monkeypatch.setattr(degraded_module, "CLASSIFIED", 16)
+    monkeypatch.setattr("fakeprint.data.arrays.TOGETHER", 3 * 3 * SIZE * SIZE)  # three images per batch
+    dict(predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1))
+    assert called == [18, 18, 4]
+
+
+@pytest.mark.parametrize("dataset", [None, {"classes": ["a"]}])
+def test_a_model_that_does_not_say_what_it_learned_from_is_one_line(dataset, folder, tmp_path):
+    shutil.copytree(folder / "lda", tmp_path / "lda")
+    described = json.loads((folder / "lda/model.json").read_text()) | {"dataset": dataset}
+    (tmp_path / "lda/model.json").write_text(json.dumps(described))
+    for load in (lambda: load_model(tmp_path / "lda"), lambda: load_models(["lda"], params.Predict(), tmp_path)):
+        with pytest.raises(InputError, match=r"lda/model\.json does not describe"):
+            load()
 
 
 def test_features_on_a_device_are_computed_by_this_process(folder, monkeypatch):

@@ -18,10 +18,10 @@ from fakeprint import seeds
 from fakeprint.augment.drawing import Plan
 from fakeprint.augment.transforms import apply
 from fakeprint.blocks import remapped
-from fakeprint.data.arrays import Dataset, WholeImages, images_together
+from fakeprint.data.arrays import WholeImages, images_together
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.features import extract, on_device
-from fakeprint.models.description import read_description
+from fakeprint.models.description import dataset_of, read_description
 from fakeprint.parallel import in_order
 from fakeprint.params import Predict
 from fakeprint.predict import LoadedModel, load_model
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fakeprint.models.classifiers import FittedClassifier
 
 BATCH = 128  # images that are degraded together
-CLASSIFIED = 8 * BATCH  # images whose features classifiers get in one call
+CLASSIFIED = 8 * BATCH  # rows of features, or a few more, that classifiers get in one call
 
 Steps = Mapping[str, float]  # transform → strength, in the order in which they are applied
 SharedSet = tuple[str, str]  # a feature set and its options as JSON
@@ -103,7 +103,8 @@ def load_models(names: Iterable[str], tta: Predict, folder: Path) -> Models:
     cropping = None
     for name in names:
         description = read_description(folder / name)
-        cropping = cropping_of(Dataset(**description["dataset"]), tta)  # one for all: they learned from the same arrays
+        # one for all: they learned from the same arrays
+        cropping = cropping_of(dataset_of(folder / name, description), tta)
         if description["kind"] == "classifier":
             from fakeprint.models.classifiers import load_classifier
 
@@ -180,6 +181,7 @@ def _predict_cell(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndar
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in (*models.networks, *models.classifiers)}
     unclassified: list[list[np.ndarray]] = []
     counted: list[np.ndarray] = []
+    rows = 0
 
     def classify() -> None:
         features = dict(zip(models.feature_sets, map(np.concatenate, zip(*unclassified, strict=True)), strict=True))
@@ -195,8 +197,10 @@ def _predict_cell(models: Models, batches: Iterable[Batch]) -> dict[str, np.ndar
             probabilities[name].append(model.probabilities(images if counts is None else Crops(images, counts)))
         unclassified.append(features)
         counted += [] if counts is None else [counts]
-        if len(unclassified) * BATCH >= CLASSIFIED:
+        rows += len(features[0]) if features else 0
+        if rows >= CLASSIFIED:
             classify()
+            rows = 0
     if unclassified:
         classify()
     return {name: np.concatenate(parts) for name, parts in probabilities.items()}

@@ -17,7 +17,7 @@ from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
 from fakeprint.errors import InputError
 from fakeprint.files import read_json
-from fakeprint.models.description import read_description
+from fakeprint.models.description import dataset_of, read_description
 from fakeprint.params import Predict
 from fakeprint.progress import quiet, track
 
@@ -83,7 +83,7 @@ def load_model(
     description = read_description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
     of_pixels = loaders[description["kind"]](folder, _Options(workers, tta, device))
-    dataset = Dataset(**description["dataset"])
+    dataset = dataset_of(folder, description)
     cropping = cropping_of(dataset, tta)
     probabilities = partial(_of_whole_images, of_pixels, cropping, description["name"]) if cropping else of_pixels
     return LoadedModel(description["name"], dataset, probabilities, cropping)

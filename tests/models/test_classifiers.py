@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from fakeprint import params
 from fakeprint.blocks import Rows
@@ -210,9 +212,9 @@ def test_lda_refuses_what_does_not_fit_in_memory():
         ShrinkageLDA().fit(x, np.array([0, 1, 0, 1]))
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1])
+@pytest.mark.parametrize("value", [0.0, 0.1, 3.3])
 def test_a_kernel_of_equal_numbers_has_a_width(value):
-    assert _gamma(Rows.of(np.full((9, 4), value, np.float32)), "scale") == 1
+    assert _gamma(Rows.of(np.full((300, 50), value, np.float32)), "scale") == 1
 
 
 def test_kernel_svm_equals_scikit_learn():
@@ -427,10 +429,34 @@ def test_a_tree_that_leads_out_of_its_arrays_is_refused(method, damage, tmp_path
         load_classifier(tmp_path)
 
 
+def test_a_forest_of_single_leaves_comes_back(tmp_path):
+    model = fitted("forest")
+    model.model.named_steps["classify"].set_params(max_depth=None)
+    forest = RandomForestClassifier(3, max_leaf_nodes=None, min_samples_split=1000).fit(*TRAIN)
+    model.model.steps[-1] = ("classify", forest)
+    save_classifier(tmp_path, model)
+    loaded = load_classifier(tmp_path)
+    np.testing.assert_array_equal(loaded.probabilities(VALIDATION[0]), model.probabilities(VALIDATION[0]))
+
+
+@pytest.mark.parametrize("hidden", ["tree", "calibrated", "inside"])
+def test_trees_in_places_where_no_classifier_has_them_are_refused(hidden, tmp_path):
+    save_classifier(tmp_path, fitted("lda"))
+    tree = DecisionTreeClassifier(max_depth=2).fit(*TRAIN)
+    places = {
+        "tree": tree,
+        "calibrated": CalibratedClassifierCV(RandomForestClassifier(2), cv=2).fit(*TRAIN),
+        "inside": Pipeline([("again", RandomForestClassifier(2).fit(*TRAIN))]),
+    }
+    skops_files.skops.io.dump(Pipeline([("classify", places[hidden])]), tmp_path / "classifier.skops")
+    with pytest.raises(InputError, match=r"classifier\.skops holds a damaged tree"):
+        load_classifier(tmp_path)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"settings": None}, {"settings": {"method": "lda"}}, {"features": []}, {"dataset": {}}, {"chosen": None}],
-    ids=lambda change: next(iter(change)),
+    ids=["settings", "scale", "features", "dataset", "chosen"],
 )
 def test_a_description_that_lacks_something_is_one_line(change, tmp_path):
     save_classifier(tmp_path, fitted("knn"))

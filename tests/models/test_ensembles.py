@@ -99,6 +99,11 @@ def test_damaged_and_foreign_files_are_one_line(tmp_path):
     head.write_bytes(head.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError, match=r"head\.safetensors does not match the model\.json beside it"):
         load_ensemble(tmp_path)
+    save_ensemble(tmp_path, about, learned())
+    described = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(described | {"members": ["lda", "knn", "cnn"]}))
+    with pytest.raises(InputError, match=r"head\.safetensors is not of the members and classes in the model\.json"):
+        load_ensemble(tmp_path)
     head.unlink()
     with pytest.raises(InputError, match=r"head\.safetensors is missing: run `dvc repro`"):
         load_ensemble(tmp_path)

@@ -105,8 +105,7 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     """Find duplicates and leaks, split off what the source lacks, audit container facts and traces.
 
     Raises:
-        InputError: dropped leaks leave a class without train images, no validation split can be made, or none of its
-            images is left.
+        InputError: dropped leaks leave a class without train images, or no validation split can be made.
     """
     scans = checked.scans
     pairs = find_duplicates(
@@ -126,11 +125,6 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     _require_train_images(manifest, checked.classes)
     requested = requested_splits(source.splits, data)
     manifest["split"] = split_off(manifest, manifest["group"].to_numpy(), requested, seed)
-    if not (manifest["split"] == "validation").any():
-        raise InputError(
-            "no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or by "
-            "a verdict; without them nothing can be evaluated"
-        )
     rows.loc[kept, "split"] = manifest["split"].to_numpy()
     kept_scans = [scans[row] for row in np.flatnonzero(kept)]
     traced = np.array([found.traces is not None for found in kept_scans])
@@ -165,6 +159,15 @@ def _audited(rows: pd.DataFrame, facts: dict[str, np.ndarray], seed: int, purpos
     of_known = {name: columns[known] for name, columns in facts.items()}
     labels, groups = (rows.loc[known, column].to_numpy() for column in ("label", "group"))
     return audit(of_known, labels, groups, seed, purpose)
+
+
+def require_validation(found: Validation, fold: int | None) -> None:
+    """Raises InputError if no validation image is left. fold: of train that replaces them, None = none."""
+    if fold is None and not (found.manifest["split"] == "validation").any():
+        raise InputError(
+            "no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or by "
+            "a verdict; without them nothing can be evaluated"
+        )
 
 
 def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:

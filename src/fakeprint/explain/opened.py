@@ -9,7 +9,7 @@ from fakeprint.errors import InputError
 from fakeprint.explain.feature_sets import ClassifierParts
 from fakeprint.explain.maps import NetworkParts
 from fakeprint.files import read_json
-from fakeprint.models.description import read_description
+from fakeprint.models.description import dataset_of, read_description
 
 Parts = TypeVar("Parts", NetworkParts, ClassifierParts)
 
@@ -67,7 +67,7 @@ def open_model(folder: Path, device: str = "auto") -> OpenModel:
     if (folder / "champion.json").exists():
         folder = folder / read_json(folder / "champion.json")["model"]
     description = read_description(folder)
-    dataset = Dataset(**description["dataset"])
+    dataset = dataset_of(folder, description)
     if dataset.resize == "native":
         raise InputError(
             f"explain: {description['name']} answers by crops (prepare.resize: native), which are not explained; "

@@ -42,22 +42,17 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
     with _one_thread(), torch.inference_mode(), exact:
         mean, std = (torch.tensor(each, device=place).view(1, 3, 1, 1) for each in (body.mean, body.std))
         for start in range(0, len(images), BATCH[place]):
-            batch = torch.from_numpy(np.array(images[start : start + BATCH[place]])).to(place)
-            pixels = batch.permute(0, 3, 1, 2).float().div_(255)
-            if pixels.shape[-1] != side:
-                pixels = torch.nn.functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
-            pixels = (pixels - mean) / std
             try:
-                features.append(body.module(pixels).flatten(1).cpu().numpy())
-            except torch.OutOfMemoryError:
-                raise InputError(
-                    f"features.backbone: {place} lacks the memory for {architecture} on images of {side}×{side} pixels"
-                ) from None
+                batch = torch.from_numpy(np.array(images[start : start + BATCH[place]])).to(place)
+                pixels = batch.permute(0, 3, 1, 2).float().div_(255)
+                if pixels.shape[-1] != side:
+                    pixels = torch.nn.functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+                features.append(body.module((pixels - mean) / std).flatten(1).cpu().numpy())
             except (RuntimeError, AssertionError, ValueError) as error:
-                raise InputError(
-                    f"features.backbone.input_size: {architecture} does not support images of {side}×{side} pixels "
-                    f"({str(error).splitlines()[0]})"
-                ) from None
+                what = f"{architecture} on images of {side}×{side} pixels ({str(error).splitlines()[0]})"
+                if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                    raise InputError(f"features.backbone: {place} lacks the memory for {what}") from None
+                raise InputError(f"features.backbone.input_size: it does not suit {what}") from None
     found = np.concatenate(features)
     if not np.isfinite(found).all():
         raise InputError(f"features.backbone.weights: with {weights}, {architecture} gives NaN or infinite features")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json
 
@@ -15,6 +16,17 @@ KINDS: dict[Kind, str] = {"network": "a network", "classifier": "a classifier", 
 def write_description(folder: Path, kind: Kind, description: Mapping[str, Any]) -> None:
     """Write model.json into a model's folder. description: at least `name` and `dataset` (a `Dataset` as a dict)."""
     write_json(folder / "model.json", {"kind": kind, **description})
+
+
+def dataset_of(folder: Path, description: Mapping[str, Any]) -> Dataset:
+    """What the model in this folder learned from. Raises InputError where its model.json does not say so."""
+    try:
+        return Dataset(**description["dataset"])
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{folder / 'model.json'} does not describe what the model learned from: run `dvc repro`, or "
+            f"`dvc checkout --force {folder}`"
+        ) from None
 
 
 def read_description(folder: Path, kind: Kind | None = None) -> dict[str, Any]:

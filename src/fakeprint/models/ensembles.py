@@ -174,5 +174,8 @@ def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
     if sha256(path) != description["head_sha256"]:
         raise InputError(f"{path} does not match the model.json beside it: {RESTORE}")
     head = EnsembleHead(len(description["members"]), len(description["dataset"]["classes"]))
-    head.load_state_dict(load_file(path))
+    try:
+        head.load_state_dict(load_file(path))
+    except RuntimeError:
+        raise InputError(f"{path} is not of the members and classes in the model.json beside it: {RESTORE}") from None
     return head.eval()

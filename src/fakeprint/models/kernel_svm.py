@@ -197,8 +197,9 @@ def _gamma(rows: Rows, gamma: float | str) -> float:
         total += float(block.sum(dtype=np.float64))
         squares += float(np.sum(np.square(block, dtype=np.float64)))
     count = rows.shape[0] * rows.shape[1]
-    variance = squares / count - (total / count) ** 2
-    return 1 / (rows.shape[1] * variance) if variance > 0 else 1.0
+    mean_square = squares / count
+    variance = mean_square - (total / count) ** 2
+    return 1 / (rows.shape[1] * variance) if variance > 1e-12 * mean_square else 1.0  # else it is rounding
 
 
 def has_room(counts: np.ndarray) -> bool:

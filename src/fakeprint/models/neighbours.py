@@ -142,6 +142,8 @@ def load_neighbours(folder: Path, metric: str, k: int) -> Neighbours:
         sweep = pd.read_csv(folder / "k_sweep.csv")
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} does not hold a complete k-NN classifier: {' '.join(str(error).split())}") from None
+    if metric not in METRICS or not isinstance(k, int) or k < 1:
+        raise InputError(f"{folder} names no k and distance of a k-NN classifier: {k!r}, {metric!r}")
     rows = Rows(((folder / "neighbours.npy",),))
     return Neighbours(rows, labels, scaling[0], scaling[1], metric, k, sweep)
 

@@ -52,6 +52,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
             of_class = self._shrunk_covariance(members, means[number], deviation)
             of_class *= prior
             covariance += of_class
+            del of_class  # before the next one is made
         try:
             self.coef_ = scipy.linalg.solve(covariance, means.T, assume_a="pos", overwrite_a=True).T
         except np.linalg.LinAlgError:

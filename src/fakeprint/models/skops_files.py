@@ -73,34 +73,60 @@ def load_pipeline(path: Path) -> Pipeline:
         )
     if not isinstance(loaded, Pipeline):
         raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
-    _require_sound_trees(path, loaded.steps[-1][1])
+    try:
+        sound = _sound_trees(loaded) == _trees_in(path)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise InputError(f"{path} holds a damaged tree: run `dvc repro`, or `dvc checkout --force`")
     return loaded
 
 
-def _require_sound_trees(path: Path, estimator: Any) -> None:
-    """Raise InputError where a tree's nodes name nodes or features that are not there.
+def _sound_trees(pipeline: Pipeline) -> int:
+    """The number of trees in the pipeline's forest or boosting whose nodes name only nodes and features that exist.
 
-    skops trusts no trees for this reason: scikit-learn follows these numbers without a look, out of its memory too.
+    skops trusts no trees, since scikit-learn follows these numbers unchecked, even out of its memory.
     """
-    for each in getattr(estimator, "estimators_", []):  # of a forest
-        tree = each.tree_
-        leaf = tree.children_left == -1
-        children = np.stack([tree.children_left, tree.children_right], axis=1)
-        _require_sound(path, leaf, children, tree.feature, estimator.n_features_in_)
-    for each in itertools.chain.from_iterable(getattr(estimator, "_predictors", [])):  # of boosting
-        nodes = each.nodes
-        children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int64)
-        _require_sound(path, nodes["is_leaf"] != 0, children, nodes["feature_idx"], estimator.n_features_in_)
-        if nodes["is_categorical"].any():
-            raise InputError(f"{path} holds a tree that Fakeprint does not write")
+    *_, (_, estimator) = pipeline.steps
+    sound = 0
+    if type(estimator).__name__ == "RandomForestClassifier":
+        for each in estimator.estimators_:
+            tree = each.tree_
+            if 0 < tree.node_count <= tree.capacity:  # else its arrays would end beyond its memory
+                children = np.stack([tree.children_left, tree.children_right], axis=1)
+                leaf = tree.children_left == -1
+                sound += _leads_to_leaves(leaf, children, tree.feature, estimator.n_features_in_)
+    if type(estimator).__name__ == "HistGradientBoostingClassifier":
+        for each in itertools.chain.from_iterable(estimator._predictors):
+            nodes = each.nodes
+            children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int64)
+            leaf, features = nodes["is_leaf"] != 0, nodes["feature_idx"].astype(np.int64)
+            sound += not nodes["is_categorical"].any() and _leads_to_leaves(
+                leaf, children, features, estimator.n_features_in_
+            )
+    return sound
 
 
-def _require_sound(path: Path, leaf: np.ndarray, children: np.ndarray, features: np.ndarray, count: int) -> None:
+def _leads_to_leaves(leaf: np.ndarray, children: np.ndarray, features: np.ndarray, count: int) -> bool:
     """leaf: bool (n,), of each node. children: int64 (n, 2), node numbers. features: int (n,), 0 to count − 1."""
     inner = np.flatnonzero(~leaf)
     later = (children[inner] > inner[:, None]) & (children[inner] < len(leaf))  # so that no path is endless
-    if not len(leaf) or not later.all() or np.any((features[inner] < 0) | (features[inner] >= count)):
-        raise InputError(f"{path} holds a damaged tree: run `dvc repro`, or `dvc checkout --force`")
+    known = (features[inner] >= 0) & (features[inner] < count)
+    return bool(len(leaf) and later.all() and known.all())
+
+
+def _trees_in(path: Path) -> int:
+    """The number of trees in the file, wherever they are."""
+    with zipfile.ZipFile(path) as archive:
+        left, found = [json.loads(archive.read("schema.json"))], 0
+    while left:
+        node = left.pop()
+        if isinstance(node, dict):
+            found += node.get("__class__") in ("Tree", "TreePredictor")
+            left += node.values()
+        elif isinstance(node, list):
+            left += node
+    return found
 
 
 def _write_reproducibly(path: Path, archive: bytes) -> None:

@@ -54,8 +54,8 @@ class RBFSVM(Oversampled):
     )
     approximation: Literal["auto", "exact", "nystroem"] = Field(
         default="auto",
-        description="exact (kernels of at most 12 GB) | nystroem (the kernel by `components` rows) | auto (exact "
-        "up to 20,000 rows)",
+        description="exact (kernels of at most 12 GB) | nystroem (the kernel by `components` rows) | auto (exact: "
+        "20,000 rows, 12 GB)",
     )
     components: Annotated[int, Interval(ge=2, le=10_000)] = Field(
         default=2000, description="nystroem: rows that stand for the others"

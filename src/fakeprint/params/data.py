@@ -98,8 +98,8 @@ class Validate(Block):
         description="0–16; perceptual hashes (64 bits) that differ in at most this many bits are near duplicates"
     )
     max_shortcut_excess: Fraction = Field(
-        description="0–1; largest adjusted balanced accuracy of container facts that is allowed: 0 = chance, "
-        "1 = always right; 0.25 = a balanced accuracy of 0.4 with five classes"
+        description="0–1; allowed excess accuracy of container facts: 0 = chance, 1 = always right; 0.25 = 0.4 of "
+        "five classes"
     )
     on_shortcut: Literal["warn", "stop"] = Field(description="warn | stop; what to do above max_shortcut_excess")
     on_trace: Literal["note", "warn", "stop"] = Field(

@@ -20,7 +20,7 @@ DEMO = "presets/demo.yaml"  # params.yaml as the repository comes
 
 
 def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate a parameter file. Raises InputError with one line that names the key and the near one."""
+    """Read and validate a parameter file. Raises InputError with one line that names the key and a similar one."""
     return parse(read(path), name=str(path))
 
 

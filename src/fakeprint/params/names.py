@@ -1,4 +1,4 @@
-"""Names in params.yaml: which may name a model, and the near one to a name that is unknown."""
+"""Names in params.yaml: which may name a model, and suggestions for names that are unknown."""
 
 import difflib
 import re

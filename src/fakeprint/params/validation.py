@@ -1,4 +1,4 @@
-"""From a mapping to a block, and from pydantic's errors to one line that names the key and the near one."""
+"""From a mapping to a block, and from pydantic's errors to one line that names the key and a similar one."""
 
 from collections import defaultdict
 from types import UnionType
@@ -25,7 +25,7 @@ EXPECTED = {
 
 
 def validated(block: type[BlockType], content: dict[str, Any], prefix: str, name: str = "params.yaml") -> BlockType:
-    """`content` as this block of the file `name`, at the key `prefix`. Raises InputError naming key and near key."""
+    """`content` as this block of the file `name`, at the key `prefix`. Raises InputError with a similar key."""
     try:
         return block.model_validate(content)
     except ValidationError as error:

@@ -38,8 +38,8 @@ class Settings(BaseSettings):
 
     batch_wait_ms: NonNegativeFloat = Field(
         3.0,
-        description="how long a batch that is not full waits for the next image; in total, at most this or as long as "
-        "the last batch took",
+        description="how long a batch that is not full waits for the next image; in total, at most this or as long "
+        "as the last batch took, whichever is longer",
     )
     batch_size: PositiveInt = Field(32, description="images per forward pass, at most")
     request_seconds: PositiveFloat = Field(60.0, description="time that one request for predictions may take")
