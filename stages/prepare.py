@@ -6,7 +6,7 @@ from fakeprint.data.containers import open_container
 from fakeprint.data.manifest import load_manifest
 from fakeprint.data.preparation import write_splits
 from fakeprint.data.sources import class_names, classes_of
-from fakeprint.data.splits import with_folds
+from fakeprint.data.splits import require_validation, with_folds
 from fakeprint.errors import one_line_errors
 
 
@@ -15,6 +15,7 @@ def main() -> None:
     settings = params.load()
     data, prepare = settings.data, settings.prepare
     manifest = with_folds(load_manifest(), prepare, settings.calibrate.on == "fold", settings.seed)
+    require_validation(manifest)
     classes = classes_of(manifest.loc[manifest["split"] == "train", "label"])
     small = prepare.small if prepare.resize == "native" else None
     dataset = Dataset(classes, class_names(data, classes), prepare.image_size, prepare.resize, data.max_pixels, small)

@@ -32,7 +32,6 @@ def main() -> None:
         checked, verdicts = applied(checked, source.rows, read_verdicts(CHECKED_VERDICTS, limits.verdicts))
     found = validation.build(checked, source, data, limits, settings.seed)
     report.write(found, source, data, limits, settings.seed, REPORT)
-    validation.require_validation(found, settings.prepare.fold)
     validation.require_allowed(found, limits)
 
     figures = validation.figures(found, limits, checked.listed)

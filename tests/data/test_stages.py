@@ -291,15 +291,15 @@ def test_a_class_without_usable_images(csv_folder: Path, run: Callable[..., Any]
 def test_a_validation_split_without_usable_images(csv_folder: Path, run: Callable[..., Any], tmp_path: Path) -> None:
     for file in (csv_folder / "validation").iterdir():
         file.write_bytes(b"")
-    done = run("validate", path=csv_folder, validate={"max_bad_fraction": 1.0})
+    assert run("validate", path=csv_folder, validate={"max_bad_fraction": 1.0}).returncode == 0
+    done = run("prepare", path=csv_folder)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "error: no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or "
         "by a verdict; without them nothing can be evaluated"
     )
     assert len(pd.read_csv(tmp_path / "workspace/reports/validate/set_aside.csv")) == 4
-    assert not (tmp_path / "workspace/data/manifest.parquet").exists()
-    replaced = run("validate", path=csv_folder, validate={"max_bad_fraction": 1.0}, prepare={"fold": 0, "folds": 3})
+    replaced = run("prepare", path=csv_folder, prepare={"fold": 0, "folds": 3})
     assert replaced.returncode == 0  # a fold of train is the validation split
 
 

@@ -144,6 +144,15 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
     return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
 
 
+def require_validation(manifest: pd.DataFrame) -> None:
+    """Raises InputError if no validation image is left."""
+    if not (manifest["split"] == "validation").any():
+        raise InputError(
+            "no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or by "
+            "a verdict; without them nothing can be evaluated"
+        )
+
+
 def with_folds(manifest: pd.DataFrame, settings: Prepare, calibration: bool, seed: int) -> pd.DataFrame:
     """The manifest with folds of its train images as other splits.
 

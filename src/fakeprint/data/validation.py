@@ -161,15 +161,6 @@ def _audited(rows: pd.DataFrame, facts: dict[str, np.ndarray], seed: int, purpos
     return audit(of_known, labels, groups, seed, purpose)
 
 
-def require_validation(found: Validation, fold: int | None) -> None:
-    """Raises InputError if no validation image is left. fold: of train that replaces them, None = none."""
-    if fold is None and not (found.manifest["split"] == "validation").any():
-        raise InputError(
-            "no validation image is left: all were set aside (reports/validate/set_aside.csv), dropped as leaks or by "
-            "a verdict; without them nothing can be evaluated"
-        )
-
-
 def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:
     """Mean and standard deviation of each channel over all pixels of these rows, in grey levels, 0–255."""
     pixels = int((found.manifest["width"] * found.manifest["height"]).to_numpy()[rows].sum())
