@@ -9,7 +9,7 @@ import numpy as np
 from fakeprint import params
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION, champion_name
-from fakeprint.files import read_json
+from fakeprint.models.description import read_champion
 from fakeprint.params import suggestion
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def model_folder(name: str | None, models: Path, option: str = "--model") -> tup
     )
 
 
-def _data(folder: Path) -> str:
-    return str(read_json(folder / "champion.json")["data"])
+def _data(folder: Path) -> str | None:
+    champion = read_champion(folder)
+    return champion.data if champion else None
 
 
 def test_time_augmentation(folder: Path) -> params.Predict:

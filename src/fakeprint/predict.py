@@ -16,8 +16,7 @@ from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.data.decode import Unreadable, decode, longest_file
 from fakeprint.data.regular import read_regular
 from fakeprint.errors import InputError
-from fakeprint.files import read_json
-from fakeprint.models.description import dataset_of, read_description
+from fakeprint.models.description import dataset_of, read_champion, read_description
 from fakeprint.params import Predict
 from fakeprint.progress import quiet, track
 
@@ -75,11 +74,10 @@ def load_model(
         device: where networks run: auto, cpu, cuda, cuda:N or mps. torch is imported for networks only.
 
     Raises:
-        InputError: the model is missing, of no known kind, or torch finds no such device.
+        InputError: the model is missing, damaged or of no known kind, or torch finds no such device.
     """
-    if (folder / "champion.json").exists():
-        champion = read_json(folder / "champion.json")
-        folder, tta = folder / champion["model"], Predict(**champion.get("predict", {}))
+    if champion := read_champion(folder):
+        folder, tta = folder / champion.model, champion.predict
     description = read_description(folder)
     loaders = {"network": _network, "classifier": _classifier, "ensemble": _ensemble}
     of_pixels = loaders[description["kind"]](folder, _Options(workers, tta, device))

@@ -5,6 +5,7 @@ import pytest
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import champion_name, champion_of, copy_out
 from fakeprint.params import Predict
+from fakeprint.predict import load_model
 
 
 def make_model(models, name, **description):
@@ -72,3 +73,16 @@ def test_a_missing_member_leaves_the_last_champion_whole(tmp_path):
 def test_no_champion_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match=r"champion\.json is missing: there is no champion yet, run `dvc repro` \(or"):
         champion_name(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"model": "lda"}', '{"model": "lda", "data": "demo", "predict": {"tta": "all"}}', "\udcff"],
+)
+def test_a_damaged_champion_is_one_line(tmp_path, text):
+    make_model(tmp_path, "lda", kind="classifier")
+    copy_out("lda", "demo", Predict(), tmp_path)
+    (tmp_path / "champion/champion.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    for read in (lambda: champion_name(tmp_path), lambda: load_model(tmp_path / "champion")):
+        with pytest.raises(InputError, match=r"champion\.json should be a JSON object with model, data and predict"):
+            read()

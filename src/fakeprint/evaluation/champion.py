@@ -6,7 +6,7 @@ from typing import Any
 
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json, written_folder
-from fakeprint.models.description import read_description
+from fakeprint.models.description import read_champion, read_description
 from fakeprint.params import Predict
 
 MODELS = Path("models")
@@ -48,7 +48,10 @@ def champion_of(leaderboard: Path) -> str:
 
 def champion_name(models: Path = MODELS) -> str:
     """The name of the model in models/champion. Raises InputError where `decide` has not run."""
-    file = models / CHAMPION / "champion.json"
-    if not file.exists():
-        raise InputError(f"{file} is missing: there is no champion yet, run `dvc repro` (or `make repro`) first")
-    return str(read_json(file)["model"])
+    champion = read_champion(models / CHAMPION)
+    if champion is None:
+        raise InputError(
+            f"{models / CHAMPION / 'champion.json'} is missing: there is no champion yet, run `dvc repro` (or "
+            "`make repro`) first"
+        )
+    return champion.model

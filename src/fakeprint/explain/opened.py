@@ -8,8 +8,7 @@ from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.explain.feature_sets import ClassifierParts
 from fakeprint.explain.maps import NetworkParts
-from fakeprint.files import read_json
-from fakeprint.models.description import dataset_of, read_description
+from fakeprint.models.description import dataset_of, described_folder, read_description
 
 Parts = TypeVar("Parts", NetworkParts, ClassifierParts)
 
@@ -64,8 +63,7 @@ def open_model(folder: Path, device: str = "auto") -> OpenModel:
     Raises InputError as `fakeprint.predict.load_model` does, and for a model of prepare.resize: native, whose answer
     comes from many crops of an image: a page has room for the grounds of one.
     """
-    if (folder / "champion.json").exists():
-        folder = folder / read_json(folder / "champion.json")["model"]
+    folder = described_folder(folder)
     description = read_description(folder)
     dataset = dataset_of(folder, description)
     if dataset.resize == "native":

@@ -1,13 +1,18 @@
-"""model.json, which every model's folder has: what kind of model it is and all that is needed to load it."""
+"""model.json, which every model's folder has: what kind of model it is and all that is needed to load it.
+
+The folder of a champion has champion.json instead, which names the model among the folders in it.
+"""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.files import read_json, write_json
+from fakeprint.params import Predict
 
 Kind = Literal["network", "classifier", "ensemble"]
 KINDS: dict[Kind, str] = {"network": "a network", "classifier": "a classifier", "ensemble": "an ensemble"}
@@ -47,3 +52,32 @@ def read_description(folder: Path, kind: Kind | None = None) -> dict[str, Any]:
         wanted = " or ".join(KINDS[each] for each in expected)
         raise InputError(f"{path} does not describe {wanted}: run `dvc repro`, or `dvc checkout --force {folder}`")
     return description
+
+
+@dataclass(frozen=True)
+class Champion:
+    """champion.json. model: its folder in the champion's. data: title of the data. predict: how the model answers."""
+
+    model: str
+    data: str
+    predict: Predict
+
+
+def read_champion(folder: Path) -> Champion | None:
+    """Read a folder's champion.json, None if there is none. Raises InputError where it is damaged."""
+    path = folder / "champion.json"
+    if not path.exists():
+        return None
+    try:
+        content = read_json(path)
+        return Champion(str(content["model"]), str(content["data"]), Predict(**content.get("predict", {})))
+    except (KeyError, TypeError, AttributeError, ValueError):  # no JSON; no object; no such key or value
+        raise InputError(
+            f"{path} should be a JSON object with model, data and predict: run `dvc checkout --force {folder}`"
+        ) from None
+
+
+def described_folder(folder: Path) -> Path:
+    """The folder with model.json: of the model that champion.json names, or `folder` itself."""
+    champion = read_champion(folder)
+    return folder / champion.model if champion else folder

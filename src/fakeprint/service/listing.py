@@ -10,7 +10,7 @@ from typing import Any
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION
 from fakeprint.files import read_json
-from fakeprint.models.description import read_description
+from fakeprint.models.description import read_champion, read_description
 from fakeprint.named_models import SHIPPED, shipped_names, trained_names
 from fakeprint.service.jobs.results import latest_models, model_folder_of_job
 from fakeprint.service.opened import DIGITS, Opened, Source, digest_of
@@ -106,8 +106,8 @@ def known(settings: Settings, opened: Opened | None, registered: list[Registered
 
 
 def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -> Model:
-    champion = read_json(folder / "champion.json") if (folder / "champion.json").exists() else {}
-    description = read_description(folder / str(champion["model"]) if champion else folder)
+    champion = read_champion(folder)
+    description = read_description(folder / champion.model if champion else folder)
     digest, decision = digest_of(folder), load_decision(folder)
     card = read_json(folder / "card.json") if (folder / "card.json").exists() else None
     dataset, model = description["dataset"], str(description["name"])
@@ -123,7 +123,7 @@ def _of_folder(source: Source, name: str, folder: Path, opened: Opened | None) -
         classes=dataset["classes"],
         names=dataset["names"],
         image_size=dataset["image_size"],
-        data=champion.get("data"),
+        data=champion.data if champion else None,
         hyperparameters=_hyperparameters(description),
         backbone=_backbone(description),
         last_activation=_last_activation(description),

@@ -14,8 +14,8 @@ from fakeprint.data.arrays import Dataset
 from fakeprint.digests import files_of
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import CHAMPION
-from fakeprint.files import read_json, sha256
-from fakeprint.models.description import read_description
+from fakeprint.files import sha256
+from fakeprint.models.description import described_folder, read_description
 from fakeprint.named_models import SHIPPED, model_folder, shipped_names, test_time_augmentation, variants_of
 from fakeprint.params import Predict, suggestion
 from fakeprint.predict import LoadedModel, group_size, load_model, probabilities_of, variants_per_image, versions_of
@@ -137,7 +137,7 @@ def open_model(reference: Reference, settings: Settings) -> Opened:
     saved, folder, data = _place(reference, settings)
     try:
         digest = digest_of(folder)
-        description = read_description(_described(folder))
+        description = read_description(described_folder(folder))
         tta, decision = _parts(folder, saved)
         model = load_model(folder, workers=1, tta=tta, device=settings.device)
         changed = digest_of(folder) != digest
@@ -181,12 +181,6 @@ def _parts(folder: Path, saved: Saved | None) -> tuple[Predict, Decision]:
     if saved:
         return saved.predict, read_decision(saved.decision, saved.calibration)
     return test_time_augmentation(folder), load_decision(folder)
-
-
-def _described(folder: Path) -> Path:
-    """The folder with the model's description: that of the best model, where this is a champion's."""
-    champion = folder / "champion.json"
-    return folder / str(read_json(champion)["model"]) if champion.exists() else folder
 
 
 def _folder(reference: Reference, settings: Settings) -> tuple[Path, str | None]:
