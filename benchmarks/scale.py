@@ -216,9 +216,9 @@ def million(small: list[Measured], large: list[Measured]) -> list[Million]:
             first, last = (each(rows_of(large, row.stage), key=lambda one: one.images) for each in (min, max))
             share = MILLION / (last.images - first.images)
             hours = max(0.0, share * (last.seconds - first.seconds) / 3600)
-            sent = BY_PIXELS[stage] * MILLION * 3 * LARGE**2 / NETWORK / 3600
+            transfer = BY_PIXELS[stage] * MILLION * 3 * LARGE**2 / NETWORK / 3600
             each_on = [hours * 2 / cores for cores in (*CORES, CLUSTER * MACHINE)]
-            each_on[-1] = max(each_on[-1], sent)
+            each_on[-1] = max(each_on[-1], transfer)
             disk, memory = max(0.0, share * (last.bytes - first.bytes)), last.memory
         else:
             hours = row.seconds * MILLION / largest / 3600

@@ -149,7 +149,7 @@ def test_a_split_passes_through_in_batches(folder, monkeypatch, tmp_path):
 
 
 def test_large_images_are_degraded_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr("fakeprint.data.arrays.TOGETHER", 4 * 3 * 50 * 60)
+    monkeypatch.setattr("fakeprint.data.arrays.BATCH_BYTES", 4 * 3 * 50 * 60)
     assert degraded_module._batch_size(np.zeros((9, 50, 60, 3), np.uint8)) == 4
     assert degraded_module._batch_size(np.zeros((9, 500, 600, 3), np.uint8)) == 1
     assert degraded_module._batch_size(np.zeros((9, 5, 6, 3), np.uint8)) == degraded_module.BATCH
@@ -164,7 +164,7 @@ def test_classifiers_get_as_many_rows_whatever_the_batch(folder, monkeypatch):
         type(models.classifiers["knn"]), "probabilities", lambda self, x: called.append(len(x)) or answer(self, x)
     )
     monkeypatch.setattr(degraded_module, "CLASSIFIED", 16)
-    monkeypatch.setattr("fakeprint.data.arrays.TOGETHER", 3 * 3 * SIZE * SIZE)  # three images per batch
+    monkeypatch.setattr("fakeprint.data.arrays.BATCH_BYTES", 3 * 3 * SIZE * SIZE)  # three images per batch
     dict(predict_degraded(models, {}, images, {"blur_1": {"blur": 1}}, 7, workers=1))
     assert called == [18, 18, 4]
 

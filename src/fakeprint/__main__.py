@@ -63,9 +63,9 @@ def _check(requested: str) -> None:
         from fakeprint.params import suggestion
 
         raise InputError(f"there is no {kind} '{requested}'{suggestion(requested, known)}")
-    here = any(Path(name).exists() for name in ("params.yaml", "dvc.yaml"))
+    in_repository = any(Path(name).exists() for name in ("params.yaml", "dvc.yaml"))
     helps = {"-h", "--help"} & set(sys.argv[2:])
-    if requested in IN_THE_REPOSITORY and not here and not helps:
+    if requested in IN_THE_REPOSITORY and not in_repository and not helps:
         raise InputError(f"{requested}: there is no params.yaml here; run it in the root of Fakeprint's repository")
 
 

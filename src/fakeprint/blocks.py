@@ -97,13 +97,13 @@ class Rows:
         block = np.empty((len(numbers), self.shape[1]), np.float32)
         first = 0
         for length, sources in zip(self._lengths, self.parts, strict=True):
-            here = np.flatnonzero((numbers >= first) & (numbers < first + length))
-            if len(here):
-                inside = _as_slice(numbers[here] - first)
+            places = np.flatnonzero((numbers >= first) & (numbers < first + length))
+            if len(places):
+                inside = _as_slice(numbers[places] - first)
                 column = 0
                 for source in sources:
                     array = _opened(source)
-                    block[_as_slice(here), column : column + array.shape[1]] = array[inside]
+                    block[_as_slice(places), column : column + array.shape[1]] = array[inside]
                     column += array.shape[1]
             first += length
         return block

@@ -18,7 +18,7 @@ from fakeprint import seeds
 from fakeprint.augment.drawing import Plan
 from fakeprint.augment.transforms import apply
 from fakeprint.blocks import remapped
-from fakeprint.data.arrays import WholeImages, images_together
+from fakeprint.data.arrays import WholeImages, images_per_batch
 from fakeprint.data.crops import Cropping, Crops, averaged, cropping_of
 from fakeprint.features import extract, on_device
 from fakeprint.models.description import dataset_of, read_description
@@ -62,8 +62,8 @@ def degrade(images: Iterable[np.ndarray], steps: Steps, numbers: np.ndarray) -> 
 def _batch_size(images: np.ndarray | WholeImages) -> int:
     """Images per batch: `BATCH`, fewer where images are large."""
     if isinstance(images, WholeImages):
-        return min(BATCH, images_together(images.heights.tolist(), images.widths.tolist()))
-    return min(BATCH, images_together(images.shape[1:2], images.shape[2:3]))
+        return min(BATCH, images_per_batch(images.heights.tolist(), images.widths.tolist()))
+    return min(BATCH, images_per_batch(images.shape[1:2], images.shape[2:3]))
 
 
 def _rows_of(images: np.ndarray | WholeImages, rows: slice) -> Sequence[np.ndarray] | np.ndarray:
@@ -147,7 +147,7 @@ def _batches(
 ) -> Iterator[Batch]:
     """Batches of images of each cell in turn, degraded and with features, from the workers."""
     sets, cropping, keep, size = models.feature_sets, models.cropping, bool(models.networks), _batch_size(images)
-    here = on_device(name for name, _ in sets)
+    in_process = on_device(name for name, _ in sets)
 
     def tasks() -> Iterator[Any]:
         for cell, steps in grid.items():
@@ -156,7 +156,7 @@ def _batches(
                 rows = slice(start, start + size)
                 yield delayed(_prepare_batch)(_rows_of(images, rows), dict(steps), numbers[rows], sets, keep, cropping)
 
-    if here:
+    if in_process:
         return (function(*arguments, **options) for function, arguments, options in tasks())
     return in_order(tasks(), workers)
 

@@ -117,20 +117,20 @@ def _change(content: dict[str, Any], change: str) -> None:
     block: Any = content
     for name in blocks:
         block = block.get(name) if isinstance(block, dict) else None
-    here = block if isinstance(block, dict) else {}
+    parent = block if isinstance(block, dict) else {}
     if override.kind == "delete":
-        if last not in here:
-            raise InputError(f"-S {change}: {key} is not in params.yaml{_near(last, here)}")
-        if value is not None and value != here[last]:
-            raise InputError(f"-S {change}: {key} has the value {_shown(here[last])}")
-        del here[last]
+        if last not in parent:
+            raise InputError(f"-S {change}: {key} is not in params.yaml{_near(last, parent)}")
+        if value is not None and value != parent[last]:
+            raise InputError(f"-S {change}: {key} has the value {_shown(parent[last])}")
+        del parent[last]
         return
-    if override.kind == "add" and here.get(last) is not None and not isinstance(value, dict | list):
+    if override.kind == "add" and parent.get(last) is not None and not isinstance(value, dict | list):
         raise InputError(
-            f"-S {change}: {key} already exists with the value {_shown(here[last])}; use {change[1:]} to change it"
+            f"-S {change}: {key} already exists with the value {_shown(parent[last])}; use {change[1:]} to change it"
         )
     if override.kind == "set":
-        _require_there(here, {last: value}, ".".join(blocks), change)
+        _require_there(parent, {last: value}, ".".join(blocks), change)
     for name in reversed([*blocks, last]):
         value = {name: value}
     merge(content, value)

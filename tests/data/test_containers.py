@@ -330,7 +330,7 @@ def test_batches_of_a_compressed_tar_are_bounded_in_bytes(tmp_path: Path) -> Non
             archive.addfile(member, io.BytesIO(bytes(member.size)))
     container = open_container(small)
     assert [len(batch.rows) for batch in container.batches(container.names, 64, LIMIT)] == [4] * 5
-    assert not any(batch.here for batch in container.batches(container.names, 64, LIMIT))
+    assert not any(batch.in_memory for batch in container.batches(container.names, 64, LIMIT))
 
 
 def test_names_that_break_lines_and_names_that_are_no_text(tmp_path: Path, save: Callable[..., Path]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeprint.data.arrays import Dataset, WholeImages, images_together, load_split, save_index
+from fakeprint.data.arrays import Dataset, WholeImages, images_per_batch, load_split, save_index
 from fakeprint.data.crops import (
     Cropping,
     Crops,
@@ -194,6 +194,6 @@ def test_crops_of_no_images() -> None:
 
 
 def test_few_large_images_are_held_together() -> None:
-    assert images_together([1024], [1024]) == 5  # of 3 MiB each, in 16 MiB
-    assert images_together([10, 10_000], [10, 10_000]) == 1
-    assert images_together([], []) > 1000
+    assert images_per_batch([1024], [1024]) == 5  # of 3 MiB each, in 16 MiB
+    assert images_per_batch([10, 10_000], [10, 10_000]) == 1
+    assert images_per_batch([], []) > 1000

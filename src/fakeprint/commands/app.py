@@ -87,15 +87,17 @@ def run_together(commands: list[Command]) -> int:
     Returns:
         The exit status of the process that ended first; 0 after SIGINT or SIGTERM.
     """
-    told: list[int] = []
-    previous = {number: signal.signal(number, lambda *_: told.append(1)) for number in (signal.SIGINT, signal.SIGTERM)}
+    signals: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda *_: signals.append(1)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     # Sessions of their own: Ctrl-C reaches this process alone, which then ends each of them once.
     processes = [subprocess.Popen(command, env=env, start_new_session=True) for command, env in commands]
     try:
-        while not told and all(process.poll() is None for process in processes):
+        while not signals and all(process.poll() is None for process in processes):
             time.sleep(0.1)
         ended = [process.returncode for process in processes if process.returncode is not None]
-        return 0 if told else ended[0]
+        return 0 if signals else ended[0]
     finally:
         for process in processes:
             process.terminate()

@@ -14,7 +14,7 @@ from fakeprint.files import read_json, write_json, written
 
 ARRAYS = Path("data/arrays")
 COPIES, COPIES_INDEX = Path("data/augmented/copies.npy"), Path("data/augmented/copies.parquet")  # stored, of train
-TOGETHER = 2**24  # bytes of whole images that a worker process gets or returns at a time
+BATCH_BYTES = 2**24  # bytes of whole images that a worker process gets or returns at a time
 SPLITS = ("train", "validation", "test")
 CALIBRATION = "calibration"  # a fold of train that no model learns from, where `calibrate.on: fold` asks for one
 
@@ -109,10 +109,10 @@ class WholeImages:
         return [self.pixels, self.heights, self.widths, self.starts]
 
 
-def images_together(heights: Iterable[int], widths: Iterable[int]) -> int:
-    """How many whole images of these sizes one task may hold: as many of the largest as `TOGETHER`, at least one."""
+def images_per_batch(heights: Iterable[int], widths: Iterable[int]) -> int:
+    """How many whole images of these sizes one task may hold: as many of the largest as `BATCH_BYTES`, at least one."""
     largest = max((3 * height * width for height, width in zip(heights, widths, strict=True)), default=1)
-    return max(1, TOGETHER // largest)
+    return max(1, BATCH_BYTES // largest)
 
 
 def starts_of(heights: np.ndarray, widths: np.ndarray) -> np.ndarray:

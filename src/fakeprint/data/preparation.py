@@ -15,7 +15,7 @@ from fakeprint.data.arrays import (
     SPLITS,
     Dataset,
     as_stored,
-    images_together,
+    images_per_batch,
     save_index,
     starts_of,
 )
@@ -54,8 +54,8 @@ def write_splits(
             (*stack.enter_context(_array_file(folder / f"{split}.npy", shape)), own)
             for split, (shape, own) in places.items()
         ]
-        together = images_together(manifest["height"], manifest["width"]) if dataset.resize == "native" else BATCH
-        for row, pixels in stream(container, paths, dataset.max_pixels, use, workers, "prepare", together):
+        per_batch = images_per_batch(manifest["height"], manifest["width"]) if dataset.resize == "native" else BATCH
+        for row, pixels in stream(container, paths, dataset.max_pixels, use, workers, "prepare", per_batch):
             number = int(np.searchsorted(starts, row, side="right")) - 1
             file, start, own = files[number]
             first, last = own[row - starts[number] : row - starts[number] + 2].tolist()

@@ -116,16 +116,16 @@ def stream(
     use: Callable[[bytes, int], Result],
     workers: int | None,
     what: str,
-    together: int = BATCH,
+    batch_size: int = BATCH,
 ) -> Iterator[tuple[int, Result | str]]:
     """Row and result of each file as `each_file` has them, a batch at a time and in any order of rows.
 
-    together: files of a batch, at most; fewer where results are large.
+    batch_size: files of a batch, at most; fewer where results are large.
 
     From a compressed .tar that is not listed, a missing file yields no row, and a file that is there twice yields its
     row twice: the last one counts.
     """
-    batches = container.batches(names, min(BATCH, together), longest_file(max_pixels))
+    batches = container.batches(names, min(BATCH, batch_size), longest_file(max_pixels))
     return track(_spread(batches, use, workers), what, total=len(names))
 
 
@@ -134,7 +134,8 @@ def _spread(
 ) -> Iterator[tuple[int, Result | str]]:
     # A batch used here, as its turn to be sent comes, leaves its memory before the next one is made.
     tasks = (
-        delayed(_given)(_use_batch(batch, use)) if batch.here else delayed(_use_batch)(batch, use) for batch in batches
+        delayed(_given)(_use_batch(batch, use)) if batch.in_memory else delayed(_use_batch)(batch, use)
+        for batch in batches
     )
     for done in in_order(tasks, workers, batch_size=1, pre_dispatch="3*n_jobs"):
         yield from done

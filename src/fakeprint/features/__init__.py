@@ -103,11 +103,11 @@ def extract_blocks(sets: Mapping[str, Options], images: Images, workers: int | N
     the result. A network's features are computed in this process if it has a GPU. sets: name → options. images: uint8
     (N, H, W, 3), an array, a memory map or crops, of which one block at a time is read.
     """
-    here = on_device(sets)
-    together = BATCH if here else min(BATCH, max(1, TASK_BYTES // max(1, math.prod(images.shape[1:]))))
-    starts = range(0, len(images), together)
-    batches = (np.array(_opened(images)[start : start + together]) for start in starts)
-    if here:
+    in_process = on_device(sets)
+    per_batch = BATCH if in_process else min(BATCH, max(1, TASK_BYTES // max(1, math.prod(images.shape[1:]))))
+    starts = range(0, len(images), per_batch)
+    batches = (np.array(_opened(images)[start : start + per_batch]) for start in starts)
+    if in_process:
         done: Iterable[np.ndarray] = (extract_sets(sets, batch) for batch in batches)
     else:
         done = in_order((delayed(extract_sets)(dict(sets), batch) for batch in batches), workers)

@@ -82,21 +82,21 @@ def _place(block: type[Block], error: Any, content: Any) -> tuple[list[str], lis
     """
     keys: list[str] = []
     kinds: list[type[Block]] = [block]
-    here: Any = block
+    annotation: Any = block
     location = error["loc"]
     for number, step in enumerate(location, 1):
         missing = error["type"] == "missing" and number == len(location)
         if isinstance(content, dict) and (step in content or missing):
-            kinds = _kinds(here, content)
+            kinds = _kinds(annotation, content)
             keys.append(str(step))
-            here = _annotation(kinds[0], step) if kinds else (get_args(here) or [None])[-1]
+            annotation = _annotation(kinds[0], step) if kinds else (get_args(annotation) or [None])[-1]
             content = content.get(step)
         elif isinstance(content, list | tuple) and isinstance(step, int) and step < len(content):
             keys[-1] += f"[{step}]"
-            here, content = None, content[step]
+            annotation, content = None, content[step]
     if error["type"].startswith("union_tag"):
         keys.append("method")
-        kinds = _blocks(here)
+        kinds = _blocks(annotation)
     return keys, kinds
 
 

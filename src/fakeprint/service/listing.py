@@ -155,8 +155,10 @@ def _of_loaded(opened: Opened) -> Model:
 
 
 def _of_registry(registered: Registered, opened: Opened | None) -> Model:
-    here = opened if opened and opened.reference.source == "registry" else None
-    serves = bool(here and (here.reference.name, here.reference.version) == (registered.name, registered.version))
+    serving = opened if opened and opened.reference.source == "registry" else None
+    serves = bool(
+        serving and (serving.reference.name, serving.reference.version) == (registered.name, registered.version)
+    )
     return Model(
         name=registered.name,
         version=registered.version,
@@ -165,7 +167,7 @@ def _of_registry(registered: Registered, opened: Opened | None) -> Model:
         serves=serves,
         hyperparameters=dict(registered.parameters),
         accuracy=_of_run(registered.figures),
-        **(_of_opened(here) if here and serves else dict.fromkeys(UNTIL_SERVED)),
+        **(_of_opened(serving) if serving and serves else dict.fromkeys(UNTIL_SERVED)),
     )
 
 

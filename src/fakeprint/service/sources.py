@@ -79,22 +79,22 @@ def prepare(form: Form, settings: Settings) -> Prepared:
     """
     folder = form.folder / "source"
     folder.mkdir()
-    sent = form.files
+    files = form.files
     requested = form.text("layout")
     columns = {key: value for key in ("image_column", "label_column") if (value := form.text(key))}
-    if len(sent.get("archive", [])) == 1 and not sent.get("files") and not sent.get("table"):
+    if len(files.get("archive", [])) == 1 and not files.get("files") and not files.get("table"):
         if "labels" in form.texts:
             raise InputError("labels are for images in `files`; an archive has its own, in folders or a train.csv")
-        archive = sent["archive"][0]
+        archive = files["archive"][0]
         path, digest = _take_archive(archive, folder, settings), archive.digest
         name = archive.name
         layout = requested or _layout_of(path, folder, printable(name))
-    elif sent.get("files") and not sent.get("archive"):
-        path, name, layout = folder / "images", f"{len(sent['files'])} images", "csv"
+    elif files.get("files") and not files.get("archive"):
+        path, name, layout = folder / "images", f"{len(files['files'])} images", "csv"
         rows = _rows(form, columns)
-        digest = _take_images(sent["files"], rows, path)
+        digest = _take_images(files["files"], rows, path)
         columns = {"image_column": "image_id", "label_column": columns.get("label_column", "label")}
-        if not sent.get("table"):
+        if not files.get("table"):
             columns["label_column"] = "label"
     else:
         raise InputError("send one field `archive`, or images in `files` with their `labels` or a `table`")
@@ -149,16 +149,16 @@ def _take_images(files: Sequence[SentFile], rows: Sequence[dict[str, str]], path
     (path / "train").mkdir(parents=True)
     digest = hashlib.sha256()
     table = []
-    for number, (sent, row) in enumerate(zip(files, rows, strict=True), start=1):
-        with sent.path.open("rb") as file:
+    for number, (upload, row) in enumerate(zip(files, rows, strict=True), start=1):
+        with upload.path.open("rb") as file:
             start = file.read(16)
         suffix = next((suffix for magic, suffix in IMAGES.items() if start.startswith(magic)), None)
         if suffix is None:
-            raise InputError(f"image {number}, '{printable(sent.name)}', is no PNG, JPEG, WebP, BMP, TIFF or GIF")
+            raise InputError(f"image {number}, '{printable(upload.name)}', is no PNG, JPEG, WebP, BMP, TIFF or GIF")
         name = f"{number:07}{suffix}"
-        sent.path.rename(path / "train" / name)
+        upload.path.rename(path / "train" / name)
         table.append({"image_id": name} | row)
-        digest.update(json.dumps([sent.digest, row], sort_keys=True).encode())
+        digest.update(json.dumps([upload.digest, row], sort_keys=True).encode())
     with (path / "train.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
         writer.writeheader()
@@ -200,9 +200,9 @@ def _rows_of_table(files: Sequence[SentFile], table: SentFile, folder: Path, col
             raise InputError(f"{shown}: '{printable(key)}' has two different rows; keep one")
         by[key] = record
     rows, missing = [], []
-    for sent in files:
-        name = sent.name.replace("\\", "/").rpartition("/")[2]
-        row = next((by[key] for key in (sent.name, name, name.rpartition(".")[0]) if key in by), None)
+    for upload in files:
+        name = upload.name.replace("\\", "/").rpartition("/")[2]
+        row = next((by[key] for key in (upload.name, name, name.rpartition(".")[0]) if key in by), None)
         rows.append(row or {})
         if row is None:
             missing.append(name)

@@ -113,10 +113,10 @@ class Batching:
         full = len(images) // self.batch_size
         of_batches = np.arange(full * self.batch_size).reshape(full, self.batch_size)[:batches, part::parts]
         size = of_batches.shape[1]
-        together = _together(images, size)
+        per_task = _batches_per_task(images, size)
         return [
-            partial(prepared, of_batches[first : first + together].ravel())
-            for first in range(0, len(of_batches), together)
+            partial(prepared, of_batches[first : first + per_task].ravel())
+            for first in range(0, len(of_batches), per_task)
         ]
 
     def _prepared(
@@ -130,7 +130,7 @@ class Batching:
         return augmented, images.labels[rows]
 
 
-def _together(images: Images, batch_size: int) -> int:
+def _batches_per_task(images: Images, batch_size: int) -> int:
     """Batches that are prepared at once."""
     if not isinstance(images, DeviceImages):
         return 1
@@ -168,8 +168,8 @@ def on_device(
     tasks: Sequence[Task], pool: ThreadPoolExecutor, device: str
 ) -> Generator[tuple[Tensor, Tensor], None, None]:
     """The batches of the tasks in order, as `to_device` gives them, prepared ahead."""
-    with closing(prefetch(tasks, pool)) as ahead:
-        for prepared in ahead:
+    with closing(prefetch(tasks, pool)) as prefetched:
+        for prepared in prefetched:
             if isinstance(prepared, DeviceBatches):
                 for images, labels in _taken(prepared):
                     yield _as_input(images), labels

@@ -57,8 +57,8 @@ def compared(folder: Path, recorded: Mapping[str, FileDigest], without: str) -> 
 
     Raises InputError if the folder or a file in it cannot be read.
     """
-    there = {name: kind for name, kind in _listed(folder) if name != without}
-    return [_compared(folder, name, there.get(name), recorded.get(name)) for name in sorted({*recorded, *there})]
+    listed = {name: kind for name, kind in _listed(folder) if name != without}
+    return [_compared(folder, name, listed.get(name), recorded.get(name)) for name in sorted({*recorded, *listed})]
 
 
 def _compared(folder: Path, name: str, kind: Kind | None, recorded: FileDigest | None) -> FileCheck:

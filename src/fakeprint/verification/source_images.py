@@ -36,13 +36,13 @@ class SourceImages:
     def __iter__(self) -> Iterator[Image]:
         number = {label: index for index, label in enumerate(self.dataset.classes)}
         ids, labels = self.rows["image_id"].tolist(), [number[label] for label in self.rows["label"]]
-        there = np.flatnonzero(self.rows["path"].notna())
+        present = np.flatnonzero(self.rows["path"].notna())
         for row in np.flatnonzero(self.rows["path"].isna()):
             yield Image(ids[row], labels[row], "missing")
-        paths = self.rows["path"].iloc[there].tolist()
+        paths = self.rows["path"].iloc[present].tolist()
         use = partial(prepared, dataset=self.dataset)
         for place, pixels in stream(self.container, paths, self.dataset.max_pixels, use, self.workers, WHAT):
-            row = there[place]
+            row = present[place]
             yield Image(ids[row], labels[row], pixels)
 
     def __len__(self) -> int:

@@ -25,13 +25,13 @@ DAMAGE = (
 class Batch:
     """Some files of a container, picklable: `read()` gives their contents in the order of `rows`.
 
-    rows: positions in the list of requested names. here: the contents are long and in this process's memory
+    rows: positions in the list of requested names. in_memory: the contents are long and in this process's memory
     already; use them in this process, before the next batch is made.
     """
 
     rows: list[int]
     read: Callable[[], Iterable[bytes | Unreadable]]
-    here: bool = False
+    in_memory: bool = False
 
 
 def chunks(count: int, size: int) -> Iterator[list[int]]:

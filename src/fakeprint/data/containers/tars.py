@@ -115,7 +115,7 @@ class CompressedTar:
                 yield Batch(rows, partial(list, contents))
                 rows, contents, gathered = [], [], 0
             if length > BATCH_BYTES:
-                yield Batch(rows_of[name], partial(list, [content] * len(rows_of[name])), here=True)
+                yield Batch(rows_of[name], partial(list, [content] * len(rows_of[name])), in_memory=True)
                 continue
             rows += rows_of[name]
             contents += [content] * len(rows_of[name])

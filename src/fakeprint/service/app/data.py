@@ -87,8 +87,8 @@ def _upload() -> None:
         name = st.text_input("Name", max_chars=255, placeholder="my images")
         archive = st.file_uploader("Archive", type=ARCHIVES, help="Larger ones: see POST /datasets in the API's docs.")
         st.markdown(LAYOUTS)
-        sent = st.form_submit_button("Send", type="primary", icon=":material/upload:")
-    if not sent:
+        submitted = st.form_submit_button("Send", type="primary", icon=":material/upload:")
+    if not submitted:
         return
     if archive is None:
         st.warning("Choose an archive first.")

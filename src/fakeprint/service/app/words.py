@@ -130,8 +130,8 @@ def probability_bars(probabilities: Mapping[str, float], names: Mapping[str, str
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
     rows = [Bar(class_name(names.get(label, label)), share, percent(share)) for label, share in ranked[:SHOWN_CLASSES]]
     if others := ranked[SHOWN_CLASSES:]:
-        together = min(1.0, sum(share for _, share in others))
-        rows.append(Bar(f"{len(others)} other classes", together, percent(together)))
+        rest = min(1.0, sum(share for _, share in others))
+        rows.append(Bar(f"{len(others)} other classes", rest, percent(rest)))
     return bars(caption, ("Class", "Probability"), rows, first_is_bold=True)
 
 

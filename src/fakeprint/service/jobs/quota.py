@@ -59,11 +59,11 @@ def enforce_quota(engine: Engine, settings: Settings) -> list[str]:
 
 def _ended(engine: Engine, settings: Settings) -> list[tuple[str, str]]:
     """The ended jobs that have a folder, the latest first, each with its data set."""
-    there = {path.name for path in (settings.folder / "jobs").glob("*") if ID.fullmatch(path.name)}
+    folders = {path.name for path in (settings.folder / "jobs").glob("*") if ID.fullmatch(path.name)}
     query = select(StoredJob.id, StoredJob.dataset).where(StoredJob.state.in_(ENDED))
     with Session(engine) as session:
         rows = session.execute(query.order_by(StoredJob.finished.desc(), StoredJob.id)).all()
-    return [(job_id, dataset_id) for job_id, dataset_id in rows if job_id in there]
+    return [(job_id, dataset_id) for job_id, dataset_id in rows if job_id in folders]
 
 
 def _remove_unused_caches(engine: Engine, settings: Settings) -> int:
