@@ -31,8 +31,8 @@ from fakeprint.evaluation.predictions import (
     load_members,
     load_predictions,
 )
-from fakeprint.models.ensemble_fits import cross_fit
-from fakeprint.models.ensembles import members_that_run
+from fakeprint.models.ensembles.combinations import members_that_run
+from fakeprint.models.ensembles.fitting import cross_fit
 from fakeprint.verdict.calibration import log_loss
 
 CLEAN = "clean"

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from benchmarks.table import Row, json_option, measure_in_turn, report, row
 from fakeprint import seeds
-from fakeprint.models.neighbours import search
+from fakeprint.models.classifiers.neighbours import search
 
 ROWS, BINS, K = 12_500, 512, 21
 QUERIES = (1_250, 2_500)

@@ -27,7 +27,7 @@ from benchmarks.table import console
 from fakeprint import params
 from fakeprint.data.arrays import load_index
 from fakeprint.features.files import load_features
-from fakeprint.models.classifiers import fit
+from fakeprint.models.classifiers.fitting import fit
 
 ROOT = Path(__file__).parents[1]
 SEED = 7

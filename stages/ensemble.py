@@ -9,8 +9,8 @@ from fakeprint.data.arrays import CALIBRATION, load_dataset
 from fakeprint.errors import one_line_errors
 from fakeprint.evaluation.predictions import load_degraded_members, load_members, save_predictions
 from fakeprint.files import written_folder
-from fakeprint.models.ensemble_fits import cross_fit, fit
-from fakeprint.models.ensembles import members_that_run, save_ensemble, without_idle
+from fakeprint.models.ensembles.combinations import members_that_run, save_ensemble, without_idle
+from fakeprint.models.ensembles.fitting import cross_fit, fit
 
 
 @one_line_errors

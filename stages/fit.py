@@ -12,7 +12,8 @@ from fakeprint.data.crops import averaged, crop_rows
 from fakeprint.errors import one_line_errors
 from fakeprint.features.files import load_features, load_options
 from fakeprint.files import written_folder
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
 from fakeprint.models.fit_reports import write_reports
 
 

@@ -20,6 +20,7 @@ NEUTRAL = (
     "evaluation/__init__.py",
     "files.py",
     "models/__init__.py",
+    "models/classifiers/__init__.py",
     "models/description.py",
     "parallel.py",
     "params",
@@ -29,36 +30,28 @@ NEUTRAL = (
 )
 WITHOUT_EFFECT = {f"src/fakeprint/{name}" for name in NEUTRAL}
 # predict.py serves every kind of model, and image files besides arrays; a stage predicts with one kind, from arrays.
-CLASSIFIERS = {
-    f"models/{name}.py"
-    for name in (
-        "calibration",
-        "classifiers",
-        "fingerprints",
-        "kernel_svm",
-        "linear",
-        "neighbours",
-        "oversampling",
-        "scaling",
-        "shrinkage_lda",
-        "skops_files",
-    )
-}
 NETWORKS = {"models/network_files.py", "models/networks", "training/device.py"}
 FILES = {
-    *("data/decode.py", "data/regular.py", "models/ensembles.py", "models/learned_ensemble.py"),
+    *("data/decode.py", "data/regular.py", "models/ensembles/combinations.py", "models/ensembles/learned.py"),
     "verdict/calibration.py",
 }
 NOT_USED = {
-    "predict": {*CLASSIFIERS, *FILES, "features", "folds.py"},
-    "predict_classifiers": {*NETWORKS, *FILES, "models/oversampling.py"},
+    "predict": {*FILES, "features", "folds.py", "models/classifiers"},
+    "predict_classifiers": {*NETWORKS, *FILES},
     "predict_degraded": {"data/decode.py", "data/regular.py"},
 }
 GENERATORS = ("cross_generator", "cross_generator_networks")
+# An LDA of a network's features tells how unlike the train images an image is.
+OF_NETWORKS = {"scaling.py", "shrinkage_lda.py"}
+OTHER_CLASSIFIERS = {
+    f"models/classifiers/{file.name}"
+    for file in (SOURCE / "fakeprint/models/classifiers").glob("*.py")
+    if file.name not in OF_NETWORKS
+}
 TRAINING = {"augment", "models/networks", "refits/networks.py", "training"}
 for group in ("open_world", "cross_generator"):
     NOT_USED[group] = TRAINING
-    NOT_USED[f"{group}_networks"] = {*CLASSIFIERS, "features/files.py", "refits/classifiers.py"}
+    NOT_USED[f"{group}_networks"] = {*OTHER_CLASSIFIERS, "features/files.py", "refits/classifiers.py"}
 STAGES: dict[str, dict] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 
 

@@ -18,7 +18,7 @@ from fakeprint.data.arrays import WholeImages, load_dataset, load_split
 from fakeprint.data.crops import Cropping, even_crops
 from fakeprint.degraded import degraded
 from fakeprint.evaluation.predictions import DEGRADED, MEMBERS, load_degraded_members, load_members, load_predictions
-from fakeprint.models.ensemble_fits import cross_fit
+from fakeprint.models.ensembles.fitting import cross_fit
 from fakeprint.predict import load_model, predict_files
 from fakeprint.search import feature_sets, running, scoring, space, storage, trials
 from fakeprint.variants import VARIANTS

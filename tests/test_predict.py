@@ -21,8 +21,9 @@ from fakeprint.data.arrays import Dataset, resized
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out
 from fakeprint.features import extract
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensembles import WeightedAverage, save_ensemble
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.ensembles.combinations import WeightedAverage, save_ensemble
 from fakeprint.predict import LoadedModel, load_model, predict_files, read_image, views
 from tests.data.hostile import in_new_process
 
@@ -337,7 +338,7 @@ def test_a_strange_model_is_refused(tmp_path: Path, text, message):
 @pytest.mark.slow
 def test_evaluation_and_the_way_to_a_classifier_need_no_torch():
     code = (
-        "import sys; from fakeprint import predict; from fakeprint.models import classifiers;"
+        "import sys; from fakeprint import predict; from fakeprint.models.classifiers import files, fitting;"
         "from fakeprint.evaluation import champion, curves, leaderboard, plots, report, robustness, submission;"
         "print('torch' in sys.modules)"
     )

@@ -14,9 +14,10 @@ from fakeprint.degraded import degraded, load_models
 from fakeprint.errors import InputError
 from fakeprint.evaluation.predictions import MEMBERS, save_predictions
 from fakeprint.features import extract
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensemble_fits import cross_fit
-from fakeprint.models.ensembles import Members, WeightedAverage, save_ensemble
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.ensembles.combinations import Members, WeightedAverage, save_ensemble
+from fakeprint.models.ensembles.fitting import cross_fit
 from fakeprint.predict import load_model
 from fakeprint.robustness import Combined, predict_degraded
 from tests.samples import DEMO, predictions

@@ -201,7 +201,7 @@ def test_a_classifiers_grid_over_two_folds(here: Path) -> None:
     assert best.value > 0.8
     # each figure is that of the same fit by hand
     from fakeprint.features import extract
-    from fakeprint.models.classifiers import fit
+    from fakeprint.models.classifiers.fitting import fit
 
     settings = plan(CLASSIFIER).settings(trials.values_of(plan(CLASSIFIER), best))
     block, options = settings.classifiers["logistic"], settings.features.model_dump()
@@ -245,11 +245,11 @@ def test_features_are_computed_once_and_dropped_when_they_are_many(here: Path, m
 
 
 def test_calibration_sees_the_groups_of_images_and_of_their_copies(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fakeprint.models import classifiers
+    from fakeprint.models.classifiers import fitting
 
     seen = []
-    fit = classifiers.fit
-    monkeypatch.setattr(classifiers, "fit", lambda *given: seen.append(given[7]) or fit(*given))
+    fit = fitting.fit
+    monkeypatch.setattr(fitting, "fit", lambda *given: seen.append(given[7]) or fit(*given))
     outcome(plan(CLASSIFIER, folds=[2]), 1)
     train = folds(np.array(["a", "a", "b", "b"] * 15), np.arange(60) // 2, 5, params.load().seed) != 2
     assert params.load().classifiers["logistic"].augmented

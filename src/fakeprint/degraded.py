@@ -28,7 +28,7 @@ from fakeprint.predict import LoadedModel, load_model
 from fakeprint.progress import track
 
 if TYPE_CHECKING:
-    from fakeprint.models.classifiers import FittedClassifier
+    from fakeprint.models.classifiers.files import FittedClassifier
 
 BATCH = 128  # images that are degraded together
 CLASSIFIED = 8 * BATCH  # rows of features, or a few more, that classifiers get in one call
@@ -106,7 +106,7 @@ def load_models(names: Iterable[str], tta: Predict, folder: Path) -> Models:
         # one for all: they learned from the same arrays
         cropping = cropping_of(dataset_of(folder / name, description), tta)
         if description["kind"] == "classifier":
-            from fakeprint.models.classifiers import load_classifier
+            from fakeprint.models.classifiers.files import load_classifier
 
             classifiers[name] = load_classifier(folder / name)
         else:

@@ -23,7 +23,7 @@ from fakeprint.progress import quiet, track
 if TYPE_CHECKING:
     import torch
 
-    from fakeprint.models.classifiers import FittedClassifier
+    from fakeprint.models.classifiers.files import FittedClassifier
 
 NO_AUGMENTATION = Predict()
 BATCH = 128  # images per forward pass
@@ -164,7 +164,7 @@ def views(images: "torch.Tensor", tta: Predict) -> list["torch.Tensor"]:
 
 
 def _classifier(folder: Path, options: _Options) -> Answer:
-    from fakeprint.models.classifiers import load_classifier
+    from fakeprint.models.classifiers.files import load_classifier
 
     return partial(_of_crops_too, partial(_classify, load_classifier(folder), options.workers))
 
@@ -181,7 +181,7 @@ def _classify(fitted: "FittedClassifier", workers: int | None, images: np.ndarra
 
 
 def _ensemble(folder: Path, options: _Options) -> Answer:
-    from fakeprint.models.ensembles import load_ensemble
+    from fakeprint.models.ensembles.combinations import load_ensemble
 
     names, combination = load_ensemble(folder)
     for name in names:

@@ -1,8 +1,8 @@
 """Predictions of every model, ensembles too, on validation images degraded by JPEG, noise, scaling, blur and others.
 
 An ensemble combines its members' probabilities with the cross-fitted combination of its validation predictions
-(`fakeprint.models.ensemble_fits`), so that no image, degraded or not, is predicted by a combination that was fitted on
-it.
+(`fakeprint.models.ensembles.fitting`), so that no image, degraded or not, is predicted by a combination that was
+fitted on it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,8 +13,8 @@ import numpy as np
 from fakeprint.data.arrays import WholeImages
 from fakeprint.degraded import Models, Steps, member_probabilities
 from fakeprint.evaluation.predictions import load_degraded_members, load_members
-from fakeprint.models.ensemble_fits import cross_fit
-from fakeprint.models.ensembles import Members, members_that_run
+from fakeprint.models.ensembles.combinations import Members, members_that_run
+from fakeprint.models.ensembles.fitting import cross_fit
 from fakeprint.params import Params
 
 

@@ -6,7 +6,7 @@ from fakeprint.data.unlabelled import Unlabelled
 from fakeprint.degraded import load_models
 from fakeprint.evaluation.champion import MODELS
 from fakeprint.files import read_json
-from fakeprint.models.ensembles import load_ensemble
+from fakeprint.models.ensembles.combinations import load_ensemble
 from fakeprint.params import Params
 from fakeprint.robustness import Combined, predict_degraded
 from fakeprint.verdict.calibration import Calibration, load

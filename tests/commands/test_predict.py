@@ -19,7 +19,8 @@ from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out
 from fakeprint.features import extract
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
 from fakeprint.predict import load_model
 
 OPTIONS = {"rgb_hist": {"bins": 3}}

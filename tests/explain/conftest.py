@@ -16,8 +16,9 @@ from fakeprint.evaluation.predictions import CALIBRATED, save_predictions
 from fakeprint.features import extract_sets, write_features
 from fakeprint.files import write_json
 from fakeprint.models import networks
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensembles import WeightedAverage, save_ensemble
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.ensembles.combinations import WeightedAverage, save_ensemble
 from fakeprint.models.network_files import save_network
 from fakeprint.predict import load_model
 from tests.samples import DEMO, index_rows, predictions

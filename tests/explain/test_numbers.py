@@ -13,7 +13,8 @@ from fakeprint.explain.nearest import nearest
 from fakeprint.explain.order import HardestPair, hardest_pair, in_order
 from fakeprint.explain.suspects import COLUMNS, out_of_fold, suspects
 from fakeprint.features import extract_sets
-from fakeprint.models.classifiers import FittedClassifier, describe, fit
+from fakeprint.models.classifiers.files import FittedClassifier, describe
+from fakeprint.models.classifiers.fitting import fit
 
 SETS = {"rgb_hist": {"bins": 3}, "spectrum": {"bins": 4}}
 

@@ -20,20 +20,12 @@ from fakeprint import params
 from fakeprint.blocks import Rows
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
-from fakeprint.models import classifiers, skops_files
-from fakeprint.models.classifiers import (
-    CALIBRATION_FOLDS,
-    CLASSIFIERS,
-    FittedClassifier,
-    _folds,
-    describe,
-    fit,
-    load_classifier,
-    save_classifier,
-)
-from fakeprint.models.kernel_svm import KernelSVM, _gamma, _kernel_bytes
-from fakeprint.models.neighbours import BLOCK, plot_sweep, search
-from fakeprint.models.shrinkage_lda import ShrinkageLDA
+from fakeprint.models.classifiers import CLASSIFIERS, skops_files
+from fakeprint.models.classifiers.files import FittedClassifier, describe, load_classifier, save_classifier
+from fakeprint.models.classifiers.fitting import CALIBRATION_FOLDS, _folds, fit
+from fakeprint.models.classifiers.kernel_svm import KernelSVM, _gamma, _kernel_bytes
+from fakeprint.models.classifiers.neighbours import BLOCK, plot_sweep, search
+from fakeprint.models.classifiers.shrinkage_lda import ShrinkageLDA
 
 DATASET = asdict(Dataset(["a", "b", "c"], ["a", "b", "c"], 32, "squash", 10**6))
 SETTINGS = {
@@ -245,7 +237,7 @@ def test_the_linear_svm_minimises_the_loss_that_is_asked_for(loss):
 
 
 def test_a_hinge_that_does_not_fit_in_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("fakeprint.models.classifiers.MEMORY", 24 * 2 * 50)
+    monkeypatch.setattr("fakeprint.models.classifiers.fitting.MEMORY", 24 * 2 * 50)
     (x, y), common = separable(60, 0), {"features": ["x"], "scale": "none", "augmented": False, "C": 0.1}
     settings = params.LinearSVM(method="svm_linear", loss="hinge", **common)
     columns = np.asarray(x, dtype=np.float32)[:, :2]
@@ -260,7 +252,7 @@ def test_a_hinge_that_does_not_fit_in_memory_is_refused(monkeypatch):
 @pytest.mark.parametrize("tile", [7, 2048])  # rows of a block: several, and one that is not full
 @pytest.mark.parametrize("classes", [2, 4])
 def test_decisions_are_those_of_scikit_learns_svc(classes, tile, monkeypatch):
-    monkeypatch.setattr("fakeprint.models.kernel_svm.TILE", tile)
+    monkeypatch.setattr("fakeprint.models.classifiers.kernel_svm.TILE", tile)
     rng = np.random.default_rng(3)
     y = rng.permutation(np.repeat(np.arange(classes), [30, 20, 25, 15][:classes]))
     x = (rng.standard_normal((len(y), 6)) + 0.5 * y[:, None]).astype(np.float32)
@@ -288,7 +280,7 @@ def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monk
     class Began(Exception):
         pass
 
-    monkeypatch.setattr("fakeprint.models.kernel_svm._gamma", lambda *_: (_ for _ in ()).throw(Began))
+    monkeypatch.setattr("fakeprint.models.classifiers.kernel_svm._gamma", lambda *_: (_ for _ in ()).throw(Began))
     y = np.repeat(np.arange(len(per_class)), per_class)
     end = ", more than the 12 GB allowed; set approximation: auto or nystroem"
     with pytest.raises(InputError if refused else Began) as caught:
@@ -300,7 +292,7 @@ def test_kernel_svm_refuses_what_does_not_fit_in_memory(per_class, refused, monk
 @pytest.mark.slow
 @pytest.mark.parametrize("per_class", [[500, 500], [600] * 5, [600, 300, 100]])
 def test_kernel_svm_takes_as_much_memory_as_it_reckons_with(per_class, monkeypatch):
-    monkeypatch.setattr("fakeprint.models.kernel_svm.TILE", 20)
+    monkeypatch.setattr("fakeprint.models.classifiers.kernel_svm.TILE", 20)
     y = np.repeat(np.arange(len(per_class)), per_class)
     x = np.random.default_rng(2).standard_normal((len(y), 3)).astype(np.float32)
     folds = _folds(y, np.arange(len(y)), seed=1)
@@ -340,7 +332,7 @@ def test_no_fold_of_calibration_takes_a_class_away(monkeypatch):
     x = np.random.default_rng(0).normal(size=(21, 3)).astype(np.float32)
     model = fit(SETTINGS["svm_rbf"], x, y, x, y, 28, 1, groups)
     assert model.predict_proba(x).shape == (21, 5)
-    monkeypatch.setattr(classifiers, "CALIBRATION_DRAWS", 1)
+    monkeypatch.setattr("fakeprint.models.classifiers.fitting.CALIBRATION_DRAWS", 1)
     with pytest.raises(
         InputError, match=r"^calibration: one fold would hold all images of a class, because groups of train images"
     ):
@@ -513,7 +505,7 @@ def test_skops_file_holds_no_dates_or_addresses(tmp_path):
 
 
 def test_large_arrays_are_stored_as_they_are_and_small_ones_are_compressed(tmp_path, monkeypatch):
-    monkeypatch.setattr("fakeprint.models.skops_files.LARGE", 500)
+    monkeypatch.setattr("fakeprint.models.classifiers.skops_files.LARGE", 500)
     saved = fitted("svm_rbf")
     save_classifier(tmp_path, saved)
     with zipfile.ZipFile(tmp_path / "classifier.skops") as archive:

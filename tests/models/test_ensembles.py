@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fakeprint.errors import InputError
-from fakeprint.models.ensembles import (
+from fakeprint.models.ensembles.combinations import (
     Learned,
     Stacked,
     WeightedAverage,
@@ -31,7 +31,7 @@ def stacked_by_hand():
 def learned(members=2, classes=3):
     import torch
 
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
 
     torch.manual_seed(0)
     return Learned(EnsembleHead(members, classes).eval())

@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 from fakeprint.data import demo
 from fakeprint.features.residual_image import residual_image
-from fakeprint.models.fingerprint_peaks import LEAST, MOST, analysed
-from fakeprint.models.fingerprint_reports import fingerprint_picture, peak_table
+from fakeprint.models.fit_reports.fingerprint_peaks import LEAST, MOST, analysed
+from fakeprint.models.fit_reports.fingerprints import fingerprint_picture, peak_table
 
 SIDE = 64
 DRAW = demo.Draw(size=SIDE, train=5, validation=5, test=1, strength=(0.2, 1.0), habits=1.6, noise=(1.0, 3.5))

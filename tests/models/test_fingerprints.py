@@ -10,18 +10,12 @@ from fakeprint import blocks, params
 from fakeprint.blocks import Rows
 from fakeprint.data.arrays import Dataset
 from fakeprint.errors import InputError
-from fakeprint.models.classifiers import (
-    FittedClassifier,
-    _folds,
-    describe,
-    fit,
-    load_classifier,
-    save_classifier,
-)
-from fakeprint.models.fingerprint_reports import accuracy_by_images, as_planes
-from fakeprint.models.fingerprints import FingerprintClassifier, class_sums, correlations
+from fakeprint.models.classifiers.files import FittedClassifier, describe, load_classifier, save_classifier
+from fakeprint.models.classifiers.fingerprints import FingerprintClassifier, class_sums, correlations
+from fakeprint.models.classifiers.fitting import _folds, fit
+from fakeprint.models.classifiers.linear import LinearMachine
 from fakeprint.models.fit_reports import write_reports
-from fakeprint.models.linear import LinearMachine
+from fakeprint.models.fit_reports.fingerprints import accuracy_by_images, as_planes
 from fakeprint.params.classifiers import AnyClassifier
 from fakeprint.params.validation import validated
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fakeprint.models.learned_ensemble import EnsembleHead
+from fakeprint.models.ensembles.learned import EnsembleHead
 
 
 def parameters(module: torch.nn.Module) -> int:

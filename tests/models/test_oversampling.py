@@ -7,9 +7,10 @@ from pydantic import TypeAdapter
 from fakeprint import params
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.models import oversampling
-from fakeprint.models.classifiers import FittedClassifier, fit
-from fakeprint.models.oversampling import factors_of, oversampled
+from fakeprint.models.classifiers import oversampling
+from fakeprint.models.classifiers.files import FittedClassifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.classifiers.oversampling import factors_of, oversampled
 
 
 def drawn(counts: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

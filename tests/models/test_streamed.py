@@ -15,11 +15,11 @@ from sklearn.svm import LinearSVC
 from fakeprint import blocks
 from fakeprint.blocks import Rows, remapped, write_rows
 from fakeprint.errors import InputError
-from fakeprint.models import classifiers, kernel_svm, linear
-from fakeprint.models.classifiers import _folds, fit
-from fakeprint.models.kernel_svm import KernelSVM, NystroemSVM, drawn
-from fakeprint.models.linear import LinearMachine
-from fakeprint.models.shrinkage_lda import ShrinkageLDA
+from fakeprint.models.classifiers import fitting, kernel_svm, linear
+from fakeprint.models.classifiers.fitting import _folds, fit
+from fakeprint.models.classifiers.kernel_svm import KernelSVM, NystroemSVM, drawn
+from fakeprint.models.classifiers.linear import LinearMachine
+from fakeprint.models.classifiers.shrinkage_lda import ShrinkageLDA
 from tests.models.test_classifiers import SETTINGS, TRAIN, VALIDATION
 from tests.samples import DEMO
 
@@ -225,7 +225,7 @@ def test_lda_of_columns_that_depend_on_each_other_wants_shrinkage():
 
 @pytest.mark.parametrize(("method", "most"), [("boosting", 50), ("forest", 112)])
 def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, capsys):
-    monkeypatch.setattr(classifiers, "MEMORY", 50 * 6 * 9)
+    monkeypatch.setattr(fitting, "MEMORY", 50 * 6 * 9)
     x, y = TRAIN
     seen = []
     builder = {"boosting": "HistGradientBoostingClassifier", "forest": "RandomForestClassifier"}[method]
@@ -244,7 +244,7 @@ def test_trees_take_as_many_rows_as_fit_and_say_so(method, most, monkeypatch, ca
         match=rf"{method} cannot hold 120 rows of 6 features in memory; set rows to at most {most}, or to null",
     ):
         fit(SETTINGS[method].model_copy(update={"rows": 10**6}), x, y, *VALIDATION, seed=0)
-    monkeypatch.setattr(classifiers, "MEMORY", 120 * 6 * 9)  # all that there are fit, however many may come
+    monkeypatch.setattr(fitting, "MEMORY", 120 * 6 * 9)  # all that there are fit, however many may come
     fit(SETTINGS[method].model_copy(update={"rows": 10**6}), x, y, *VALIDATION, seed=0)
     assert seen == [taken, 30, 120]
 
@@ -254,7 +254,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from fakeprint import blocks, params
-from fakeprint.models.classifiers import fit
+from fakeprint.models.classifiers.fitting import fit
 blocks.BLOCK_BYTES = 2**21
 rows = blocks.Rows(((Path(sys.argv[1]),),))
 y = np.arange(len(rows)) % 2

@@ -39,11 +39,6 @@ UNREAD = {
     "features": ("data/checked/features/ITEM", "src/fakeprint/models/pretrained.py"),  # of `backbone`
     "fit": (
         "data/augmented",  # where its block says augmented: true
-        *(
-            "src/fakeprint/models/fingerprint_peaks.py",
-            "src/fakeprint/models/fingerprint_reports.py",
-        ),  # of `fingerprint`
-        "src/fakeprint/models/oversampling.py",  # where its block says smote
     ),
     "train": (
         "data/augmented",  # where train.augmented is true
@@ -51,16 +46,10 @@ UNREAD = {
         *("src/fakeprint/models/networks/library.py", "src/fakeprint/models/pretrained.py"),  # of other networks
     ),
     "predict": ("src/fakeprint/models/networks/library.py", "src/fakeprint/models/pretrained.py"),  # of other networks
-    "predict_classifiers": (
-        "src/fakeprint/models/pretrained.py",  # of `backbone`
-        *(
-            f"src/fakeprint/models/{name}.py" for name in ("calibration", "fingerprints", "kernel_svm", "linear")
-        ),  # of others
-    ),
-    "ensemble": ("src/fakeprint/models/learned_ensemble.py",),  # of another method
+    "predict_classifiers": ("src/fakeprint/models/pretrained.py",),  # of `backbone`
     "evaluate": ("data/predictions/ITEM.parquet",),  # of ensembles
     "evaluate_classifiers": ("data/predictions/ITEM.parquet",),
-    "decide": ("src/fakeprint/models/learned_ensemble.py",),  # where the champion is one
+    "decide": ("src/fakeprint/models/ensembles/learned.py",),  # where the champion is one
 }
 # Looked at by any stage, for they change no result.
 FREE = ("run.workers", "run.backend", "run.scheduler", "tracking")

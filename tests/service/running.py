@@ -22,8 +22,9 @@ from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.evaluation.champion import copy_out
 from fakeprint.features import extract
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensembles import WeightedAverage, save_ensemble
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.ensembles.combinations import WeightedAverage, save_ensemble
 from fakeprint.service.api import create_app
 from fakeprint.service.settings import Settings
 from fakeprint.verdict.calibration import Scaled

@@ -14,7 +14,8 @@ from fakeprint import params
 from fakeprint.commands import study
 from fakeprint.data.arrays import Dataset
 from fakeprint.features import extract
-from fakeprint.models import classifiers, ensemble_fits
+from fakeprint.models.classifiers import fitting as classifier_fitting
+from fakeprint.models.ensembles import fitting as ensemble_fitting
 from fakeprint.models.networks import NETWORKS
 from fakeprint.params import Params
 from fakeprint.studies.plan import Options, Plan, load
@@ -138,7 +139,7 @@ def classifier_step(settings: Params, name: str, folder: Path) -> None:
     block = settings.classifiers[name]
     options = settings.features.model_dump()
     x = np.concatenate([features(each, json.dumps(options[each]), pixels.tobytes()) for each in block.features], axis=1)
-    model = classifiers.fit(block, x, labels, x, labels, 0, 1, None, CLASSES)
+    model = classifier_fitting.fit(block, x, labels, x, labels, 0, 1, None, CLASSES)
     assert model.predict_proba(x[:3]).shape == (3, 5)
 
 
@@ -147,7 +148,7 @@ def ensemble_step(settings: Params, name: str, folder: Path) -> None:
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(5), (50, len(block.members)))
     weights = [1.0] * len(block.members)
-    combined = ensemble_fits.fit(name, block, weights, probabilities, np.arange(50) % 5, np.arange(50), 0)(
+    combined = ensemble_fitting.fit(name, block, weights, probabilities, np.arange(50) % 5, np.arange(50), 0)(
         probabilities
     )
     assert combined.shape == (50, 5)

@@ -29,8 +29,9 @@ from fakeprint import params
 from fakeprint.data.arrays import Dataset
 from fakeprint.features import extract
 from fakeprint.files import write_json
-from fakeprint.models.classifiers import FittedClassifier, describe, fit, save_classifier
-from fakeprint.models.ensembles import WeightedAverage, save_ensemble
+from fakeprint.models.classifiers.files import FittedClassifier, describe, save_classifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.ensembles.combinations import WeightedAverage, save_ensemble
 from fakeprint.predict import load_model
 from fakeprint.tracking import logged_model
 from fakeprint.tracking.connection import connect, import_mlflow

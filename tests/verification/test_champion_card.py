@@ -16,7 +16,7 @@ from fakeprint.errors import InputError
 from fakeprint.evaluation.champion import copy_out
 from fakeprint.evaluation.predictions import save_predictions
 from fakeprint.files import write_json
-from fakeprint.models.ensembles import Stacked, WeightedAverage, save_ensemble
+from fakeprint.models.ensembles.combinations import Stacked, WeightedAverage, save_ensemble
 from fakeprint.predict import load_model
 from fakeprint.verdict.calibration import Scaled
 from fakeprint.verification.champion_card import full_fit, is_fitted_on_validation, write_champion_card

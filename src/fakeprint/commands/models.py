@@ -113,7 +113,7 @@ def _print_layers(name: str, as_json: bool) -> None:
 
 def _learned(members: "list[NetworkSummary]") -> "NetworkSummary":
     """The learned ensemble on these members, with five classes."""
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
     from fakeprint.models.networks import NetworkSummary
 
     trained = sum(parameter.numel() for parameter in EnsembleHead(len(members), 5).parameters())

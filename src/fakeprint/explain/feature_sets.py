@@ -11,8 +11,9 @@ from fakeprint.blocks import Rows
 from fakeprint.features import extract_blocks, extract_sets, size
 from fakeprint.features.files import FEATURES
 from fakeprint.files import read_json
-from fakeprint.models.classifiers import FittedClassifier, as_fitted
-from fakeprint.models.neighbours import Neighbours
+from fakeprint.models.classifiers.files import FittedClassifier
+from fakeprint.models.classifiers.neighbours import Neighbours
+from fakeprint.models.classifiers.scaling import as_fitted
 
 LOWEST = 1e-300  # of probabilities whose logarithm is taken, where they are not shares of votes
 MOST = 2**27  # bytes of features of a batch

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fakeprint.models.neighbours import search
+from fakeprint.models.classifiers.neighbours import search
 
 
 def nearest(blocks: Iterator[np.ndarray], queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

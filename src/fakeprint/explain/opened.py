@@ -73,7 +73,7 @@ def open_model(folder: Path, device: str = "auto") -> OpenModel:
         )
     if description["kind"] != "ensemble":
         return OpenModel(description["name"], None, dataset, [_member(folder, 1.0, device)])
-    from fakeprint.models.ensembles import load_ensemble
+    from fakeprint.models.ensembles.combinations import load_ensemble
 
     names, combination = load_ensemble(folder)
     weights = getattr(combination, "weights", [1 / len(names)] * len(names))
@@ -84,7 +84,7 @@ def open_model(folder: Path, device: str = "auto") -> OpenModel:
 def _member(folder: Path, weight: float, device: str) -> Member:
     description = read_description(folder)
     if description["kind"] == "classifier":
-        from fakeprint.models.classifiers import load_classifier
+        from fakeprint.models.classifiers.files import load_classifier
 
         return Member(description["name"], weight, ClassifierParts.of(load_classifier(folder)))
     from fakeprint.models.network_files import load_network

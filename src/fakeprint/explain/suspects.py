@@ -12,7 +12,8 @@ from fakeprint.errors import InputError
 from fakeprint.explain.maps import INSTALL
 from fakeprint.features.files import load_features
 from fakeprint.folds import group_folds
-from fakeprint.models.classifiers import FittedClassifier, fit
+from fakeprint.models.classifiers.files import FittedClassifier
+from fakeprint.models.classifiers.fitting import fit
 
 COLUMNS = ["image_id", "split", "label", "suggested", "quality", "verdict"]
 

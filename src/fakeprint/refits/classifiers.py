@@ -7,8 +7,9 @@ from fakeprint import params, seeds
 from fakeprint.blocks import Rows
 from fakeprint.data.arrays import COPIES_INDEX, load_index
 from fakeprint.features.files import load_features
-from fakeprint.models.classifiers import FittedClassifier, as_fitted, fit
-from fakeprint.models.scaling import fitted_scaler
+from fakeprint.models.classifiers.files import FittedClassifier
+from fakeprint.models.classifiers.fitting import fit
+from fakeprint.models.classifiers.scaling import as_fitted, fitted_scaler
 from fakeprint.params import Params
 from fakeprint.refits.refit import Refit, Task
 from fakeprint.verdict.largest_probability import of_probabilities

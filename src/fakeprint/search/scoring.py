@@ -113,7 +113,8 @@ def _network_accuracy(
 
 def _classifier_accuracy(settings: Params, name: str, train: np.ndarray, held_out: np.ndarray) -> float:
     """Accuracy on the held-out rows of a classifier fitted on the others."""
-    from fakeprint.models.classifiers import FittedClassifier, describe, fit
+    from fakeprint.models.classifiers.files import FittedClassifier, describe
+    from fakeprint.models.classifiers.fitting import fit
 
     block = settings.classifiers[name]
     blocks = settings.features.model_dump()

@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.files import share, written
-from fakeprint.models.shrinkage_lda import ledoit_wolf
+from fakeprint.models.classifiers.shrinkage_lda import ledoit_wolf
 from fakeprint.params.names import suggestion
 from fakeprint.verdict.largest_probability import OF_PROBABILITIES, max_probability
 

@@ -17,7 +17,7 @@ from fakeprint.errors import InputError, printable
 from fakeprint.evaluation.champion import CHAMPION, MODELS
 from fakeprint.evaluation.predictions import load_predictions
 from fakeprint.models.description import read_description
-from fakeprint.models.ensembles import load_ensemble
+from fakeprint.models.ensembles.combinations import load_ensemble
 from fakeprint.params import Params
 from fakeprint.verdict.calibration import Calibration, Raw, load
 from fakeprint.verification import figures

@@ -1,4 +1,4 @@
-"""Ensembles, which combine the probabilities of several models. The combinations are fitted in `ensemble_fits`.
+"""Combinations of the probabilities of several models, saved and loaded; `fitting` fits them.
 
 An ensemble is stored as model.json, with the members' names and all fitted numbers; the weights of the learned one are
 in head.safetensors. Members' probabilities are float (N, M, C): images, members, classes; rows sum to 1.
@@ -18,7 +18,7 @@ from fakeprint.params import Ensemble, Run
 from fakeprint.verdict.calibration import log_probabilities, tempered
 
 if TYPE_CHECKING:
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
 
 HEAD = "head.safetensors"
 RESTORE = "run `dvc repro`, or take it from the cache with `dvc checkout`"
@@ -89,7 +89,7 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Learned:
-    """System C's small network over the members' probabilities: see `fakeprint.models.learned_ensemble`."""
+    """System C's small network over the members' probabilities: see `fakeprint.models.ensembles.learned`."""
 
     head: "EnsembleHead"
     methods: ClassVar[tuple[str, ...]] = ("learned",)
@@ -166,7 +166,7 @@ def _require_shape(path: Path, name: str, numbers: list[Any], shape: tuple[int, 
 def _load_head(folder: Path, description: dict[str, Any]) -> "EnsembleHead":
     from safetensors.torch import load_file
 
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
 
     path = folder / HEAD
     if not path.exists():

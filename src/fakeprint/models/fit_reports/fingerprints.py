@@ -13,8 +13,8 @@ from numpy.fft import fftshift
 
 from fakeprint.blocks import Rows
 from fakeprint.files import write_csv, write_figure
-from fakeprint.models.fingerprint_peaks import LONGEST, Analysis, Peak, analysed
-from fakeprint.models.fingerprints import FingerprintClassifier, class_sums, correlations
+from fakeprint.models.classifiers.fingerprints import FingerprintClassifier, class_sums, correlations
+from fakeprint.models.fit_reports.fingerprint_peaks import LONGEST, Analysis, Peak, analysed
 
 Labelled = tuple[Rows, np.ndarray]  # residual images (N, D) and class indices (N,)
 RING: dict[str, Any] = {"marker": "o", "s": 90, "facecolors": "none", "linewidths": 1.5}

@@ -3,8 +3,8 @@ import pytest
 
 from fakeprint import params
 from fakeprint.errors import InputError
-from fakeprint.models.ensemble_fits import _held_out, cross_fit, fit, greedy_weights
-from fakeprint.models.ensembles import WeightedAverage
+from fakeprint.models.ensembles.combinations import WeightedAverage
+from fakeprint.models.ensembles.fitting import _held_out, cross_fit, fit, greedy_weights
 from fakeprint.verdict.calibration import temperature, tempered
 
 MEMBERS = ["a", "b"]

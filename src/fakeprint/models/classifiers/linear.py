@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import LinearSVC
 
 from fakeprint.blocks import Rows
-from fakeprint.models.calibration import calibrated
+from fakeprint.models.classifiers.calibration import calibrated
 
 MOST_COUPLED = 10_000  # columns; for more the preconditioner is diagonal, since the full matrix takes 0.8 GB here
 CORRECTIONS = 20  # pairs of steps and gradients that L-BFGS stores

@@ -15,6 +15,11 @@ def rooted(x: np.ndarray) -> np.ndarray:
     return np.copysign(np.sqrt(np.abs(x, dtype=np.float32)), x)
 
 
+def as_fitted(rows: Rows, scale: str) -> Rows:
+    """The rows as the pipeline of a classifier with this `scale` takes them: their square roots, if it says so."""
+    return rows.then(rooted) if scale.startswith("sqrt") else rows
+
+
 def fitted_scaler(rows: Rows) -> "StandardScaler":
     """scikit-learn's StandardScaler, fitted on rows (N, D) block by block, with sums in float64."""
     from sklearn.preprocessing import StandardScaler

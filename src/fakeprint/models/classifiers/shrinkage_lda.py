@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
-from fakeprint.models.scaling import fitted_scaler
+from fakeprint.models.classifiers.scaling import fitted_scaler
 
 MEMORY = 12e9  # bytes of square matrices of the features: 24,494 of them
 

@@ -20,11 +20,11 @@ import numpy as np
 from fakeprint import params, seeds
 from fakeprint.errors import InputError
 from fakeprint.folds import group_folds, groups_of_class
-from fakeprint.models.ensembles import Combination, Learned, Stacked, WeightedAverage
+from fakeprint.models.ensembles.combinations import Combination, Learned, Stacked, WeightedAverage
 from fakeprint.verdict.calibration import log_loss, log_probabilities, temperature, tempered
 
 if TYPE_CHECKING:
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
 
 ABSENT = -1e3  # the logit of a class without validation images
 
@@ -198,7 +198,7 @@ def _trained_head(
 ) -> "EnsembleHead":
     import torch
 
-    from fakeprint.models.learned_ensemble import EnsembleHead
+    from fakeprint.models.ensembles.learned import EnsembleHead
 
     is_held_out = _held_out(groups, settings.held_out, rng)
     held_out, fitted_on = torch.from_numpy(np.flatnonzero(is_held_out)), np.flatnonzero(~is_held_out)

@@ -25,12 +25,12 @@ finally:
 
 # Types of our classifiers, apart from arrays and numbers, which skops trusts. Nothing else is ever loaded.
 TRUSTED = (
-    "fakeprint.models.calibration.Decisions",
-    "fakeprint.models.fingerprints.FingerprintClassifier",
-    "fakeprint.models.kernel_svm.KernelSVM",
-    "fakeprint.models.kernel_svm.NystroemSVM",
-    "fakeprint.models.linear.LinearMachine",
-    "fakeprint.models.shrinkage_lda.ShrinkageLDA",
+    "fakeprint.models.classifiers.calibration.Decisions",
+    "fakeprint.models.classifiers.fingerprints.FingerprintClassifier",
+    "fakeprint.models.classifiers.kernel_svm.KernelSVM",
+    "fakeprint.models.classifiers.kernel_svm.NystroemSVM",
+    "fakeprint.models.classifiers.linear.LinearMachine",
+    "fakeprint.models.classifiers.shrinkage_lda.ShrinkageLDA",
     "sklearn.calibration.CalibratedClassifierCV",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",

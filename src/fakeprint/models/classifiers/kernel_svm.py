@@ -17,8 +17,8 @@ from sklearn.utils import check_array
 
 from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
-from fakeprint.models.calibration import calibrated
-from fakeprint.models.linear import LinearMachine
+from fakeprint.models.classifiers.calibration import calibrated
+from fakeprint.models.classifiers.linear import LinearMachine
 
 EXACT_ROWS = 20_000  # `auto` is exact up to here; a fit on more rows takes minutes
 MEMORY = 12e9  # bytes of kernel matrices: in classes of equal size, 33,000 rows of two, 73,100 of five

@@ -11,7 +11,7 @@ import pandas as pd
 from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
 from fakeprint.files import write_csv, write_figure, written
-from fakeprint.models.scaling import fitted_scaler
+from fakeprint.models.classifiers.scaling import fitted_scaler
 
 BLOCK = 2048  # rows per search, which stay in the processor's cache for all queries
 METRICS = {"l1": faiss.METRIC_L1, "l2": faiss.METRIC_L2}

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from fakeprint.blocks import Rows
-from fakeprint.models.classifiers import FittedClassifier, as_fitted
-from fakeprint.models.neighbours import Neighbours, plot_sweep
+from fakeprint.models.classifiers.files import FittedClassifier
+from fakeprint.models.classifiers.neighbours import Neighbours, plot_sweep
+from fakeprint.models.classifiers.scaling import as_fitted
 
 Labelled = tuple[Rows, np.ndarray]  # features (N, D) and class indices (N,)
 
@@ -21,7 +22,7 @@ def write_reports(folder: Path, fitted: FittedClassifier, train: Labelled, valid
         plot_sweep(fitted.model.sweep, folder / "k_sweep.png", f"k-NN on {' + '.join(fitted.features)}")
     elif settings["method"] == "fingerprint":
         # here: it imports matplotlib and scikit-learn, which most fits do not need
-        from fakeprint.models.fingerprint_reports import write_fingerprints
+        from fakeprint.models.fit_reports.fingerprints import write_fingerprints
 
         x, x_validation = (as_fitted(rows, settings["scale"]) for rows, _ in (train, validation))
         unit = "√(grey levels)" if settings["scale"] == "sqrt" else "grey levels"

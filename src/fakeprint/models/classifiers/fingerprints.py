@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fakeprint.blocks import Rows
-from fakeprint.models.linear import LinearMachine
+from fakeprint.models.classifiers.linear import LinearMachine
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 

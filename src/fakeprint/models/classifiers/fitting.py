@@ -1,11 +1,9 @@
-"""Classical classifiers on concatenated features: fit, save and load.
+"""Fitting of classical classifiers, in passes over blocks of rows where the method allows it.
 
-scikit-learn, whose import takes a second or two, is imported by the methods that need it; k-NN does not.
+scikit-learn, whose import takes a second or two, is imported by the functions that need it; k-NN does not.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +12,8 @@ from fakeprint import params
 from fakeprint.blocks import Rows
 from fakeprint.errors import InputError, first_few
 from fakeprint.folds import group_folds, groups_of_class
-from fakeprint.models.description import read_description, write_description
-from fakeprint.models.neighbours import (
-    Neighbours,
-    fit_neighbours,
-    load_neighbours,
-    save_neighbours,
-)
-from fakeprint.models.scaling import fitted_scaler, rooted
+from fakeprint.models.classifiers.neighbours import Neighbours, fit_neighbours
+from fakeprint.models.classifiers.scaling import as_fitted, fitted_scaler
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -31,47 +23,6 @@ Folds = list[tuple[np.ndarray, np.ndarray]]  # rows to fit on, and rows held out
 CALIBRATION_FOLDS = 3
 CALIBRATION_DRAWS = 100
 MEMORY = 3 * 2**30  # bytes of train features that trees may hold, which need all their rows in memory
-
-
-@dataclass(frozen=True)
-class ClassifierEntry:
-    """One method that `classifiers` in params.yaml can name."""
-
-    summary: str
-    source: str
-
-
-CLASSIFIERS: dict[str, ClassifierEntry] = {
-    "knn": ClassifierEntry("k nearest neighbours, k and distance chosen on validation", "Cover and Hart 1967; faiss"),
-    "logistic": ClassifierEntry("multinomial logistic regression", "LogisticRegression's, streamed"),
-    "svm_linear": ClassifierEntry("linear SVM with calibrated probabilities", "LinearSVC's, streamed; Platt 1999"),
-    "svm_rbf": ClassifierEntry("RBF-kernel SVM with calibrated probabilities", "SVC, Nystroem; Platt 1999"),
-    "lda": ClassifierEntry("linear discriminant analysis, shrunk covariance", "Ledoit and Wolf 2004"),
-    "boosting": ClassifierEntry("gradient boosting of histogram trees", "scikit-learn HistGradientBoostingClassifier"),
-    "forest": ClassifierEntry("random forest", "Breiman 2001; scikit-learn RandomForestClassifier"),
-    "fingerprint": ClassifierEntry("correlation with the mean residual image of each class", "Marra et al. 2019"),
-}
-
-
-@dataclass(frozen=True)
-class FittedClassifier:
-    """A fitted classifier and its model.json, with all that is needed to turn an image into features."""
-
-    model: "Pipeline | Neighbours"
-    description: dict[str, Any]
-
-    @property
-    def features(self) -> dict[str, dict[str, Any]]:
-        """Feature set name → options, in the order in which they are concatenated."""
-        sets: dict[str, dict[str, Any]] = self.description["features"]
-        return sets
-
-    def probabilities(self, x: np.ndarray | Rows) -> np.ndarray:
-        """Class probabilities, float64 (N, C), of concatenated features x, float32 (N, D), read block by block."""
-        probabilities = np.zeros((len(x), len(self.description["dataset"]["classes"])))
-        for place, block in as_fitted(Rows.of(x), self.description["settings"]["scale"]).blocks():
-            probabilities[place] = self.model.predict_proba(block)
-        return probabilities
 
 
 def fit(
@@ -122,17 +73,12 @@ def fit(
     return Pipeline([("scale", scaler)] * standard + [("classify", estimator)])
 
 
-def as_fitted(rows: Rows, scale: str) -> Rows:
-    """The rows as the pipeline of a classifier with this `scale` takes them: their square roots, if it says so."""
-    return rows.then(rooted) if scale.startswith("sqrt") else rows
-
-
 def _streamed(settings: Any, train: Rows, y: np.ndarray, seed: int, workers: int | None) -> Any:
     """An estimator, not fitted yet, that is fitted in passes over blocks of rows."""
-    from fakeprint.models.fingerprints import FingerprintClassifier
-    from fakeprint.models.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, has_room
-    from fakeprint.models.linear import LinearMachine
-    from fakeprint.models.shrinkage_lda import ShrinkageLDA
+    from fakeprint.models.classifiers.fingerprints import FingerprintClassifier
+    from fakeprint.models.classifiers.kernel_svm import EXACT_ROWS, KernelSVM, NystroemSVM, has_room
+    from fakeprint.models.classifiers.linear import LinearMachine
+    from fakeprint.models.classifiers.shrinkage_lda import ShrinkageLDA
 
     match settings:
         case params.Logistic():
@@ -170,7 +116,7 @@ def _trees(
     """Trees need all their rows in memory: as many as `settings.rows` or `MEMORY` allows, stratified by class."""
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-    from fakeprint.models.kernel_svm import drawn
+    from fakeprint.models.classifiers.kernel_svm import drawn
 
     boosting = isinstance(settings, params.Boosting)
     # Boosting needs float64 and one byte for the bin of each number; a forest float32.
@@ -201,7 +147,7 @@ def _with_new_rows(
     train: Rows, y: np.ndarray, folds: Folds, smote: str | dict[str | int, float], classes: Sequence[str], seed: int
 ) -> tuple[Rows, np.ndarray, Folds]:
     """The rows, their classes and folds with those of SMOTE, each of which is in the fold of its parents."""
-    from fakeprint.models.oversampling import factors_of, oversampled
+    from fakeprint.models.classifiers.oversampling import factors_of, oversampled
 
     fold = np.zeros(len(y), dtype=np.int64)
     for number, (_, held_out) in enumerate(folds):
@@ -240,52 +186,3 @@ def _require_enough(y: np.ndarray, groups: np.ndarray, least: int, classes: Sequ
         named = first_few(classes[each] for each in scarce) if classes else f"index {first_few(scarce)}"
         needed = "1 train image" if least == 1 else f"{least} groups of train images (near duplicates are one)"
         raise InputError(f"class {named}: fewer than the {needed} this classifier needs")
-
-
-def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
-    """Write model.json and classifier.skops, or for k-NN its arrays as .npy, into an existing folder."""
-    if isinstance(fitted.model, Neighbours):
-        save_neighbours(folder, fitted.model)
-    else:
-        from fakeprint.models.skops_files import save_pipeline
-
-        save_pipeline(folder / "classifier.skops", fitted.model)
-    write_description(folder, "classifier", fitted.description)
-
-
-def load_classifier(folder: Path) -> FittedClassifier:
-    """Read what `save_classifier` wrote. Raises InputError for missing, damaged or foreign content."""
-    description = read_description(folder, "classifier")
-    try:
-        settings, _, _ = description["settings"], description["features"].items(), description["dataset"]["classes"]
-        method, _ = settings["method"], settings["scale"].startswith
-        chosen = (description["chosen"]["metric"], description["chosen"]["k"]) if method == "knn" else None
-    except (AttributeError, KeyError, TypeError):
-        raise InputError(
-            f"{folder / 'model.json'} does not describe a classifier of this version: run `dvc repro`, or "
-            f"`dvc checkout --force {folder}`"
-        ) from None
-    if chosen:
-        return FittedClassifier(load_neighbours(folder, *chosen), description)
-    from fakeprint.models.skops_files import load_pipeline
-
-    return FittedClassifier(load_pipeline(folder / "classifier.skops"), description)
-
-
-def describe(
-    name: str,
-    settings: params.AnyClassifier,
-    model: "Pipeline | Neighbours",
-    features: dict[str, dict[str, Any]],
-    dataset: dict[str, Any],
-) -> dict[str, Any]:
-    """The content of model.json. features: set name → options; dataset: the fields of `data.arrays.Dataset`."""
-    description = {
-        "name": name,
-        "settings": settings.model_dump(),
-        "features": features,
-        "dataset": dataset,
-    }
-    if isinstance(model, Neighbours):
-        description["chosen"] = {"metric": model.metric, "k": model.k}
-    return description

@@ -1,0 +1,1 @@
+"""Ensembles, which combine the probabilities of several models."""
