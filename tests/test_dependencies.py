@@ -37,7 +37,7 @@ FILES = {
 }
 NOT_USED = {
     "predict": {*FILES, "features", "folds.py", "models/classifiers"},
-    "predict_classifiers": {*NETWORKS, *FILES},
+    "predict_classifiers": {*NETWORKS, *FILES, "folds.py"},
     "predict_degraded": {"data/decode.py", "data/regular.py"},
 }
 GENERATORS = ("cross_generator", "cross_generator_networks")

@@ -400,6 +400,71 @@ def test_foreign_types_are_refused(tmp_path):
         load_classifier(tmp_path)
 
 
+def test_a_file_of_another_version_is_one_line(tmp_path, monkeypatch):
+    save_classifier(tmp_path, fitted("lda"))
+    renamed = [name.replace("ShrinkageLDA", "FormerLDA") for name in skops_files.TRUSTED]
+    monkeypatch.setattr(skops_files, "TRUSTED", tuple(renamed))
+    with pytest.raises(
+        InputError, match=r"classifier\.skops was written by another version of Fakeprint \(.*ShrinkageLDA\): run `dvc"
+    ):
+        load_classifier(tmp_path)
+
+
+NUMBERS = {  # of each method, an array that the answer is computed with
+    "logistic": "coef_",
+    "svm_linear": "intercept_",
+    "svm_rbf": "coefficients_",
+    "lda": "coef_",
+    "fingerprint": "scale_",
+}
+
+
+@pytest.mark.parametrize("damage", ["shape", "nan", "missing"])
+@pytest.mark.parametrize("method", NUMBERS)
+def test_numbers_that_do_not_fit_together_are_refused(method, damage, tmp_path):
+    wrong = fitted(method)
+    estimator = wrong.model.named_steps["classify"]
+    numbers = getattr(estimator, NUMBERS[method])
+    if damage == "missing":
+        delattr(estimator, NUMBERS[method])
+    else:
+        setattr(estimator, NUMBERS[method], numbers[:-1] if damage == "shape" else np.full_like(numbers, np.nan))
+    save_classifier(tmp_path, wrong)
+    with pytest.raises(
+        InputError, match=r"classifier\.skops holds parts that do not fit together: run `dvc repro`, or"
+    ):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_model_of_other_classes_than_its_description_is_refused(method, tmp_path):
+    save_classifier(tmp_path, fitted(method))
+    path = tmp_path / "model.json"
+    description = json.loads(path.read_text())
+    description["dataset"]["classes"] = ["a", "b"]
+    path.write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r"that do not fit together: run `dvc repro`, or `dvc checkout --force`$"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 2**40])
+def test_a_number_of_features_that_no_memory_holds_is_refused(count, tmp_path):
+    wrong = fitted("lda")
+    wrong.model.named_steps["classify"].n_features_in_ = count
+    save_classifier(tmp_path, wrong)
+    with pytest.raises(InputError, match=r"classifier\.skops holds parts that do not fit together"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["neighbours", "labels", "scaling"])
+def test_knn_arrays_of_other_lengths_are_refused(name, tmp_path):
+    save_classifier(tmp_path, fitted("knn"))
+    array = np.load(tmp_path / f"{name}.npy")
+    np.save(tmp_path / f"{name}.npy", array[:-1])
+    with pytest.raises(InputError, match=r"holds arrays that do not fit together: run `dvc repro`, or `dvc checkout"):
+        load_classifier(tmp_path)
+
+
 @pytest.mark.parametrize("method", ["forest", "boosting"])
 @pytest.mark.parametrize("damage", ["child", "loop", "feature"])
 def test_a_tree_that_leads_out_of_its_arrays_is_refused(method, damage, tmp_path):

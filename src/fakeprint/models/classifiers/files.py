@@ -56,7 +56,11 @@ def load_classifier(folder: Path) -> FittedClassifier:
     """Read what `save_classifier` wrote. Raises InputError for missing, damaged or foreign content."""
     description = read_description(folder, "classifier")
     try:
-        settings, _, _ = description["settings"], description["features"].items(), description["dataset"]["classes"]
+        settings, _, classes = (
+            description["settings"],
+            description["features"].items(),
+            len(description["dataset"]["classes"]),
+        )
         method, _ = settings["method"], settings["scale"].startswith
         chosen = (description["chosen"]["metric"], description["chosen"]["k"]) if method == "knn" else None
     except (AttributeError, KeyError, TypeError):
@@ -65,10 +69,10 @@ def load_classifier(folder: Path) -> FittedClassifier:
             f"`dvc checkout --force {folder}`"
         ) from None
     if chosen:
-        return FittedClassifier(load_neighbours(folder, *chosen), description)
+        return FittedClassifier(load_neighbours(folder, *chosen, classes), description)
     from fakeprint.models.classifiers.skops_files import load_pipeline
 
-    return FittedClassifier(load_pipeline(folder / "classifier.skops"), description)
+    return FittedClassifier(load_pipeline(folder / "classifier.skops", classes), description)
 
 
 def describe(

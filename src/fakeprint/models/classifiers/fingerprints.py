@@ -39,6 +39,7 @@ class FingerprintClassifier(ClassifierMixin, BaseEstimator):
         Every row is held out in one fold, and the rows of a fold that are fitted on hold all classes.
         """
         rows = Rows.of(x)
+        self.n_features_in_ = rows.shape[1]
         self.classes_, y = np.unique(y, return_inverse=True)
         classes = len(self.classes_)
         fold = np.empty(len(y), dtype=np.int64)

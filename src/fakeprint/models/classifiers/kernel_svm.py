@@ -67,6 +67,7 @@ class KernelSVM(ClassifierMixin, BaseEstimator):
         if these matrices would take more than `MEMORY`.
         """
         rows = Rows.of(x)
+        self.n_features_in_ = rows.shape[1]
         self.classes_, counts = np.unique(y, return_counts=True)
         if not has_room(counts):
             raise InputError(
@@ -151,6 +152,7 @@ class NystroemSVM(ClassifierMixin, BaseEstimator):
     def fit(self, x: np.ndarray | Rows, y: np.ndarray, folds: Folds) -> Self:
         """Fit on x, float32 (N, D), and class indices y (N,); calibrated on the held-out parts of the folds."""
         rows = Rows.of(x)
+        self.n_features_in_ = rows.shape[1]
         basis = drawn(y, self.components, self.random_state)
         self.map_ = Nystroem(gamma=_gamma(rows, self.gamma), n_components=len(basis), random_state=self.random_state)
         self.map_.fit(rows.at(basis).whole())

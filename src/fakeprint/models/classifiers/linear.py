@@ -52,6 +52,7 @@ class LinearMachine(ClassifierMixin, BaseEstimator):
         tolerance: ends when a step changes the objective by less, relative to it; not of the hinge.
         """
         rows = Rows.of(x)
+        self.n_features_in_ = rows.shape[1]
         self.classes_, y = np.unique(y, return_inverse=True)
         held_out = np.full(len(y), -1)
         for number, (_, out) in enumerate(folds or []):

@@ -134,16 +134,19 @@ def save_neighbours(folder: Path, fitted: Neighbours) -> None:
     write_csv(folder / "k_sweep.csv", fitted.sweep)
 
 
-def load_neighbours(folder: Path, metric: str, k: int) -> Neighbours:
-    """Read what `save_neighbours` wrote. Raises InputError for a missing or damaged file."""
+def load_neighbours(folder: Path, metric: str, k: int, classes: int) -> Neighbours:
+    """Read what `save_neighbours` wrote. Raises InputError for a missing or damaged file, or other classes."""
     try:
-        np.load(folder / "neighbours.npy", mmap_mode="r")  # whole, and no object array
+        stored = np.load(folder / "neighbours.npy", mmap_mode="r")  # whole, and no object array
         labels, scaling = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("labels", "scaling"))
         sweep = pd.read_csv(folder / "k_sweep.csv")
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} does not hold a complete k-NN classifier: {' '.join(str(error).split())}") from None
     if metric not in METRICS or not isinstance(k, int) or k < 1:
         raise InputError(f"{folder} names no k and distance of a k-NN classifier: {k!r}, {metric!r}")
+    shapes = (stored.ndim, labels.shape, scaling.shape) == (2, stored.shape[:1], (2, *stored.shape[1:]))
+    if not shapes or not np.array_equal(np.unique(labels), np.arange(classes)):
+        raise InputError(f"{folder} holds arrays that do not fit together: run `dvc repro`, or `dvc checkout --force`")
     rows = Rows(((folder / "neighbours.npy",),))
     return Neighbours(rows, labels, scaling[0], scaling[1], metric, k, sweep)
 

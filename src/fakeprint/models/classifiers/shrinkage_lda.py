@@ -37,7 +37,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
         rows = Rows.of(x)
         self.classes_, counts = np.unique(y, return_counts=True)
         priors = counts / len(y)
-        size = rows.shape[1]
+        size = self.n_features_in_ = rows.shape[1]
         if 20 * size**2 > MEMORY:  # two matrices of float64, one of float32
             raise InputError(
                 f"lda: the covariance of {size:,} features would take {20 * size**2 / 1e9:.0f} GB, more than the "

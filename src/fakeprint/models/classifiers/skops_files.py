@@ -46,6 +46,8 @@ TRUSTED = (
     "sklearn.tree._tree.Tree",
 )
 LARGE = 2**24  # bytes of an array from which it is not compressed
+MOST_FEATURES = 2**24  # so that a number in a file cannot fill the memory
+RESTORE = "run `dvc repro`, or `dvc checkout --force`"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold
 
 
@@ -55,8 +57,12 @@ def save_pipeline(path: Path, pipeline: Pipeline) -> None:
         _write_reproducibly(partial, skops.io.dumps(pipeline))
 
 
-def load_pipeline(path: Path) -> Pipeline:
-    """Read a fitted pipeline. Raises InputError if the file is damaged or holds types that no classifier here uses."""
+def load_pipeline(path: Path, classes: int) -> Pipeline:
+    """Read a fitted pipeline. It answers a row of zeros with probabilities of so many classes.
+
+    Raises InputError if the file is damaged, was written by another version of Fakeprint, or holds types that no
+    classifier here uses.
+    """
     try:
         untrusted = skops.io.get_untrusted_types(file=path)
         foreign = sorted(set(untrusted) - set(TRUSTED))
@@ -66,6 +72,8 @@ def load_pipeline(path: Path) -> Pipeline:
         raise InputError(f"{path} cannot be read ({error.strerror}): run `dvc repro` or `dvc checkout` first") from None
     except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
         raise InputError(f"{path} is not a classifier that skops can read: {' '.join(str(error).split())}") from None
+    if foreign and all(name.startswith("fakeprint.") for name in foreign):
+        raise InputError(f"{path} was written by another version of Fakeprint ({first_few(foreign)}): run `dvc repro`")
     if foreign:
         raise InputError(
             f"{path} was not loaded, because it contains types that Fakeprint's classifiers do not have: "
@@ -78,8 +86,22 @@ def load_pipeline(path: Path) -> Pipeline:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         sound = False
     if not sound:
-        raise InputError(f"{path} holds a damaged tree: run `dvc repro`, or `dvc checkout --force`")
+        raise InputError(f"{path} holds a damaged tree: {RESTORE}")
+    if not _answers(loaded, classes):
+        raise InputError(f"{path} holds parts that do not fit together: {RESTORE}")
     return loaded
+
+
+def _answers(pipeline: Pipeline, classes: int) -> bool:
+    """Whether the probabilities of a row of zeros are finite numbers, one per class."""
+    try:
+        count = pipeline.n_features_in_
+        if not 0 < count <= MOST_FEATURES:
+            return False
+        probabilities = pipeline.predict_proba(np.zeros((1, count), np.float32))
+        return probabilities.shape == (1, classes) and bool(np.isfinite(probabilities).all())
+    except Exception:  # whatever scikit-learn and NumPy raise where arrays have other shapes or types
+        return False
 
 
 def _sound_trees(pipeline: Pipeline) -> int:
