@@ -3,8 +3,9 @@
 Each row is one condition: the accuracies, on how many images only the first and only the second model is right, the
 p-value of McNemar's exact test (the sign-flip test where images come in groups), and the same after Holm's correction
 for all conditions. Conditions are those that both have scored; degraded images are scored where `robustness.models`
-keeps their predictions. A condition is known by its name: that both checkouts degrade alike (`robustness.grid`, `seed`)
-is not checked. Below the table stands how often the mean of both models' probabilities is right.
+keeps their predictions. Conditions of one name must be the same degradation in both: where both folders have a
+params.yaml, their `robustness.grid` and `seed` are compared. Below the table stands how often the mean of both models'
+probabilities is right.
 
 The p-values are valid for two models that were fixed before they predicted these images. They compare two fitted
 models; another seed of the same recipe may differ as much.
@@ -17,6 +18,7 @@ and NAME is a model of it; FOLDER alone means its trace_net.
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.table import console
+from fakeprint import params
 from fakeprint.errors import InputError, one_line_errors
 from fakeprint.evaluation.intervals import holm, paired_tests
 from fakeprint.evaluation.predictions import CALIBRATED, Predictions, read_predictions
@@ -50,16 +53,22 @@ class Compared:
     corrected: float
 
 
+def located(model: str) -> tuple[Path, str]:
+    """The folder and the model's name in FOLDER:NAME."""
+    folder = Path(model)
+    if (folder / CALIBRATED).is_dir() or ":" not in model:
+        return folder, DEFAULT
+    before, _, name = model.rpartition(":")
+    return Path(before), name
+
+
 def conditions_of(model: str) -> dict[str, Predictions]:
     """The labelled validation images of FOLDER:NAME, clean first, then each degradation by its name.
 
     Raises:
         InputError: there is no such file, or it holds no labelled validation images.
     """
-    folder, name = Path(model), DEFAULT
-    if not (folder / CALIBRATED).is_dir() and ":" in model:
-        before, _, name = model.rpartition(":")
-        folder = Path(before)
+    folder, name = located(model)
     root = folder / CALIBRATED
     if not (root / f"{name}.parquet").exists():
         raise InputError(f"{root / name}.parquet is missing: name a folder with results, or FOLDER:MODEL")
@@ -104,6 +113,28 @@ def _require_same(condition: str, first: Predictions, second: Predictions) -> No
         raise InputError(f"{condition}: the two models were scored on different images, labels, groups or classes")
 
 
+def require_same_degradations(first: Path, second: Path, conditions: Iterable[str]) -> None:
+    """Compare how two folders degrade images, by their params.yaml; nothing where one of them has none.
+
+    Raises:
+        InputError: the steps of a condition differ, or the seeds of its noise.
+    """
+    files = [folder / "params.yaml" for folder in (first, second)]
+    if not all(file.exists() for file in files):
+        return
+    one, other = (params.read(file) for file in files)
+    for condition in conditions:
+        if condition == CLEAN:
+            continue
+        steps = [each["robustness"]["grid"].get(condition) for each in (one, other)]
+        seeds = (one["seed"], other["seed"]) if "noise" in (steps[0] or ()) else (0, 0)
+        if steps[0] != steps[1] or seeds[0] != seeds[1]:
+            raise InputError(
+                f"{condition}: the two folders degrade images differently: {steps[0]}, seed {one['seed']}, and "
+                f"{steps[1]}, seed {other['seed']}"
+            )
+
+
 def accuracy_of_mean(first: Predictions, second: Predictions) -> float:
     """The accuracy of the mean of both models' probabilities."""
     return float(np.mean((first.probabilities + second.probabilities).argmax(axis=1) == first.labels))
@@ -118,6 +149,8 @@ def main() -> None:
     options = parser.parse_args()
     first, second = conditions_of(options.first), conditions_of(options.second)
     rows = compare(first, second)
+    shared = (row.condition for row in rows)
+    require_same_degradations(located(options.first)[0], located(options.second)[0], shared)
     title = f"first: {options.first}\nsecond: {options.second}\naccuracy in % of {rows[0].images:,} images"
     table = Table(title=Text(title), title_justify="left")
     table.add_column("condition", no_wrap=True)

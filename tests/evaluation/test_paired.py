@@ -1,6 +1,7 @@
 """The benchmark that compares two models: its rows by hand, and what it says where nothing can be compared."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,32 @@ def test_the_command_prints_a_table_and_writes_the_rows(
     content = json.loads(Path("rows.json").read_text(encoding="utf-8"))
     assert (content["first"], content["second"]) == (name, f"{name}:svm")
     assert [(row["condition"], row["only_second"]) for row in content["rows"]] == [("clean", 1), ("jpeg", 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (("seed: 7 ", "seed: 8 "), r"noisy: the two folders degrade images differently: .*, seed 7, and .*, seed 8"),
+        (("noise: 2}", "noise: 3}"), r"noisy: .* differently: \{'noise': 2\}, seed 7, and \{'noise': 3\}, seed 7"),
+    ],
+)
+def test_other_degradations_of_the_same_name_are_refused(
+    change: tuple[str, str],
+    found: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    content = "seed: 7 # a comment\nrobustness:\n  grid: {jpeg: {jpeg: 50}, noisy: {noise: 2}}\n"
+    for name in ("one", "two"):
+        save(tmp_path / name, "trace_net", {"clean": of({0}), "jpeg": of({0, 1}), "noisy": of({0, 1})})
+        (tmp_path / name / "params.yaml").write_text(content)
+    monkeypatch.setattr(sys, "argv", ["paired", str(tmp_path / "one"), str(tmp_path / "two")])
+    main()
+    (tmp_path / "two/params.yaml").write_text(content.replace(*change))
+    with pytest.raises(SystemExit):
+        main()
+    assert re.search(found, " ".join(capsys.readouterr().err.split()))
 
 
 @pytest.mark.parametrize("given", ["nowhere", "nowhere:", ":lda"])
