@@ -90,7 +90,7 @@ def test_input_size_scales_images(tiny: tuple[dict, torch.nn.Module]) -> None:
     np.testing.assert_allclose(extract("backbone", {**options, "input_size": 64}, grey), as_large, atol=1e-5)
 
 
-def test_what_can_not_be_had_is_said_in_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:
+def test_missing_weights_and_an_unknown_network_are_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:
     options, _ = tiny
     images = np.zeros((1, 32, 32, 3), dtype=np.uint8)
     missing = tmp_path / "missing.pth"
@@ -98,6 +98,17 @@ def test_what_can_not_be_had_is_said_in_one_line(tiny: tuple[dict, torch.nn.Modu
         extract("backbone", {**options, "weights": str(missing)}, images)
     with pytest.raises(InputError, match=r"^features.backbone.architecture: timm has no network 'tset_efficientnet'"):
         extract("backbone", {**options, "architecture": "timm:tset_efficientnet"}, images)
+
+
+def test_a_size_that_the_network_cannot_take_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "vit.safetensors"
+    save_file(timm.create_model("test_vit").state_dict(), path)
+    options = {"architecture": "timm:test_vit", "weights": str(path), "input_size": 40}
+    with pytest.raises(
+        InputError,
+        match=r"^features.backbone.input_size: .*test_vit cannot take images of 40×40 pixels \(.+\); set another size$",
+    ):
+        extract("backbone", options, np.zeros((1, 32, 32, 3), dtype=np.uint8))
 
 
 def test_weights_that_give_no_numbers_are_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:

@@ -49,10 +49,14 @@ def backbone(images: np.ndarray, architecture: str, weights: str, input_size: in
                     pixels = torch.nn.functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
                 features.append(body.module((pixels - mean) / std).flatten(1).cpu().numpy())
             except (RuntimeError, AssertionError, ValueError) as error:
-                what = f"{architecture} on images of {side}×{side} pixels ({str(error).splitlines()[0]})"
+                images_of, reason = f"images of {side}×{side} pixels", (str(error).splitlines() or [""])[0]
                 if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-                    raise InputError(f"features.backbone: {place} lacks the memory for {what}") from None
-                raise InputError(f"features.backbone.input_size: it does not suit {what}") from None
+                    raise InputError(
+                        f"features.backbone: {place} lacks the memory for {architecture} on {images_of} ({reason})"
+                    ) from None
+                raise InputError(
+                    f"features.backbone.input_size: {architecture} cannot take {images_of} ({reason}); set another size"
+                ) from None
     found = np.concatenate(features)
     if not np.isfinite(found).all():
         raise InputError(f"features.backbone.weights: with {weights}, {architecture} gives NaN or infinite features")
