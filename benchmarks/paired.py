@@ -126,12 +126,13 @@ def require_same_degradations(first: Path, second: Path, conditions: Iterable[st
     for condition in conditions:
         if condition == CLEAN:
             continue
-        steps = [each["robustness"]["grid"].get(condition) for each in (one, other)]
-        seeds = (one["seed"], other["seed"]) if "noise" in (steps[0] or ()) else (0, 0)
-        if steps[0] != steps[1] or seeds[0] != seeds[1]:
+        steps = [each.get("robustness", {}).get("grid", {}).get(condition, {}) for each in (one, other)]
+        seeds = [each.get("seed") for each in (one, other)]
+        ordered = [list(each.items()) for each in steps]  # steps are applied in their order
+        if ordered[0] != ordered[1] or ("noise" in steps[0] and seeds[0] != seeds[1]):
             raise InputError(
-                f"{condition}: the two folders degrade images differently: {steps[0]}, seed {one['seed']}, and "
-                f"{steps[1]}, seed {other['seed']}"
+                f"{condition}: the two folders degrade images differently: {steps[0]}, seed {seeds[0]}, and "
+                f"{steps[1]}, seed {seeds[1]}"
             )
 
 

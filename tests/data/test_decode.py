@@ -93,7 +93,7 @@ def test_exif_rotation() -> None:
     assert (found.facts.width, found.facts.height) == (6, 9)
 
 
-def test_what_can_not_be_read_says_why() -> None:
+def test_what_cannot_be_read_says_why() -> None:
     png = encoded(Image.fromarray(RGB).resize((200, 200)), "PNG")
     jpeg = encoded(Image.fromarray(RGB).resize((200, 200)), "JPEG")
     webp = encoded(Image.fromarray(RGB).resize((200, 200)), "WEBP")

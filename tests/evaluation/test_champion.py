@@ -77,7 +77,15 @@ def test_no_champion_says_what_to_run(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[]", "{}", '{"model": "lda"}', '{"model": "lda", "data": "demo", "predict": {"tta": "all"}}', "\udcff"],
+    [
+        *("{", "[]", "{}", '{"model": "lda"}', '{"model": "lda", "data": 3}', '{"model": null, "data": "demo"}'),
+        *(
+            '{"model": "../lda", "data": "demo"}',
+            '{"model": "/etc", "data": "demo"}',
+            '{"model": "..", "data": "demo"}',
+        ),
+        *('{"model": "lda", "data": "demo", "predict": {"tta": "all"}}', "\udcff"),
+    ],
 )
 def test_a_damaged_champion_is_one_line(tmp_path, text):
     make_model(tmp_path, "lda", kind="classifier")

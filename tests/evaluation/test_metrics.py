@@ -99,7 +99,7 @@ def test_figures_agree_with_scikit_learn():
     assert list(figures["recall"].values()) == pytest.approx(sk.recall_score(actual, predicted, average=None))
 
 
-def test_figures_leave_out_what_can_not_be_told():
+def test_figures_that_cannot_be_computed_are_left_out():
     figures = metrics.figures(np.array([1, 1]), np.array([[0.1, 0.9], [0.8, 0.2]]), ["real", "fake"], bins=5)
     assert "roc_auc" not in figures
     assert figures["recall"] == {"fake": 0.5}

@@ -93,6 +93,14 @@ def test_the_command_prints_a_table_and_writes_the_rows(
     ("change", "found"),
     [
         (("seed: 7 ", "seed: 8 "), r"noisy: the two folders degrade images differently: .*, seed 7, and .*, seed 8"),
+        (
+            ("jpeg: 50, blur: 1", "blur: 1, jpeg: 50"),
+            r"jpeg: .* differently: \{'jpeg': 50, 'blur': 1\}, .*\{'blur': 1, 'jpeg",
+        ),
+        (
+            ("robustness:\n  grid:", "other:\n  grid:"),
+            r"jpeg: .* differently: \{'jpeg': 50, 'blur': 1\}, .* and \{\}, seed 7",
+        ),
         (("noise: 2}", "noise: 3}"), r"noisy: .* differently: \{'noise': 2\}, seed 7, and \{'noise': 3\}, seed 7"),
     ],
 )
@@ -103,7 +111,7 @@ def test_other_degradations_of_the_same_name_are_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    content = "seed: 7 # a comment\nrobustness:\n  grid: {jpeg: {jpeg: 50}, noisy: {noise: 2}}\n"
+    content = "seed: 7 # a comment\nrobustness:\n  grid: {jpeg: {jpeg: 50, blur: 1}, noisy: {noise: 2}}\n"
     for name in ("one", "two"):
         save(tmp_path / name, "trace_net", {"clean": of({0}), "jpeg": of({0, 1}), "noisy": of({0, 1})})
         (tmp_path / name / "params.yaml").write_text(content)

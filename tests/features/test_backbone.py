@@ -90,7 +90,9 @@ def test_input_size_scales_images(tiny: tuple[dict, torch.nn.Module]) -> None:
     np.testing.assert_allclose(extract("backbone", {**options, "input_size": 64}, grey), as_large, atol=1e-5)
 
 
-def test_missing_weights_and_an_unknown_network_are_one_line(tiny: tuple[dict, torch.nn.Module], tmp_path: Path) -> None:
+def test_missing_weights_and_an_unknown_network_are_one_line(
+    tiny: tuple[dict, torch.nn.Module], tmp_path: Path
+) -> None:
     options, _ = tiny
     images = np.zeros((1, 32, 32, 3), dtype=np.uint8)
     missing = tmp_path / "missing.pth"

@@ -16,6 +16,7 @@ from fakeprint.params import Predict
 
 Kind = Literal["network", "classifier", "ensemble"]
 KINDS: dict[Kind, str] = {"network": "a network", "classifier": "a classifier", "ensemble": "an ensemble"}
+RESTORE = "run `dvc repro`, or take it from the cache with `dvc checkout --force`"  # where a model's file is damaged
 
 
 def write_description(folder: Path, kind: Kind, description: Mapping[str, Any]) -> None:
@@ -70,7 +71,10 @@ def read_champion(folder: Path) -> Champion | None:
         return None
     try:
         content = read_json(path)
-        return Champion(str(content["model"]), str(content["data"]), Predict(**content.get("predict", {})))
+        model, data = content["model"], content["data"]
+        if not isinstance(model, str) or not isinstance(data, str) or model in ("", "..") or Path(model).name != model:
+            raise ValueError  # no folder beside this one
+        return Champion(model, data, Predict(**content.get("predict", {})))
     except (KeyError, TypeError, AttributeError, ValueError):  # no JSON; no object; no such key or value
         raise InputError(
             f"{path} should be a JSON object with model, data and predict: run `dvc checkout --force {folder}`"

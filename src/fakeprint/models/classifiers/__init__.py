@@ -1,4 +1,4 @@
-"""Classical classifiers on concatenated features: one module per method, `fitting` and `files`."""
+"""Classical classifiers on concatenated features: their estimators, how they are fitted, saved and loaded."""
 
 from dataclasses import dataclass
 

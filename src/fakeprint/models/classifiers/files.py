@@ -14,7 +14,7 @@ from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.models.classifiers.neighbours import Neighbours, load_neighbours, save_neighbours
 from fakeprint.models.classifiers.scaling import as_fitted
-from fakeprint.models.description import read_description, write_description
+from fakeprint.models.description import RESTORE, read_description, write_description
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -34,7 +34,17 @@ class FittedClassifier:
         return sets
 
     def probabilities(self, x: np.ndarray | Rows) -> np.ndarray:
-        """Class probabilities, float64 (N, C), of concatenated features x, float32 (N, D), read block by block."""
+        """Class probabilities, float64 (N, C), of concatenated features x, float32 (N, D), read block by block.
+
+        Raises InputError where the model was fitted on another number of features.
+        """
+        model = self.model
+        width = model.rows.shape[1] if isinstance(model, Neighbours) else model.n_features_in_
+        if len(x) and x.shape[1] != width:
+            raise InputError(
+                f"{self.description['name']} takes {width:,} features, but the sets in its model.json give "
+                f"{x.shape[1]:,}: {RESTORE}"
+            )
         probabilities = np.zeros((len(x), len(self.description["dataset"]["classes"])))
         for place, block in as_fitted(Rows.of(x), self.description["settings"]["scale"]).blocks():
             probabilities[place] = self.model.predict_proba(block)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -12,6 +13,7 @@ from fakeprint.blocks import Rows, write_rows
 from fakeprint.errors import InputError
 from fakeprint.files import write_csv, write_figure, written
 from fakeprint.models.classifiers.scaling import fitted_scaler
+from fakeprint.models.description import RESTORE
 
 BLOCK = 2048  # rows per search, which stay in the processor's cache for all queries
 METRICS = {"l1": faiss.METRIC_L1, "l2": faiss.METRIC_L2}
@@ -140,15 +142,33 @@ def load_neighbours(folder: Path, metric: str, k: int, classes: int) -> Neighbou
         stored = np.load(folder / "neighbours.npy", mmap_mode="r")  # whole, and no object array
         labels, scaling = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("labels", "scaling"))
         sweep = pd.read_csv(folder / "k_sweep.csv")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder} does not hold a complete k-NN classifier: {' '.join(str(error).split())}") from None
-    if metric not in METRICS or not isinstance(k, int) or k < 1:
-        raise InputError(f"{folder} names no k and distance of a k-NN classifier: {k!r}, {metric!r}")
-    shapes = (stored.ndim, labels.shape, scaling.shape) == (2, stored.shape[:1], (2, *stored.shape[1:]))
-    if not shapes or not np.array_equal(np.unique(labels), np.arange(classes)):
-        raise InputError(f"{folder} holds arrays that do not fit together: run `dvc repro`, or `dvc checkout --force`")
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{folder} does not hold a complete k-NN classifier ({reason}): {RESTORE}") from None
     rows = Rows(((folder / "neighbours.npy",),))
+    if not _fit_together(stored, labels, scaling, classes) or not all(
+        np.isfinite(block).all() for _, block in rows.blocks()
+    ):
+        raise InputError(f"the arrays in {folder} do not fit its model.json, or do not fit together: {RESTORE}")
+    if not (isinstance(metric, str) and metric in METRICS and type(k) is int and 1 <= k <= len(stored)):
+        raise InputError(
+            f"{folder / 'model.json'}: chosen.metric must be l1 or l2, and chosen.k 1 to {len(stored)}: {RESTORE}"
+        )
     return Neighbours(rows, labels, scaling[0], scaling[1], metric, k, sweep)
+
+
+def _fit_together(rows: Any, labels: Any, scaling: Any, classes: int) -> bool:
+    """Whether these are arrays of rows (N, D), labels of all classes (N,), and mean and scale (2, D)."""
+    arrays = (rows, labels, scaling)
+    if not all(isinstance(each, np.ndarray) for each in arrays):  # .npz files are none
+        return False
+    if [each.dtype for each in arrays] != [np.float32, np.int64, np.float64] or rows.ndim != 2:
+        return False
+    if labels.shape != (len(rows),) or scaling.shape != (2, rows.shape[1]):
+        return False
+    return bool(
+        np.array_equal(np.unique(labels), np.arange(classes)) and np.isfinite(scaling).all() and (scaling[1] > 0).all()
+    )
 
 
 def plot_sweep(sweep: pd.DataFrame, path: Path, title: str) -> None:

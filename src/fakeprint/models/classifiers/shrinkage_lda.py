@@ -22,7 +22,7 @@ class ShrinkageLDA(ClassifierMixin, BaseEstimator):
     scikit-learn holds all rows, forms two more products for the shrinkage (Ledoit and Wolf 2004), and solves by
     singular values where Cholesky will do.
 
-    shrinkage: "auto" (Ledoit and Wolf's, a class) or 0–1; 0 needs more images than features. Attributes: `coef_`,
+    shrinkage: "auto" (Ledoit and Wolf's, one per class) or 0–1; 0 needs more images than features. Attributes: `coef_`,
     float64 (C, D), and `intercept_`, float64 (C,).
     """
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import written
+from fakeprint.models.description import RESTORE
 
 # skops would import all of scikit-learn to trust every estimator: half of the start-up of each process that fits or
 # loads a classifier. Here it finds none, and `TRUSTED` names those that are needed.
@@ -47,7 +48,8 @@ TRUSTED = (
 )
 LARGE = 2**24  # bytes of an array from which it is not compressed
 MOST_FEATURES = 2**24  # so that a number in a file cannot fill the memory
-RESTORE = "run `dvc repro`, or `dvc checkout --force`"
+FOREST = "sklearn.ensemble._forest.RandomForestClassifier"
+BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip archive can hold
 
 
@@ -71,16 +73,20 @@ def load_pipeline(path: Path, classes: int) -> Pipeline:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): run `dvc repro` or `dvc checkout` first") from None
     except Exception as error:  # whatever a damaged or hostile file makes skops, zipfile or json raise
-        raise InputError(f"{path} is not a classifier that skops can read: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a classifier that skops can read ({reason}): {RESTORE}") from None
     if foreign and all(name.startswith("fakeprint.") for name in foreign):
-        raise InputError(f"{path} was written by another version of Fakeprint ({first_few(foreign)}): run `dvc repro`")
+        raise InputError(
+            f"{path} holds types that this version of Fakeprint does not know ({first_few(foreign)}): another version "
+            "wrote it; fit it again with `dvc repro`"
+        )
     if foreign:
         raise InputError(
             f"{path} was not loaded, because it contains types that Fakeprint's classifiers do not have: "
-            f"{first_few(foreign)}"
+            f"{first_few(foreign)}; load only models that you trust"
         )
     if not isinstance(loaded, Pipeline):
-        raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline")
+        raise InputError(f"{path} holds a {type(loaded).__name__}, not a scikit-learn Pipeline: {RESTORE}")
     try:
         sound = _sound_trees(loaded) == _trees_in(path)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -88,13 +94,20 @@ def load_pipeline(path: Path, classes: int) -> Pipeline:
     if not sound:
         raise InputError(f"{path} holds a damaged tree: {RESTORE}")
     if not _answers(loaded, classes):
-        raise InputError(f"{path} holds parts that do not fit together: {RESTORE}")
+        raise InputError(f"{path} does not fit the model.json beside it, or its parts do not fit together: {RESTORE}")
     return loaded
 
 
 def _answers(pipeline: Pipeline, classes: int) -> bool:
-    """Whether the probabilities of a row of zeros are finite numbers, one per class."""
+    """Whether the probabilities of a row of zeros are finite numbers, one per class.
+
+    Scales and fingerprints are looked at themselves: with NaN in them, trees and correlations still give probabilities.
+    """
     try:
+        for _, step in pipeline.steps:
+            numbers = [getattr(step, name) for name in ("mean_", "scale_", "fingerprints_") if hasattr(step, name)]
+            if not all(np.isfinite(each).all() for each in numbers) or not np.all(getattr(step, "scale_", 1) > 0):
+                return False
         count = pipeline.n_features_in_
         if not 0 < count <= MOST_FEATURES:
             return False
@@ -107,26 +120,32 @@ def _answers(pipeline: Pipeline, classes: int) -> bool:
 def _sound_trees(pipeline: Pipeline) -> int:
     """The number of trees in the pipeline's forest or boosting whose nodes name only nodes and features that exist.
 
-    skops trusts no trees, since scikit-learn follows these numbers unchecked, even out of its memory.
+    skops trusts no trees, since scikit-learn follows these numbers unchecked, even out of its memory. A tree that a
+    file names twice counts once.
     """
     *_, (_, estimator) = pipeline.steps
-    sound = 0
-    if type(estimator).__name__ == "RandomForestClassifier":
+    sound = {}
+    if _type_name(estimator) == FOREST:
         for each in estimator.estimators_:
             tree = each.tree_
-            if 0 < tree.node_count <= tree.capacity:  # else its arrays would end beyond its memory
+            # else its arrays would end beyond its memory
+            if _type_name(tree) == "sklearn.tree._tree.Tree" and 0 < tree.node_count <= tree.capacity:
                 children = np.stack([tree.children_left, tree.children_right], axis=1)
                 leaf = tree.children_left == -1
-                sound += _leads_to_leaves(leaf, children, tree.feature, estimator.n_features_in_)
-    if type(estimator).__name__ == "HistGradientBoostingClassifier":
+                sound[id(tree)] = _leads_to_leaves(leaf, children, tree.feature, estimator.n_features_in_)
+    if _type_name(estimator) == BOOSTING:
         for each in itertools.chain.from_iterable(estimator._predictors):
             nodes = each.nodes
             children = np.stack([nodes["left"], nodes["right"]], axis=1).astype(np.int64)
             leaf, features = nodes["is_leaf"] != 0, nodes["feature_idx"].astype(np.int64)
-            sound += not nodes["is_categorical"].any() and _leads_to_leaves(
+            sound[id(each)] = not nodes["is_categorical"].any() and _leads_to_leaves(
                 leaf, children, features, estimator.n_features_in_
             )
-    return sound
+    return sum(sound.values())
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _leads_to_leaves(leaf: np.ndarray, children: np.ndarray, features: np.ndarray, count: int) -> bool:
@@ -138,13 +157,13 @@ def _leads_to_leaves(leaf: np.ndarray, children: np.ndarray, features: np.ndarra
 
 
 def _trees_in(path: Path) -> int:
-    """The number of trees in the file, wherever they are."""
+    """The number of trees in the file, wherever they are, whatever they call themselves: skops goes by the loader."""
     with zipfile.ZipFile(path) as archive:
         left, found = [json.loads(archive.read("schema.json"))], 0
     while left:
         node = left.pop()
         if isinstance(node, dict):
-            found += node.get("__class__") in ("Tree", "TreePredictor")
+            found += node.get("__loader__") == "TreeNode" or node.get("__class__") in ("Tree", "TreePredictor")
             left += node.values()
         elif isinstance(node, list):
             left += node

@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from fakeprint.errors import InputError, first_few
 from fakeprint.files import sha256, share
-from fakeprint.models.description import read_description, write_description
+from fakeprint.models.description import RESTORE, read_description, write_description
 from fakeprint.params import Ensemble, Run
 from fakeprint.verdict.calibration import log_probabilities, tempered
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fakeprint.models.ensembles.learned import EnsembleHead
 
 HEAD = "head.safetensors"
-RESTORE = "run `dvc repro`, or take it from the cache with `dvc checkout`"
 
 
 @dataclass(frozen=True)
