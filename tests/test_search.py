@@ -256,7 +256,7 @@ def test_calibration_sees_the_groups_of_images_and_of_their_copies(here: Path, m
     assert (seen[0] == np.tile(np.arange(60)[train] // 2, 2)).all()
 
 
-def test_hopeless_trials_are_pruned_and_failing_ones_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hopeless_trials_are_pruned_and_failing_ones_reported(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fakeprint.training import loop
 
     accuracies = iter([0.9, 0.8, 0.7, 0.9, 0.1])

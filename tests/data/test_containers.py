@@ -188,7 +188,7 @@ def test_a_zip_s_directory_is_not_sent_to_the_processes(tmp_path: Path) -> None:
     assert len(pickle.dumps(batch)) < 10_000
 
 
-def test_a_damaged_archive_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_one_line(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).bytes(2 * 10**5)
     for suffix in ("gz", "bz2", "xz"):
         whole = io.BytesIO()
@@ -279,7 +279,7 @@ def test_global_headers_do_not_gather(tmp_path: Path) -> None:
     assert "cannot be read as an archive (global headers of 15000" in message(tmp_path / "a.tar.gz")
 
 
-def test_a_zip_without_its_start_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_zip_without_its_start_is_one_line(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", {"a.png": (0, b"abc", 3, zlib.crc32(b"abc"))})
     path.write_bytes(path.read_bytes()[10:])
     assert "cannot be read as an archive (its start is missing)" in message(path)

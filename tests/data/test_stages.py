@@ -189,7 +189,7 @@ def test_one_pixel_changes_the_manifest(csv_folder: Path, save: Callable[..., Pa
 
 
 @pytest.mark.slow
-def test_what_is_not_taken_is_counted_and_told(
+def test_what_is_left_out_is_counted_and_reported(
     csv_folder: Path, tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
 ) -> None:
     (csv_folder / "sample_submission.csv").write_text("image_id,label\ntest00,a\n")

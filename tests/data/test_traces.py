@@ -90,7 +90,7 @@ def test_traces_of_a_share_of_the_images_are_measured(draw: Callable[..., np.nda
 
 
 @pytest.mark.slow
-def test_pictures_treated_alike_are_not_told_apart(draw: Callable[..., np.ndarray]) -> None:
+def test_pictures_of_the_same_treatment_are_not_distinguished(draw: Callable[..., np.ndarray]) -> None:
     assert not audits(files(draw, jpeg(75), jpeg(75)))[1].found(0.25)
 
 

@@ -205,7 +205,7 @@ def test_a_key_alone_is_no_proof(chunks: list[bytes]) -> None:
     assert findings(files.png(*chunks)) == []
 
 
-def test_programs_are_told_from_image_generators() -> None:
+def test_programs_are_distinguished_from_image_generators() -> None:
     plain = files.with_exif("JPEG", Software=b"GIMP 3.0")
     assert [(each.kind, each.claim) for each in findings(plain)] == [("software", "written by GIMP 3.0")]
     assert Inspection().of_content(plain).nothing_found

@@ -127,7 +127,7 @@ def test_weights_that_give_no_numbers_are_one_line(tiny: tuple[dict, torch.nn.Mo
         extract("backbone", {**options, "weights": str(path)}, np.zeros((1, 40, 40, 3), dtype=np.uint8))
 
 
-def test_too_little_memory_is_said_as_it_is(
+def test_too_little_memory_is_named_as_the_reason(
     tiny: tuple[dict, torch.nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options, _ = tiny

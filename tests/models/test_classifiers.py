@@ -221,7 +221,7 @@ def test_kernel_svm_equals_scikit_learn():
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
-def test_the_linear_svm_minimises_the_loss_that_is_asked_for(loss):
+def test_the_linear_svm_minimises_the_requested_loss(loss):
     from sklearn.svm import LinearSVC
 
     x, y = separable(60, 0)

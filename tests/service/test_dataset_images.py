@@ -106,7 +106,7 @@ def test_the_first_bytes_say_what_a_file_is(start: bytes, media_type: str) -> No
 
 
 @pytest.mark.slow
-def test_what_cannot_be_sent_is_said_on_one_line(api: Api, tmp_path: Path) -> None:
+def test_what_cannot_be_sent_is_one_line(api: Api, tmp_path: Path) -> None:
     client = api(max_file_mib=0.01)
     damaged = bytearray(zip_of(class_folders(2) | {"plain/0.png": b"long" * 10_000}))
     damaged[damaged.index(b"IDAT")] ^= 1  # in the first image that is not too long

@@ -165,7 +165,9 @@ TWO = [("a.png", png(0, "plain")), ("b.png", png(1, "plain"))]
         (lambda c: c.post("/datasets", data={"name": "a"}, files={}), "send multipart/form-data"),
     ],
 )
-def test_what_is_refused_is_said_and_leaves_nothing(refusing: tuple[TestClient, Path], send: Any, message: str) -> None:
+def test_what_is_refused_is_reported_and_leaves_nothing(
+    refusing: tuple[TestClient, Path], send: Any, message: str
+) -> None:
     client, folder = refusing
     response = send(client)
     assert response.status_code in (415, 422), response.text

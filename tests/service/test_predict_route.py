@@ -271,7 +271,7 @@ def test_more_images_than_may_wait_are_refused(tmp_path: Path, models_folder: Pa
     assert refused.json()["detail"] == "so many images wait that no more are taken; try again soon"
 
 
-def test_what_nobody_expected_is_logged_and_told_in_no_detail(
+def test_an_unexpected_error_is_logged_and_its_details_are_not_sent(
     tmp_path: Path, models_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(tmp_path, models_folder, model="lda") as client:

@@ -75,7 +75,7 @@ def test_a_refused_body_gets_its_answer(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_it_serves_until_it_is_told_to_stop(served: Served) -> None:
+def test_it_serves_until_a_signal_stops_it(served: Served) -> None:
     assert Client(served.url).get("/health")["status"] == "ok"
     served.until_ready()
     answer = Client(served.url).predict([("a.png", IMAGE)])

@@ -55,7 +55,7 @@ def test_at_the_first_start(
         assert client.get("/models").json()["revision"] == 0
 
 
-def test_a_model_of_no_such_name_is_named_where_readiness_is_asked(tmp_path: Path, models_folder: Path) -> None:
+def test_readiness_names_a_model_that_does_not_exist(tmp_path: Path, models_folder: Path) -> None:
     with running(tmp_path, models_folder, is_ready=False, model="ldda") as client:
         until(lambda: "ldda" in client.get("/ready").json()["detail"])
         answer = client.get("/ready")

@@ -64,7 +64,7 @@ def page(results: StudyResults, statistics: Statistics) -> str:
     return report.as_markdown(results, statistics, [f"forest-{MODEL}"])
 
 
-def test_the_page_says_what_was_asked_and_run(page: str) -> None:
+def test_the_page_says_what_was_requested_and_run(page: str) -> None:
     assert page.startswith("# flips\n\nDoes it help?\n\n**Published:** Flips help.\n")
     assert (
         "`presets/unibuc.yaml` on made-up images; seeds 1, 2, 3, 4, 5, 6, 7, 8, which draw the training anew." in page

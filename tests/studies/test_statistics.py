@@ -80,7 +80,7 @@ def test_the_p_value_is_the_larger_one_corrected_by_holm():
     assert found.comparison_count == 3
 
 
-def test_too_few_seeds_are_said_with_the_number_needed():
+def test_too_few_seeds_are_reported_with_the_number_needed():
     found = verdict(study({"up": 0.6, "same": 0.0, "down": -0.5}), "up")
     assert found.word == "too few seeds to tell" and found.p is None
     assert found.why == "exact Wilcoxon with 5 seeds reaches 0.0625 at best, 3 comparisons need 7 seeds"

@@ -96,7 +96,7 @@ def test_test_is_left_out_where_it_is_not_labelled_and_groups_are_the_unit(works
     assert figures["certificate"]["line"].startswith("not certifiable with 150 images: at most 1 % errors with 95 %")
 
 
-def test_variants_are_asked_for_and_what_they_buy_is_said(workspace, capsys):
+def test_variants_are_requested_and_their_effect_is_printed(workspace, capsys):
     workspace.edit("params.yaml", {"decide.consistency": True})
     known = split(1500, 1)
     rng = np.random.default_rng(5)

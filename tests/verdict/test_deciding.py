@@ -49,7 +49,7 @@ def test_the_certificate_is_of_validation_and_says_what_it_was_fitted_on(decided
     assert decision.sets.error == SETTINGS.set_error
 
 
-def test_whether_it_holds_is_said_of_each_set_of_images(decided):
+def test_each_set_of_images_says_whether_it_holds(decided):
     decision, every = decided
     checked = check_all(decision, every, 0.95, seed=7)
     assert {name: each.outcome for name, each in checked.items()} == {

@@ -115,7 +115,7 @@ def test_an_answer_that_differs(champion: Path, verify: Verify) -> None:
     assert (said.code, said.out[-1]) == (1, "differs: 1 of 15 figures (small.png, p(generator 0))")
 
 
-def test_other_pixels_are_told_from_another_model(champion: Path, source: Path, verify: Verify) -> None:
+def test_other_pixels_are_distinguished_from_another_model(champion: Path, source: Path, verify: Verify) -> None:
     Image.fromarray(picture(0, 999)).save(source / "validation/v0.png")
     said = verify(champion, "--data", source)
     assert said.line("differs images") == "differs images 9 images with other pixels than the recorded ones"

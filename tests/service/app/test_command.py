@@ -142,7 +142,7 @@ def test_the_command_serves_the_app(tmp_path: Path) -> None:
         process.wait(PATIENCE)
 
 
-def test_streamlit_is_told_to_keep_to_itself() -> None:
+def test_streamlit_listens_on_loopback_and_sends_no_statistics() -> None:
     arguments, environment = command.streamlit_command("http://127.0.0.1:1", "127.0.0.1", 8501, 300)
     assert {"--browser.gatherUsageStats=false", "--server.maxUploadSize=300", "--server.address=127.0.0.1"} <= set(
         arguments

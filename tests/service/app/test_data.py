@@ -35,7 +35,7 @@ def test_without_an_archive_nothing_is_sent(world: World, page: Opener) -> None:
     assert app.warning[0].value == "Choose an archive first." and not world.datasets
 
 
-def test_a_refused_archive_is_told_in_one_line(world: World, page: Opener) -> None:
+def test_a_refused_archive_is_one_line(world: World, page: Opener) -> None:
     app = page("data")
     app.file_uploader[0].set_value(("mine.zip", b"PK", "application/zip"))
     world.refusal = (422, "mine.zip: no images in it")

@@ -81,7 +81,7 @@ def test_every_parameter_of_the_real_api_has_a_field_that_starts_at_the_default(
     assert world.requests[0][1]["parameters"] == {}  # type: ignore[index]
 
 
-def test_what_is_no_json_is_told_by_name_and_not_sent(world: World, page: Opener) -> None:
+def test_what_is_no_json_is_named_and_not_sent(world: World, page: Opener) -> None:
     world.dataset()
     world.parameters = PARAMETERS
     app = page("fit")
@@ -91,7 +91,7 @@ def test_what_is_no_json_is_told_by_name_and_not_sent(world: World, page: Opener
     assert next(each for each in app.button if each.label == "Start").disabled
 
 
-def test_a_refused_fit_is_told_in_one_line(world: World, page: Opener) -> None:
+def test_a_refused_fit_is_one_line(world: World, page: Opener) -> None:
     world.dataset()
     app = page("fit")
     start = next(each for each in app.button if each.label == "Start")
@@ -105,7 +105,7 @@ def test_a_refused_fit_is_told_in_one_line(world: World, page: Opener) -> None:
     assert "job" in app.query_params and len(world.keys) == 2 and len(set(world.keys)) == 1  # one job, sent twice
 
 
-def test_without_data_the_way_to_it_is_told(world: World, page: Opener) -> None:
+def test_without_data_the_page_says_how_to_get_it(world: World, page: Opener) -> None:
     assert "Send a data set on the page Data first" in page("fit").info[0].value
 
 
@@ -159,7 +159,7 @@ def test_a_failed_job_says_why(world: World, page: Opener) -> None:
     assert page("fit", job="j3").error[0].value == r"data\: one class only"
 
 
-def test_an_unknown_job_is_told_and_the_list_is_one_button_away(world: World, page: Opener) -> None:
+def test_an_unknown_job_is_reported_and_the_list_is_one_button_away(world: World, page: Opener) -> None:
     world.jobs["j1"] = job("j1", title="mine")
     app = page("fit", job="gone")
     assert app.error[0].value == "there is no job 'gone'"

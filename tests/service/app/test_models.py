@@ -47,7 +47,7 @@ def test_a_model_of_the_registry_is_named_by_its_version(world: World, page: Ope
 
 
 @pytest.mark.parametrize("note", ["the registry does not answer"])
-def test_what_is_missing_is_said(world: World, page: Opener, note: str) -> None:
+def test_the_page_says_what_is_missing(world: World, page: Opener, note: str) -> None:
     world.note, world.models = note, []
     app = page("models")
     assert note in app.warning[0].value and "There is no model yet" in app.info[0].value

@@ -82,7 +82,7 @@ def test_addresses_are_understood_or_refused(address: str, place: Any) -> None:
     assert stored_images.parsed(address) == place
 
 
-def test_what_is_no_address_or_no_data_set_is_said(world: World, page: Opener) -> None:
+def test_a_bad_address_and_a_missing_data_set_are_reported(world: World, page: Opener) -> None:
     app = opened(world, page, "my data")
     said = "my data is no address of a data set: it ends in /datasets/ and 32 characters, 0–9 and a–f."
     assert app.warning[0].value == said

@@ -47,7 +47,7 @@ def test_one_image_gets_a_verdict_bars_a_set_evidence_and_a_map(world: World, pa
 @pytest.mark.parametrize(
     ("kind", "said"), [("unsure", "Not sure enough to answer"), ("unknown", "None of the known classes")]
 )
-def test_an_image_without_a_label_is_said_to_have_none(world: World, page: Opener, kind: str, said: str) -> None:
+def test_an_image_without_a_label_is_shown_as_such(world: World, page: Opener, kind: str, said: str) -> None:
     world.answers["photo.png"] = kind
     app = page("verdict")
     app.file_uploader(key="images").set_value(upload("photo.png")).run()
@@ -141,12 +141,12 @@ def test_without_calibration_the_bars_say_so(world: World, page: Opener) -> None
     assert "Probability of each class, not calibrated" in html(app)
 
 
-def test_while_no_model_can_answer_the_reason_is_told(world: World, page: Opener) -> None:
+def test_while_no_model_can_answer_the_page_says_why(world: World, page: Opener) -> None:
     world.models = []
     assert page("verdict").error[0].value == "the model is being loaded"
 
 
-def test_what_is_wrong_with_the_model_is_told(world: World, page: Opener) -> None:
+def test_the_page_says_what_is_wrong_with_the_model(world: World, page: Opener) -> None:
     world.note = "unibuc serves: lda cannot be loaded"
     assert page("verdict").warning[0].value == r"unibuc serves\: lda cannot be loaded"
 
@@ -169,6 +169,6 @@ def test_a_refusal_is_its_one_line(world: World, page: Opener) -> None:
     assert app.error[0].value == "the request is larger than 64 MiB; send fewer images"
 
 
-def test_a_missing_key_is_said_with_its_variable(world: World, page: Opener) -> None:
+def test_a_missing_key_is_reported_with_its_variable(world: World, page: Opener) -> None:
     world.refusal = (401, "an API key is required")
     assert "an API key is required" in (said := page("verdict").error[0].value) and "`FAKEPRINT_KEY`" in said

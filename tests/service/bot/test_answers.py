@@ -268,7 +268,7 @@ def test_a_long_answer_is_a_message_of_its_own(telegram: BotApi, api: Api, chat:
     assert "because because" in text.text
 
 
-def test_an_error_that_nobody_expects_is_told(telegram: BotApi, api: Api, chat: int) -> None:
+def test_an_unexpected_error_is_reported(telegram: BotApi, api: Api, chat: int) -> None:
     api.given = {"map": "x"}
     telegram.deliver(telegram.message(chat, **telegram.document(picture(), "a.png", "image/png")))
     assert telegram.sent(chat)[0].text == texts.BROKEN
