@@ -14,7 +14,7 @@ from fakeprint.blocks import Rows
 from fakeprint.errors import InputError
 from fakeprint.models.classifiers.neighbours import Neighbours, load_neighbours, save_neighbours
 from fakeprint.models.classifiers.scaling import as_fitted
-from fakeprint.models.description import RESTORE, read_description, write_description
+from fakeprint.models.description import RESTORE, dataset_of, read_description, write_description
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -65,12 +65,9 @@ def save_classifier(folder: Path, fitted: FittedClassifier) -> None:
 def load_classifier(folder: Path) -> FittedClassifier:
     """Read what `save_classifier` wrote. Raises InputError for missing, damaged or foreign content."""
     description = read_description(folder, "classifier")
+    dataset = dataset_of(folder, description)
     try:
-        settings, _, classes = (
-            description["settings"],
-            description["features"].items(),
-            len(description["dataset"]["classes"]),
-        )
+        settings, _, classes = description["settings"], description["features"].items(), len(dataset.classes)
         method, _ = settings["method"], settings["scale"].startswith
         chosen = (description["chosen"]["metric"], description["chosen"]["k"]) if method == "knn" else None
     except (AttributeError, KeyError, TypeError):
