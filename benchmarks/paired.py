@@ -126,7 +126,8 @@ def require_same_degradations(first: Path, second: Path, conditions: Iterable[st
     for condition in conditions:
         if condition == CLEAN:
             continue
-        steps = [each.get("robustness", {}).get("grid", {}).get(condition, {}) for each in (one, other)]
+        grids = [(each.get("robustness") or {}).get("grid") or {} for each in (one, other)]
+        steps = [grid.get(condition) or {} for grid in grids]
         seeds = [each.get("seed") for each in (one, other)]
         ordered = [list(each.items()) for each in steps]  # steps are applied in their order
         if ordered[0] != ordered[1] or ("noise" in steps[0] and seeds[0] != seeds[1]):

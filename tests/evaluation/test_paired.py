@@ -101,6 +101,7 @@ def test_the_command_prints_a_table_and_writes_the_rows(
             ("robustness:\n  grid:", "other:\n  grid:"),
             r"jpeg: .* differently: \{'jpeg': 50, 'blur': 1\}, .* and \{\}, seed 7",
         ),
+        (("robustness:\n  grid:", "robustness:\nother:\n  grid:"), r"jpeg: .* differently: .* and \{\}, seed 7"),
         (("noise: 2}", "noise: 3}"), r"noisy: .* differently: \{'noise': 2\}, seed 7, and \{'noise': 3\}, seed 7"),
     ],
 )

@@ -257,7 +257,7 @@ def test_a_shipped_model_without_train_images(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["ldaa"], "--model: 'ldaa' is neither in models nor a model that comes with Fakeprint; did you mean 'lda'?"),
+        (["ldaa"], "MODEL: 'ldaa' is neither in models nor a model that comes with Fakeprint; did you mean 'lda'?"),
         (["lda", "nowhere.png"], "no such file or folder: nowhere.png"),
         (["lda", "--device", "gpu"], "--device: 'gpu' is unknown; known: auto, cpu, cuda, cuda:N, mps"),
         (["lda", "--most", "0"], "--most: 0 is too few; give 1 or more"),

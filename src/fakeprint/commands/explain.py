@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     if not 0 <= args.neighbours <= 10:
         raise InputError(f"--neighbours: {args.neighbours} is not from 0 to 10")
     files = list(image_files(args.images)) if args.images else None
-    folder, data = model_folder(args.model, args.models_folder)
+    folder, data = model_folder(args.model, args.models_folder, "MODEL")
 
     from fakeprint.explain.explanation import PAGE, SUSPECTS, Settings, write
     from fakeprint.explain.grounds import Train
