@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from fakeprint.commands import search as command
 from fakeprint.errors import InputError
+from fakeprint.presets import overlaid
 from fakeprint.search import confirmation, influence, space
 from fakeprint.studies import plan as studies
 
@@ -104,6 +105,18 @@ def test_the_best_becomes_an_arm_that_a_study_takes(here: Path) -> None:
     baseline, best = (plan.settings(arm, 1) for arm in plan.arms())
     assert (baseline.train.lr, best.train.lr, best.train.batch_size) == (0.005, 0.002, 16)
     assert best.run.networks == ["three_cnn"] and best.training_seed("three_cnn") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["unibuc", "unibuc-best"])
+def test_a_preset_whose_degradations_have_a_dot_in_their_names(here: Path, preset: str) -> None:
+    path = ROOT / f"presets/{preset}.yaml"
+    Path("params.yaml").write_text(overlaid(path, "data/elsewhere", ()), encoding="utf-8")
+    plan = planned(fixed={"train.epochs": 4}, ranges={"model.width": {"low": 0.25, "high": 1.0}})
+    confirmation.write_study(plan, {"model.width": 0.25}, Path("studies/c.yaml"))
+    study = YAML(typ="safe").load(Path("studies/c.yaml"))
+    assert study["baseline"]["robustness.grid"] == plan.content["robustness"]["grid"]
+    assert "resize_0.9" in study["baseline"]["robustness.grid"]
 
 
 @pytest.mark.slow

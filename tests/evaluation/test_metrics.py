@@ -3,6 +3,8 @@ import pytest
 from sklearn import metrics as sk
 
 from fakeprint.evaluation import metrics
+from fakeprint.studies.figures import numbers
+from fakeprint.tracking.evaluated import shown
 
 # Six images of three classes; the last is a cat taken for a dog, the third a dog taken for a bird.
 NAMES = ["cat", "dog", "bird"]
@@ -81,6 +83,15 @@ def test_a_class_absent_from_validation_has_no_recall_and_does_not_weigh_on_the_
     assert "bird                      –          –          –          0" in report.as_text()
 
 
+def test_a_class_absent_from_validation_keeps_its_place_in_the_figures():
+    """So that `recall.#2` of a study is the recall of the third class."""
+    probabilities = np.eye(4)[[0, 3, 3]]
+    figures = metrics.figures(np.array([0, 3, 0]), probabilities, ["a", "b", "c", "d"], bins=10)
+    assert figures["recall"] == {"a": 0.5, "b": None, "c": None, "d": 1.0}
+    assert numbers(figures)["recall.#3"] == 1.0 and "recall.#1" not in numbers(figures)
+    assert shown(figures)["recall/d"] == 1.0 and "recall/b" not in shown(figures)
+
+
 def test_a_class_never_predicted_has_precision_zero():
     report = metrics.class_report(np.array([0, 1]), np.array([0, 0]), ["a", "b"])
     assert report.table.at["b", "precision"] == 0
@@ -99,10 +110,10 @@ def test_figures_agree_with_scikit_learn():
     assert list(figures["recall"].values()) == pytest.approx(sk.recall_score(actual, predicted, average=None))
 
 
-def test_figures_that_cannot_be_computed_are_left_out():
+def test_figures_that_cannot_be_computed_are_left_out_or_null():
     figures = metrics.figures(np.array([1, 1]), np.array([[0.1, 0.9], [0.8, 0.2]]), ["real", "fake"], bins=5)
     assert "roc_auc" not in figures
-    assert figures["recall"] == {"fake": 0.5}
+    assert figures["recall"] == {"real": None, "fake": 0.5}
     assert figures["accuracy"] == 0.5
 
 

@@ -38,6 +38,14 @@ def test_figures_of_a_class_have_its_number_too() -> None:
     }
 
 
+def test_degraded_images_may_be_scored_with_some_models_only() -> None:
+    accuracy = {evaluate_file("knn"): {"accuracy": 0.7}}
+    result = result_of(CELL, ["lda", "knn"], read(**accuracy), None, None)
+    assert result
+    assert result.degraded == {"lda": {"noise_2": 0.5, "jpeg_50": 0.6}}
+    assert result.figures["knn"] == {"accuracy": 0.7}
+
+
 def test_without_all_figures_there_is_no_result() -> None:
     for missing in ({ROBUSTNESS: None}, {ROBUSTNESS: {"models": {}}}, {evaluate_file("lda"): {}}):
         assert result_of(CELL, ["lda"], read(**missing), None, None) is None

@@ -10,7 +10,7 @@ from fakeprint.errors import InputError
 from fakeprint.presets import DEMO
 from fakeprint.studies.arms import lower_is_better
 from fakeprint.studies.outcome import _held_out
-from fakeprint.studies.statistics import Statistics, analyse
+from fakeprint.studies.statistics import Statistics, _defined, analyse
 from fakeprint.studies.study import BASELINE
 from tests.studies.made_up import study
 
@@ -119,6 +119,22 @@ def test_folds_use_the_corrected_t():
     assert verdict(replace(results, held_out=0.0), "up").p_seeds < found.p_seeds
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [20, 60])
+def test_folds_of_few_images_have_an_interval_over_images(images):
+    """A resample of all images may draw none of one fold."""
+    results = study({"up": 0.9}, replicates=range(5), images=images // 5, folds=[0], held_out=0.25, test="t")
+    found = verdict(results, "up")
+    assert found.over_images and np.isfinite(found.interval).all()
+    assert found.p == max(found.p_seeds, found.p_both)
+
+
+def test_resamples_that_say_nothing_of_a_fold_are_left_out():
+    resamples = np.array([[0.1, np.nan, 0.3, 0.2], [0.1, 0.2, 0.3, np.nan]])
+    assert _defined(resamples).tolist() == [[0.1, 0.3], [0.1, 0.3]]
+    assert _defined(resamples[:, [1, 2, 3]]) is None
+
+
 @pytest.mark.parametrize(("on", "ratio"), [("validation", 1 / 4), ("fold", 1 / 3)])
 def test_a_calibration_fold_is_not_trained_on(on, ratio):
     settings = params.load(DEMO)
@@ -186,6 +202,18 @@ def test_an_arm_that_has_not_run_counts_in_the_correction():
     found = analyse(results)
     words = {comparison.arm: comparison.word for comparison in found.verdicts("accuracy")}
     assert words == {"up": "too few seeds to tell", "down": "not run"} and found.comparison_count == 2
+
+
+def test_the_steps_to_come_of_a_greedy_path_count_in_the_correction():
+    """Four arms in the first step, then three, two and one: ten comparisons at the end."""
+    effects = {"a": 0.6, "b": 0.1, "c": 0.0, "d": 0.0}
+    results = study(effects, replicates=range(6), path=[BASELINE], test="t")
+    greedy = results.study.model_copy(update={"path": list(effects), "path_order": "greedy"})
+    full = results.study.model_copy(update={"path": list(effects)})
+    found = analyse(replace(results, study=greedy))
+    assert found.comparison_count == 10 and analyse(replace(results, study=full)).comparison_count == 4
+    first = found.comparisons["a", MODEL, "accuracy"]
+    assert first.p == pytest.approx(min(1.0, 10 * max(first.p_seeds, first.p_both)))
 
 
 def test_without_predictions_the_interval_is_over_seeds_alone():

@@ -44,6 +44,7 @@ class Totals:
         Defined as in `fakeprint.evaluation.metrics`; what a sample does not define is left out of a mean.
         """
         images = self.actual.sum(axis=0)
+        images = np.where(images, images, np.nan)  # a draw of few groups may leave out all images of a fold
         with np.errstate(invalid="ignore", divide="ignore"):
             precision, recall = self.hits / self.predicted, self.hits / self.actual
             f1 = 2 * self.hits / (self.actual + self.predicted)

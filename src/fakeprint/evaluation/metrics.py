@@ -216,7 +216,8 @@ def figures(
 ) -> dict[str, Any]:
     """All metrics of one model, as nested dicts of numbers, for `metrics/MODEL/evaluate.json`.
 
-    What cannot be computed (ROC-AUC of one class, recall of a class without images) is left out.
+    What cannot be computed is left out (ROC-AUC of one class), or null (recall of a class without images), so that each
+    class keeps its place.
 
     actual: int (N,). probabilities: float (N, C). names: of the C classes. bins: number of bins of the calibration
     error. areas: whether to compute the ROC-AUC.
@@ -229,5 +230,8 @@ def figures(
         "log_loss": log_loss(actual, probabilities),
         "ece": expected_calibration_error(reliability(actual, probabilities, bins)),
         **({} if area is None else {"roc_auc": area}),
-        **{key: report.table[key].dropna().to_dict() for key in ("recall", "precision", "f1")},
+        **{
+            key: {name: None if np.isnan(value) else value for name, value in report.table[key].to_dict().items()}
+            for key in ("recall", "precision", "f1")
+        },
     }

@@ -70,10 +70,13 @@ def write_study(plan: Plan, values: dict[str, Any], path: Path) -> None:
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys of what is different or new in `after`, and its values; a list is one value."""
+    """Dotted keys of what is different or new in `after`, and its values; a list is one value.
+
+    A mapping with a dot in a key is one value too, since a dotted key could not name what is in it.
+    """
     for key, value in after.items():
         known = before.get(key)
-        if isinstance(value, dict) and isinstance(known, dict) and value:
+        if isinstance(value, dict) and isinstance(known, dict) and value and not any("." in name for name in value):
             yield from _changed(known, value, f"{prefix}{key}.")
         elif key not in before or value != known:
             yield f"{prefix}{key}", value

@@ -44,6 +44,14 @@ def configurations(study: Study, mean: Mean) -> list[Arm]:
     return found
 
 
+def all_configurations(study: Study) -> int:
+    """How many configurations a study has at its end, the baseline among them, whichever way a greedy path takes."""
+    steps = len(study.path)
+    on_path = steps * (steps + 1) // 2 if study.path_order == "greedy" else steps
+    combinations = math.prod(len(values) for values in study.grid.values()) if study.grid else 0
+    return 1 + combinations + len(study.arms) - steps + on_path
+
+
 def path_names(study: Study, mean: Mean) -> list[str]:
     """The path's configurations from the baseline to the last one that is decided; [] without a path."""
     if not study.path:

@@ -38,7 +38,9 @@ def result_of(
     predictions: Callable[[str], Predictions] | None,
     seconds: float | None,
 ) -> CellResult | None:
-    """The cell's result if its metrics are complete: figures of every model, clean and degraded; else None.
+    """The cell's result if its metrics are complete: figures of every model, and those on degraded images; else None.
+
+    The latter need not be of every model: `robustness.models` may name some only.
 
     Args:
         cell: which cell the files are of.
@@ -52,7 +54,7 @@ def result_of(
     degraded = (robustness or {}).get("models", {})
     if any(content is None or "accuracy" not in content for content in evaluated.values()):
         return None
-    if not set(models) <= set(degraded):
+    if not degraded:
         return None
     known = {model: content for model, content in evaluated.items() if content is not None}
     histories = {model: read(history_file(model)) for model in models}
@@ -63,6 +65,7 @@ def result_of(
         degraded={
             model: {name: of["accuracy"] for name, of in degraded[model].items() if name not in NOT_DEGRADED}
             for model in models
+            if model in degraded
         },
         curves={model: pd.read_csv(io.BytesIO(rows)) for model, rows in histories.items() if rows},
         seconds=seconds,

@@ -76,7 +76,8 @@ def resampled(
 ) -> dict[tuple[str, int], dict[str, np.ndarray]]:
     """The figures of each cell in each resample, float (B,); of the names in `figures` those that sums define.
 
-    totals: by (arm, replicate), `blocks` blocks each. All cells see the same draws of blocks.
+    totals: by (arm, replicate), `blocks` blocks each. All cells see the same draws of blocks. NaN where a draw has no
+    image of the cell.
     """
     drawn = np.concatenate(list(bootstrap.weights(blocks, seed)), axis=1)  # 32 MB at most
     found = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from fakeprint.evaluation.predictions import Predictions
+from fakeprint.studies.arms import all_configurations
 from fakeprint.studies.study import BASELINE, Changes, Study
 
 
@@ -72,6 +73,11 @@ class StudyResults:
     def compare_to(self) -> str:
         """The arm that the others are compared to."""
         return self.study.compare_to or BASELINE
+
+    @property
+    def to_come(self) -> int:
+        """How many configurations of a greedy path are not known yet."""
+        return max(0, all_configurations(self.study) - len({BASELINE, *self.arms}))
 
     def of_arm(self, arm: str) -> dict[int, CellResult]:
         """The results of one arm by seed or fold, in the planned order."""

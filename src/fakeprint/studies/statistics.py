@@ -110,7 +110,7 @@ def analyse(results: StudyResults, seed: int = SEED) -> Statistics:
     exact Wilcoxon signed-rank test over seeds, Student's t, or for folds the t corrected for overlapping train splits.
     A test over seeds alone would find, with enough seeds, any difference that these images happen to show. So the
     p-value is the larger of this test's and of the interval's, which covers other images too; Holm's correction is over
-    all arms and models of the study, run or not.
+    all arms and models of the study, run or not, and over the steps of a greedy path that are still to come.
     """
     study, to = results.study, results.compare_to
     summaries: dict[tuple[str, str, str], Summary] = {}
@@ -132,7 +132,7 @@ def analyse(results: StudyResults, seed: int = SEED) -> Statistics:
                 for arm, other in listed:
                     sides = summaries[arm, model, figure], summaries[other, model, figure]
                     found[arm, model, figure] = _compared(*sides, resamples, blocks, results.held_out)
-    count = len(pairs) * len(study.models)
+    count = (len(pairs) + results.to_come) * len(study.models)
     comparisons |= _with_words(results, arms, comparisons)
     return Statistics(summaries, comparisons, steps, count, tuple(dict.fromkeys(unread)))
 
@@ -175,14 +175,24 @@ def _compared(mine: Summary, other: Summary, resamples: Resamples, blocks: int, 
     values, figure = np.array(list(differences.values())), mine.figure
     drawn = [(resamples.get((mine.arm, each), {}), resamples.get((other.arm, each), {})) for each in common]
     known = all(figure in side for pair in drawn for side in pair)
-    over_images = np.array([left[figure] - right[figure] for left, right in drawn]) if known else None
+    over_images = _defined(np.array([left[figure] - right[figure] for left, right in drawn])) if known else None
     found = spread(values, over_images, blocks, held_out)
     if over_images is None and not found.error:  # a model without chance: seeds say nothing of other images
         return comparison
     mean = float(np.mean(values))
     reach = float(stdtrit(found.freedom, 0.5 + CONFIDENCE / 2)) * found.error
     p_both = paired.two_sided(mean, found.error, found.freedom)
-    return replace(comparison, interval=(mean - reach, mean + reach), over_images=known, p_both=p_both)
+    interval = (mean - reach, mean + reach)
+    return replace(comparison, interval=interval, over_images=over_images is not None, p_both=p_both)
+
+
+def _defined(resamples: np.ndarray) -> np.ndarray | None:
+    """The resamples, float (S, B), without those that drew no image of a replicate; None if these are most of them.
+
+    Folds have groups of their own, and a draw of few groups may leave out all of one fold.
+    """
+    defined = np.isfinite(resamples).all(axis=0)
+    return resamples[:, defined] if 2 * defined.sum() >= len(defined) else None
 
 
 def _with_words(
@@ -198,9 +208,10 @@ def _with_words(
             constant = _is_constant(comparison, arms)
             tested[key] = (replace(comparison, p_seeds=None if constant else _p_seeds(comparison, results)), constant)
     raw = [max(each.p_seeds or 0.0, 1.0 if each.p_both is None else each.p_both) for each, _ in tested.values()]
-    adjusted = holm(np.array(raw))
+    to_come = results.to_come * len(results.study.models)
+    adjusted = holm(np.array(raw + [1.0] * to_come))[: len(raw)]
     return {
-        key: _judged(replace(comparison, p=float(p)), constant, results, len(tested), arms)
+        key: _judged(replace(comparison, p=float(p)), constant, results, len(tested) + to_come, arms)
         for (key, (comparison, constant)), p in zip(tested.items(), adjusted, strict=True)
     }
 

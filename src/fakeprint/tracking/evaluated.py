@@ -151,14 +151,17 @@ def _rows(name: str) -> str:
 
 
 def shown(metrics: dict[str, Any]) -> dict[str, float]:
-    """Of the figures per class and per generator only the recall; those of test under `test/`; no intervals."""
+    """Of the figures per class and per generator only the recall; those of test under `test/`; no intervals.
+
+    A figure that could not be computed is left out.
+    """
     kept = {key: value for key, value in metrics.items() if key == "recall" or not isinstance(value, dict)}
     if "detection" in metrics:
         detection = {key: value for key, value in metrics["detection"].items() if key != "intervals"}
         generators = detection.pop("generators", {})
         kept["detection"] = {**detection, "recall": {name: figures["recall"] for name, figures in generators.items()}}
     test = {f"test/{key}": value for key, value in shown(metrics["test"]).items()} if "test" in metrics else {}
-    return flattened(kept, "/") | test
+    return {key: value for key, value in flattened(kept, "/").items() if value is not None} | test
 
 
 def curves(folder: Path) -> list[Point]:

@@ -49,8 +49,8 @@ def by_name(labels: np.ndarray, probabilities: np.ndarray, names: list[str], bin
     """
     found: dict[str, Any] = metrics.figures(labels, probabilities, names, bins)
     whole = {name: float(value) for name, value in found.items() if not isinstance(value, Mapping)}
-    classes = {f"{key} of {name}": float(found[key][name]) for key in PER_CLASS for name in names if name in found[key]}
-    return whole | classes
+    per_class = ((f"{key} of {name}", found[key][name]) for key in PER_CLASS for name in names)
+    return whole | {name: float(value) for name, value in per_class if value is not None}
 
 
 def rounded(figures: Mapping[str, float], digits: int = DIGITS) -> dict[str, Figure]:
