@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,16 @@ def test_a_name_that_cannot_be_one(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"data\.unknown: 'My photos' is not a valid name; use a-z, 0-9 and '_'"):
         params.parse(changed(data__unknown={"My photos": "somewhere"}))
+
+
+def test_a_share_of_grouped_images_has_an_interval_over_groups() -> None:
+    from fakeprint.verdict.unknown_images import Answers, figures_of
+
+    sure = np.repeat(np.arange(20) < 5, 50)
+    known = predictions(np.zeros(1000, int), np.where(sure, 0.95, 0.6)[:, None] * [1, -1] + [0, 1])
+    grouped = replace(known, groups=np.repeat(np.arange(20), 50))
+    shares = [figures_of(Answers(each, np.array([[0.7, 0.3]])), ["x", "y"], 7, 0.95) for each in (known, grouped)]
+    of_images, of_groups = (each["answered"]["0.9"]["known"] for each in shares)
+    assert of_images["share"] == of_groups["share"] == 0.25
+    assert of_images["high"] - of_images["low"] == pytest.approx(0.054, abs=0.001)
+    assert of_groups["high"] - of_groups["low"] == pytest.approx(0.386, abs=0.001)

@@ -129,6 +129,15 @@ def test_few_images_of_known_classes_are_called_unknown_and_none_that_the_certif
     assert content["images"][VALIDATION]["coverage"]["share"] == pytest.approx(np.mean(kinds == "label"), abs=1e-6)
 
 
+def test_false_alarms_are_those_of_the_stored_threshold():
+    """Where the certificate answers nearly all images, hardly any is called unknown."""
+    known = images(1500, 1)
+    lenient = SETTINGS.model_copy(update={"unknown": "max_probability", "max_error": 0.45})
+    decision = decide(lenient, Raw(), known, FITTED_ON, seed=7)
+    answers = decision.answers(known.predictions.probabilities, ["real", "fake"])
+    assert decision.unknown.false_alarms == np.mean([each.answer == "unknown" for each in answers]) == 0
+
+
 def test_a_probability_that_equals_the_certificates_is_never_unknown_however_it_is_rounded():
     """Shares of trees or neighbours are multiples of 0.01, so that many images lie on the threshold itself."""
     shares = np.arange(0.35, 1.0, 0.01)

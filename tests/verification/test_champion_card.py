@@ -75,6 +75,22 @@ def test_verify_finds_the_pipeline_s_figures(
     assert {key: figure.value for key, figure in card.measured.figures.items()} == pytest.approx(wanted, abs=6e-5)
 
 
+def test_the_table_of_an_ensemble_s_degraded_images_may_be_cross_fitted(
+    repository: Path, verify: Callable[..., Any]
+) -> None:
+    """Its accuracy on clean images is not that of the folder's own answers, which saw these images."""
+    settings, table = params.load(DEMO), repository / "robustness.csv"
+    copy_out("stacking", settings.title, settings.predict)
+    write_champion_card("stacking", settings)  # 14 of 15 are right
+    rows = "model,cell,accuracy,accuracy_low,accuracy_high\nstacking,clean,{},{},{}\nstacking,jpeg_50,0.5,0.4,0.6\n"
+    table.write_text(rows.format(0.8, 0.55, 0.93))
+    (line,) = verify("models/champion", "--record", "--degraded", table).err
+    assert "stacking has an accuracy of 0.8000 on clean images, and the card says 0.9333: " in line
+    table.write_text(rows.format(0.8, 0.55, 0.95))
+    assert verify("models/champion", "--record", "--degraded", table).code == 0
+    assert "jpeg_50" in Path("models/champion/card.json").read_text()
+
+
 def test_the_card_of_the_same_model_has_the_same_bytes(repository: Path) -> None:
     settings, content = params.load(DEMO), []
     for _ in range(2):

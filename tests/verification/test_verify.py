@@ -373,11 +373,11 @@ def test_the_accuracy_on_degraded_images_is_recorded_and_stays(champion: Path, v
     clean = recorded["measured"]["figures"]["accuracy"]["value"]
     table = tmp_path / "robustness.csv"
     table.write_text(ROWS.format(clean=clean, jpeg=0.51239))
-    assert verify(champion, "--record", "--degraded", table).err == []
+    assert verify(champion, "--record", "--degraded", table, "--confidence", 0.9).err == []
     degraded = json.loads((champion / "card.json").read_text())["degraded"]
     assert degraded == {
         "images": recorded["measured"]["images"],
-        "confidence": 0.95,
+        "confidence": 0.9,
         "accuracy": {"jpeg_50": {"value": 0.5124, "low": 0.25, "high": 0.75}},
     }
     said = verify(champion)
@@ -426,3 +426,27 @@ def test_a_folder_that_is_not_a_champion_s_gets_no_card(champion: Path, verify: 
         "the model"
     ]
     assert not (champion / "lda/card.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--verdicts", "some.csv"], "--verdicts are on labels of --data; add --data PATH, or leave it out"),
+        (["--verdicts", "some.csv", "--data", "images"], "--verdicts: some.csv is not a file"),
+        (["--confidence", "95"], "--confidence should be above 0 and below 1, not 95"),
+    ],
+)
+def test_options_in_one_line(champion: Path, verify: Verify, options: list[str], message: str) -> None:
+    assert verify(champion, *options).err == [f"error: {message}"]
+
+
+@pytest.mark.slow
+def test_verdicts_change_the_images(champion: Path, source: Path, verify: Verify, tmp_path: Path) -> None:
+    """A model whose validation split lost an image and got another label was measured on these images."""
+    verdicts = tmp_path / "verdicts.csv"
+    verdicts.write_text("image_id,split,verdict\nv0,validation,drop\nv8,validation,1\nt0,train,keep\n")
+    changed = verify(champion, "--data", source, "--verdicts", verdicts)
+    assert changed.line("differs images") == "differs images 8 images, the card says 9"
+    verify(champion, "--data", source, "--verdicts", verdicts, "--record")
+    assert verify(champion, "--data", source, "--verdicts", verdicts).out[-1] == "match"
+    assert verify(champion, "--data", source).code == 1

@@ -16,7 +16,6 @@ from fakeprint.verification.card import CARD, SOURCE_KEYS
 from fakeprint.verification.checking import FiguresCheck, Given, Report, record, verify
 from fakeprint.verification.figures import FigureCheck
 
-CONFIDENCE = 0.95  # of the intervals in metrics/robustness.csv, as the presets set it
 UNREADABLE_SHOWN = 5  # lines; --json has all
 
 
@@ -43,6 +42,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="KEY=VALUE",
         help="how --data is read, where it differs from the card: data.layout=folders, for example; may be repeated",
     )
+    parser.add_argument(
+        "--verdicts",
+        type=Path,
+        metavar="CSV",
+        help="verdicts on labels of --data: the file that validate.verdicts named when the model was trained",
+    )
     add_device(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     parser.add_argument("--record", action="store_true", help="write the card anew instead of comparing with it")
@@ -51,6 +56,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=Path,
         metavar="CSV",
         help="with --record: the accuracy on degraded images, from a table such as metrics/robustness.csv",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="SHARE",
+        help="of the table's intervals: compare.confidence of the run that wrote it (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -65,10 +77,16 @@ def run(args: argparse.Namespace) -> None:
     changes = dict(_change(each) for each in args.changes)
     if changes and args.data is None:
         raise InputError("-S says how --data is read; add --data PATH, or leave it out")
+    if args.verdicts is not None and args.data is None:
+        raise InputError("--verdicts are on labels of --data; add --data PATH, or leave it out")
+    if args.verdicts is not None and not args.verdicts.is_file():
+        raise InputError(f"--verdicts: {args.verdicts} is not a file")
     if args.degraded is not None and not args.record:
         raise InputError("--degraded is written into the card; add --record, or leave it out")
-    degraded = (args.degraded, CONFIDENCE) if args.degraded else None
-    folder, given = _folder(args.folder), Given(args.data, changes, args.device, degraded=degraded)
+    if not 0 < args.confidence < 1:
+        raise InputError(f"--confidence should be above 0 and below 1, not {args.confidence:g}")
+    degraded = (args.degraded, args.confidence) if args.degraded else None
+    folder, given = _folder(args.folder), Given(args.data, changes, args.device, None, degraded, args.verdicts)
     if args.record:
         card, figures = record(folder, given)
         print(f"{printable(str(folder / CARD))}: {len(card.files)} files; figures {figures}")

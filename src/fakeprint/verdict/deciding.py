@@ -105,12 +105,12 @@ def unknown_of(settings: params.Decide, known: Predictions, certificate: Certifi
     if settings.unknown == "none":
         return None
     values = max_probability(of_probabilities(known.probabilities))
-    threshold = known_threshold(values)
+    lowest = -np.inf
     if certificate.threshold is not None:
-        threshold = max(threshold, float(np.clip(-logit(certificate.threshold), -MOST, MOST)))
+        lowest = float(np.clip(-logit(certificate.threshold), -MOST, MOST))
     folds = min(FOLDS, len(np.unique(known.groups)))
-    alarms = cross_fitted_false_alarms(values, known.groups, folds, FALSE_ALARMS, seed) if folds > 1 else None
-    return Unknown(settings.unknown, threshold, alarms)
+    alarms = cross_fitted_false_alarms(values, known.groups, folds, FALSE_ALARMS, seed, lowest) if folds > 1 else None
+    return Unknown(settings.unknown, max(lowest, known_threshold(values)), alarms)
 
 
 def check(

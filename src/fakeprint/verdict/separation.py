@@ -140,16 +140,19 @@ def known_threshold(known: np.ndarray, share: float = FALSE_ALARMS) -> float:
     return float(np.sort(known)[len(known) - 1 - min(most, len(known) - 1)])
 
 
-def cross_fitted_false_alarms(known: np.ndarray, groups: np.ndarray, folds: int, share: float, seed: int) -> float:
+def cross_fitted_false_alarms(
+    known: np.ndarray, groups: np.ndarray, folds: int, share: float, seed: int, lowest: float = -np.inf
+) -> float:
     """The share of known images whose score is above the `known_threshold` of the other folds.
 
-    known: float (N,), scores of images of known classes. groups: int (N,), which stay in one fold. Raises ValueError
-    for fewer groups than folds.
+    known: float (N,), scores of images of known classes. groups: int (N,), which stay in one fold. lowest: that a
+    threshold may be. Raises ValueError for fewer groups than folds.
     """
     if len(np.unique(groups)) < folds:
         raise ValueError("fewer groups than folds")
     fold = group_folds(np.zeros(len(known), dtype=np.int64), groups, folds, seeds.generator(seed, "unknown/folds"))
     called = np.zeros(len(known), dtype=bool)
     for number in range(folds):
-        called[fold == number] = known[fold == number] > known_threshold(known[fold != number], share)
+        threshold = max(lowest, known_threshold(known[fold != number], share))
+        called[fold == number] = known[fold == number] > threshold
     return float(called.mean())

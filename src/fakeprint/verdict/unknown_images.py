@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from fakeprint.evaluation.intervals import wilson
 from fakeprint.evaluation.predictions import Predictions
 from fakeprint.verdict.largest_probability import max_probability, of_probabilities
+from fakeprint.verdict.selective import share
 from fakeprint.verdict.separation import Scored, figures
 
 THRESHOLDS = (0.5, 0.7, 0.9, 0.95, 0.99)  # of the largest probability, above which an image counts as answered
@@ -31,8 +31,9 @@ def figures_of(answers: Answers, names: Sequence[str], seed: int, confidence: fl
     """How well the largest probability tells the images of no class from the validation images.
 
     Figures and `intervals` as in `verdict.separation`; `answered`: for each of `THRESHOLDS` the share of the known and
-    of the unknown images whose largest probability reaches it, each with Wilson's interval; `taken_for`: the share of
-    the unknown images whose most probable class it is. Every unknown image counts as a group of its own.
+    of the unknown images whose largest probability reaches it, each with an interval that takes groups as units;
+    `taken_for`: the share of the unknown images whose most probable class it is. Every unknown image counts as a group
+    of its own.
     """
     known, unknown = answers.known.probabilities.max(axis=1), answers.unknown.max(axis=1)
     apart = int(answers.known.groups.max()) + 1 + np.arange(len(unknown))
@@ -51,18 +52,18 @@ def figures_of(answers: Answers, names: Sequence[str], seed: int, confidence: fl
         "intervals": {name: list(pair) for name, pair in intervals.items()},
         "answered": {
             f"{threshold:g}": {
-                "known": _share(known >= threshold, confidence),
-                "unknown": _share(unknown >= threshold, confidence),
+                "known": _share(known >= threshold, answers.known.groups, confidence),
+                "unknown": _share(unknown >= threshold, apart, confidence),
             }
             for threshold in THRESHOLDS
         },
-        "taken_for": {name: float(share) for name, share in zip(names, shares, strict=True)},
+        "taken_for": dict(zip(names, shares.tolist(), strict=True)),
     }
 
 
-def _share(reached: np.ndarray, confidence: float) -> dict[str, float]:
-    low, high = wilson(int(reached.sum()), len(reached), confidence)
-    return {"share": float(reached.mean()), "low": low, "high": high}
+def _share(reached: np.ndarray, groups: np.ndarray, confidence: float) -> dict[str, float]:
+    found = share(reached, np.ones(len(reached), dtype=bool), groups, confidence).as_json()
+    return {key: found[key] for key in ("share", "low", "high")}
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -38,7 +38,7 @@ class Given:
 
     data: a source of images, or None. changes: keys of `card.SOURCE_KEYS` that differ from the card's. device: where
     networks run. workers: processes, None for all cores. degraded: a table such as metrics/robustness.csv, to be
-    written into the card, and the confidence of its intervals.
+    written into the card, and the confidence of its intervals. verdicts: on labels of `data`, as `validate.verdicts`.
     """
 
     data: Path | None = None
@@ -46,6 +46,7 @@ class Given:
     device: str = "auto"
     workers: int | None = None
     degraded: tuple[Path, float] | None = None
+    verdicts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def _found_images(
 ) -> Images:
     if given.data is None:
         return of_arrays(place, title, dict(keys), dataset)
-    return of_source(place, title, keys, dataset, given.workers, f"-S or {name}" if given.changes else name)
+    keys_from = f"-S or {name}" if given.changes else name
+    return of_source(place, title, keys, dataset, given.workers, keys_from, given.verdicts)
 
 
 def _measured_again(recorded: Measured, model: LoadedModel, images: Images) -> FiguresCheck:

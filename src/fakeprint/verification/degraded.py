@@ -29,7 +29,7 @@ def of_table(path: Path, model: str, measured: Measured | None, confidence: floa
     if measured is None or "accuracy" not in measured.figures:
         raise InputError(f"{path}: the card has no accuracy to compare it with; give the images with --data PATH too")
     recorded, clean = measured.figures["accuracy"], _number(path, rows[CLEAN], "accuracy")
-    if not agrees(recorded.value, clean, recorded.digits):
+    if not (agrees(recorded.value, clean, recorded.digits) or _may_be_cross_fitted(path, rows[CLEAN], measured)):
         raise InputError(
             f"{path}: {model} has an accuracy of {clean:.4f} on clean images, and the card says {recorded.value}: "
             "it is of another model or other images"
@@ -47,6 +47,15 @@ def of_table(path: Path, model: str, measured: Measured | None, confidence: floa
             if cell != CLEAN
         },
     )
+
+
+def _may_be_cross_fitted(path: Path, clean: dict[str, str], measured: Measured) -> bool:
+    """Whether the table's row of clean images may be the cross-fitted figure of the model on the card.
+
+    The card's own is then of a calibration or combination that was fitted on all of these images.
+    """
+    low, high = (_number(path, clean, column) for column in ("accuracy_low", "accuracy_high"))
+    return measured.fitted_on_them and low <= measured.figures["accuracy"].value <= high
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

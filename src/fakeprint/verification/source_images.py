@@ -16,6 +16,7 @@ from fakeprint.data.preparation import prepared
 from fakeprint.data.scan import stream
 from fakeprint.data.sources import Source, open_source
 from fakeprint.data.splits import sampled, with_folds
+from fakeprint.data.verdicts import applied, read_verdicts
 from fakeprint.errors import InputError, first_few, printable
 from fakeprint.params import Data, Prepare, Validate, suggestion, validated
 from fakeprint.verification.card import SOURCE_KEYS, source_of
@@ -50,12 +51,18 @@ class SourceImages:
 
 
 def of_source(
-    path: Path, title: str, keys: Mapping[str, Any], dataset: Dataset, workers: int | None, name: str
+    path: Path,
+    title: str,
+    keys: Mapping[str, Any],
+    dataset: Dataset,
+    workers: int | None,
+    name: str,
+    verdicts: Path | None = None,
 ) -> SourceImages:
     """The validation split of a folder, .zip or .tar, in any layout, as `validate` and `prepare` find it.
 
     A source with a validation split of its own is listed only. Where that is split off train, or replaced by a fold,
-    every image is decoded to find the groups, as `validate` does.
+    every image is decoded to find the groups, as `validate` does; so it is where there are verdicts.
 
     Args:
         path: the source.
@@ -64,16 +71,20 @@ def of_source(
         dataset: of the model.
         workers: processes that decode; None for all cores.
         name: where the keys come from, for messages.
+        verdicts: a table of verdicts on labels, as `validate.verdicts`; None for none.
 
     Raises:
-        InputError: a key or the source is unusable, or validation has a class that the model does not know.
+        InputError: a key, the source or the verdicts are unusable, or validation has a class that the model does not
+            know.
     """
     data, checks, prepare, seed = _settings(path, title, keys, dataset, name)
     source = open_source(data)
-    if SPLIT in source.splits and prepare.fold is None and checks.on_leak != "drop":
+    listed = SPLIT in source.splits and prepare.fold is None and checks.on_leak != "drop"
+    if listed and verdicts is None:
         rows = sampled(source.rows, data.per_class, seed)
     else:
-        rows = with_folds(_manifest(source, data, checks, seed, workers), prepare, calibration=False, seed=seed)
+        manifest = _manifest(source, data, checks, seed, workers, verdicts)
+        rows = with_folds(manifest, prepare, calibration=False, seed=seed)
     rows = rows[(rows["split"] == SPLIT) & rows["label"].notna()]
     unknown = sorted(set(rows["label"]) - set(dataset.classes))
     if unknown:
@@ -116,6 +127,10 @@ def _settings(
     return data, checks, validated(Prepare, blocks["prepare"], "prepare", name), seed
 
 
-def _manifest(source: Source, data: Data, checks: Validate, seed: int, workers: int | None) -> pd.DataFrame:
+def _manifest(
+    source: Source, data: Data, checks: Validate, seed: int, workers: int | None, verdicts: Path | None
+) -> pd.DataFrame:
     checked = validation.check_files(source, data, seed, workers)
+    if verdicts is not None:
+        checked, _ = applied(checked, source.rows, read_verdicts(verdicts, str(verdicts)))
     return validation.build(checked, source, data, checks, seed).manifest
