@@ -195,6 +195,9 @@ def test_bodies_of_another_kind_are_refused(api: Api) -> None:
     assert client.post("/fit", content=b"dataset=x").status_code == 415
     big = client.post("/fit", content=b" " * (2**20 + 1), headers={"content-type": "application/json"})
     assert (big.status_code, big.json()["detail"]) == (413, "the JSON is longer than 1024 KiB")
+    many = client.post("/fit", json={"parameters": {"train.epochs": [1] * 20_000}})
+    line = "the JSON has far more keys and values than a fit takes; leave the others out"
+    assert (many.status_code, many.json()["detail"]) == (413, line)
     nonsense = client.post("/fit", content=b"{", headers={"content-type": "application/json"})
     assert nonsense.status_code == 422
 
