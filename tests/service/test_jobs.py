@@ -203,6 +203,29 @@ def test_bodies_of_another_kind_are_refused(api: Api) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_nul_is_refused_whatever_the_database(api: Api, database: str, request: pytest.FixtureRequest) -> None:
+    """Postgres stores none, and refuses to look for one."""
+    client = api(database=request.getfixturevalue("postgres_url") if database == "postgres" else None)
+    dataset = post_dataset(client)
+    for path in ("/jobs/%00", "/jobs/%00/log", "/jobs?after=%00", "/datasets/%00", "/datasets/%00/images"):
+        assert client.get(path).status_code == 404, path
+    assert [client.delete(path).status_code for path in ("/jobs/%00", "/datasets/%00")] == [404, 404]
+    assert client.post("/fit", json={"dataset": "\0"}).status_code == 404
+    line = "title: Value error, it has the character U+0000; leave that out"
+    refused = client.post("/fit", json={"dataset": dataset, "title": "a\0"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, line)
+    archive = {"archive": ("a.zip", zip_of(class_folders(2)))}
+    refused = client.post("/fit", files=archive, data={"title": "a\0"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, line)
+    images = [("files", (name, png(number, "plain"))) for number, name in enumerate("ab")]
+    labelled = client.post("/datasets", files=images, data={"labels": ["a\0", "b"], "name": "\0"})
+    assert (labelled.status_code, labelled.json()["classes"]) == (201, {"a\0": 1, "b": 1})
+    for identity in (dataset, labelled.json()["id"]):  # others use the same Postgres
+        assert client.delete(f"/datasets/{identity}").status_code == 204
+
+
+@pytest.mark.slow
 def test_options_list_presets_and_parameters_with_defaults(api: Api) -> None:
     client = api()
     known = client.get("/fit/options").json()

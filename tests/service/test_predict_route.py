@@ -186,6 +186,14 @@ def test_maps_of_other_models(tmp_path: Path, models_folder: Path, name: str, no
         ({"json": {"images": [{"content": "QQ=="}], "map": True}}, 422, "body.map: Extra inputs are not permitted"),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "body: Invalid JSON"),
         ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "the multipart body cannot be"),
+        (
+            {
+                "content": b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\n\r\n--x--\r\n',
+                "headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"},
+            },
+            400,
+            "the multipart body cannot be read: leave `charset` out of its Content-Type",
+        ),
         ({"content": b"x", "headers": {"content-type": "image/png"}}, 415, "send multipart/form-data"),
         ({"files": {"files": ("a", b"x")}, "params": {"explain": "perhaps"}}, 422, "query.explain: "),
     ],
@@ -198,6 +206,16 @@ def test_messages(client: TestClient, request_: dict[str, Any], status: int, lin
     assert problem["detail"].startswith(line)
     assert "\n" not in problem["detail"]
     assert problem["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("written", ["utf-7", "unicode_escape"])
+def test_a_charset_that_writes_half_a_character(client: TestClient, written: str) -> None:
+    half = "\ud800".encode(written, "surrogatepass").decode()
+    head = f'Content-Disposition: form-data; name="files"; filename="{half.replace(chr(92), chr(92) * 2)}.png"'
+    kind = f"multipart/form-data; boundary=x; charset={written}"
+    body = f"--x\r\n{head}\r\n\r\nnothing\r\n--x--\r\n"
+    (image,) = client.post("/predict", content=body, headers={"content-type": kind}).json()["images"]
+    assert (image["image"], image["detail"]) == ("?.png", "not an image")
 
 
 @pytest.mark.parametrize("element", ["1", '{"content":""}', "[]", '{"content":"\\"'])

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from filelock import FileLock
 from sqlalchemy import (
@@ -34,6 +35,9 @@ LOCK = 0x66616B6570  # of Postgres, that all writers of the service take: any nu
 
 class Base(DeclarativeBase):
     """All tables."""
+
+
+Row = TypeVar("Row", bound=Base)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -179,6 +183,11 @@ def _sqlite(url: URL, settings: Settings) -> Engine:
     with FileLock(settings.folder / "tables.lock"):  # two that create the tables of a new file disturb each other
         Base.metadata.create_all(engine)
     return engine
+
+
+def by_id(session: Session, table: type[Row], identity: str) -> Row | None:
+    """The row with an id that somebody sent. Postgres refuses to look for one with a NUL, which it cannot store."""
+    return None if "\0" in identity else session.get(table, identity)
 
 
 @contextlib.contextmanager

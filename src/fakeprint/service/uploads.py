@@ -112,13 +112,17 @@ async def _multipart(request: Request, settings: Settings, take: Callable[[int],
         if error.message.startswith("Too many files"):
             raise _too_many(settings) from None
         raise ServiceError(400, f"the multipart body cannot be read: {error.message}") from None
+    except (ValueError, LookupError):  # from the codec, where it is one that decodes nothing or no text
+        raise ServiceError(400, "the multipart body cannot be read: leave `charset` out of its Content-Type") from None
     try:
         images: list[tuple[str, bytes | str]] = []
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if field != "files":
                     raise ServiceError(422, f"there is no field '{field[:64]}' for files: use `files`")
-                images.append(((value.filename or "image")[:LONGEST_NAME], value.file.read()))
+                # a charset such as utf-7 can write halves of characters, which the answer could not repeat
+                name = (value.filename or "image")[:LONGEST_NAME].encode(errors="replace").decode()
+                images.append((name, value.file.read()))
             elif field not in ("explain", "evidence"):
                 raise ServiceError(
                     422, f"there is no field '{field[:64]}'; known: files (with a file name), explain, evidence"
