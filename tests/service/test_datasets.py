@@ -247,6 +247,19 @@ def test_bombs_are_refused(
     assert files_below(folder) == set()
 
 
+def test_parts_of_a_form_count_as_text(refusing: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fakeprint.service.forms.TEXT_BYTES", 2**20)
+    client, folder = refusing
+    line = (
+        "the form has too many parts or too much text; send an archive "
+        "(a form may have 1 MiB of text, to which each part adds 512 bytes)"
+    )
+    for sent in (send_images(client, TWO, ["a"] * 2**11), send_images(client, TWO, ["a" * 2**20])):
+        assert (sent.status_code, sent.json()["detail"]) == (413, line)
+    assert send_images(client, TWO, []).status_code == 422
+    assert files_below(folder) == set()
+
+
 @pytest.mark.slow
 def test_bodies_beyond_the_limits_are_refused_while_they_arrive(api: Api, tmp_path: Path) -> None:
     client = api(max_archive_mib=1, max_file_mib=0.5, max_members=3)
