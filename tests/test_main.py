@@ -39,6 +39,14 @@ def test_version(monkeypatch, capsys) -> None:
     assert call(monkeypatch, capsys, "--version") == (0, f"fakeprint {__version__}\n", "")
 
 
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys) -> None:
+    def interrupted(args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fakeprint.commands.models.run", interrupted)
+    assert call(monkeypatch, capsys, "models") == (130, "", "")
+
+
 @pytest.mark.parametrize("words", [["leaderboard"], ["search", "searches/x.yaml"], ["use", "demo"], ["schema"]])
 def test_a_command_of_the_repository_outside_of_it(monkeypatch, capsys, tmp_path: Path, words) -> None:
     monkeypatch.chdir(tmp_path)

@@ -225,6 +225,18 @@ def test_the_command_on_files(files: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["lda", "trace_net", "average"])
+def test_files_of_which_none_is_an_image_make_an_empty_page(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    (workplace / "broken.png").write_bytes(b"no picture")
+    assert command(monkeypatch, model, "broken.png") == 1
+    assert capsys.readouterr().err.splitlines() == ["broken.png: not an image"]
+    page = content_of(Path(f"explained/{model}/page.html"))
+    assert page["data"] == [] and page["head"]["summary"].startswith("0 images. ")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH")
 def test_a_page_of_files_opens(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command(monkeypatch, "average", "files")
@@ -262,6 +274,8 @@ def test_a_shipped_model_without_train_images(
         (["lda", "--device", "gpu"], "--device: 'gpu' is unknown; known: auto, cpu, cuda, cuda:N, mps"),
         (["lda", "--most", "0"], "--most: 0 is too few; give 1 or more"),
         (["lda", "--neighbours", "11"], "--neighbours: 11 is not from 0 to 10"),
+        (["lda", "--output", "params.yaml"], "--output: params.yaml is a file; name a folder"),
+        (["lda", "--output", "params.yaml/in/it"], "--output: params.yaml is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +128,23 @@ def test_the_same_content_is_one_data_set_for_one_key(api: Api, tmp_path: Path) 
     assert client.get("/datasets").status_code == 401
 
 
+@pytest.mark.slow
+def test_files_that_are_gone_come_back_when_they_are_sent_again(api: Api, tmp_path: Path) -> None:
+    client = api()
+    content = zip_of(class_folders(2))
+    sent = send_archive(client, content).json()
+    before = files_below(tmp_path)
+    shutil.rmtree(tmp_path / "datasets")
+    path = f"/datasets/{sent['id']}"
+    gone = client.get(f"{path}/images")
+    line = f"the files of the data set {sent['id']} are gone; send it again"
+    assert (gone.status_code, gone.json()["detail"]) == (422, line)
+    again = send_archive(client, content)
+    assert (again.status_code, again.json()) == (200, sent)
+    assert files_below(tmp_path) == before
+    assert client.get(f"{path}/images").json()["splits"]["train"] == 4
+
+
 TWO = [("a.png", png(0, "plain")), ("b.png", png(1, "plain"))]
 
 
@@ -135,6 +153,10 @@ TWO = [("a.png", png(0, "plain")), ("b.png", png(1, "plain"))]
     [
         (lambda c: send_images(c, TWO, ["a"]), "there are 2 images and 1 labels; send one label per image"),
         (lambda c: send_images(c, TWO, ["a", " "]), "labels: 1 are empty: 2"),
+        (lambda c: send_images(c, TWO, ['["a", null]']), "labels: 1 are not text: 2"),
+        (lambda c: send_images(c, TWO, ['[{"a": 1}, "\\ud800"]']), "labels: 2 are not text: 1, 2"),
+        (lambda c: send_images(c, TWO, ["[true, 1.5]"]), "labels: 2 are not text: 1, 2"),
+        (lambda c: send_images(c, TWO, ['["a", "b", null]']), "labels: 1 are not text: 3"),
         (lambda c: send_images(c, TWO, ["a", "a"]), "2 images: train has only one class, 'a'; it needs at least two"),
         (
             lambda c: send_images(c, [TWO[0], ("b.png", b"<html>")], ["a", "b"]),
@@ -222,6 +244,19 @@ def test_bombs_are_refused(
     response = send_archive(client, content)
     assert response.status_code == 422
     assert message in response.json()["detail"]
+    assert files_below(folder) == set()
+
+
+def test_parts_of_a_form_count_as_text(refusing: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fakeprint.service.forms.TEXT_BYTES", 2**20)
+    client, folder = refusing
+    line = (
+        "the form has too many parts or too much text; send an archive "
+        "(a form may have 1 MiB of text, to which each part adds 512 bytes)"
+    )
+    for sent in (send_images(client, TWO, ["a"] * 2**11), send_images(client, TWO, ["a" * 2**20])):
+        assert (sent.status_code, sent.json()["detail"]) == (413, line)
+    assert send_images(client, TWO, []).status_code == 422
     assert files_below(folder) == set()
 
 

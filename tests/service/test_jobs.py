@@ -195,8 +195,34 @@ def test_bodies_of_another_kind_are_refused(api: Api) -> None:
     assert client.post("/fit", content=b"dataset=x").status_code == 415
     big = client.post("/fit", content=b" " * (2**20 + 1), headers={"content-type": "application/json"})
     assert (big.status_code, big.json()["detail"]) == (413, "the JSON is longer than 1024 KiB")
+    many = client.post("/fit", json={"parameters": {"train.epochs": [1] * 20_000}})
+    line = "the JSON has far more keys and values than a fit takes; leave the others out"
+    assert (many.status_code, many.json()["detail"]) == (413, line)
     nonsense = client.post("/fit", content=b"{", headers={"content-type": "application/json"})
     assert nonsense.status_code == 422
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_nul_is_refused_whatever_the_database(api: Api, database: str, request: pytest.FixtureRequest) -> None:
+    """Postgres stores none, and refuses to look for one."""
+    client = api(database=request.getfixturevalue("postgres_url") if database == "postgres" else None)
+    dataset = post_dataset(client)
+    for path in ("/jobs/%00", "/jobs/%00/log", "/jobs?after=%00", "/datasets/%00", "/datasets/%00/images"):
+        assert client.get(path).status_code == 404, path
+    assert [client.delete(path).status_code for path in ("/jobs/%00", "/datasets/%00")] == [404, 404]
+    assert client.post("/fit", json={"dataset": "\0"}).status_code == 404
+    line = "title: Value error, it has the character U+0000; leave that out"
+    refused = client.post("/fit", json={"dataset": dataset, "title": "a\0"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, line)
+    archive = {"archive": ("a.zip", zip_of(class_folders(2)))}
+    refused = client.post("/fit", files=archive, data={"title": "a\0"})
+    assert (refused.status_code, refused.json()["detail"]) == (422, line)
+    images = [("files", (name, png(number, "plain"))) for number, name in enumerate("ab")]
+    labelled = client.post("/datasets", files=images, data={"labels": ["a\0", "b"], "name": "\0"})
+    assert (labelled.status_code, labelled.json()["classes"]) == (201, {"a\0": 1, "b": 1})
+    for identity in (dataset, labelled.json()["id"]):  # others use the same Postgres
+        assert client.delete(f"/datasets/{identity}").status_code == 204
 
 
 @pytest.mark.slow

@@ -56,10 +56,12 @@ def test_a_body_that_says_it_is_too_large_is_refused_unread(
     tmp_path: Path, models_folder: Path, spooled: list[str]
 ) -> None:
     with running(tmp_path, models_folder, model="lda", max_body_mib=2, max_archive_mib=4) as client:
-        for path in ("/predict", "/set", "/nowhere"):
+        for path in ("/predict", "/nowhere"):
             refused = client.post(path, content=bytes(3 * MIB), headers=MULTIPART)
             assert (refused.status_code, refused.json()["detail"]) == (413, "the body is larger than 2 MiB")
             assert refused.headers["content-type"] == "application/problem+json"
+        refused = client.post("/set", content=bytes(2**16 + 1), headers={"content-type": "application/json"})
+        assert (refused.status_code, refused.json()["detail"]) == (413, "the body is larger than 64 KiB")
         refused = client.post("/datasets", content=bytes(5 * MIB), headers=MULTIPART)
         assert (refused.status_code, refused.json()["detail"]) == (413, "the body is larger than 4 MiB")
     assert spooled == []

@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
@@ -185,6 +186,14 @@ def test_maps_of_other_models(tmp_path: Path, models_folder: Path, name: str, no
         ({"json": {"images": [{"content": "QQ=="}], "map": True}}, 422, "body.map: Extra inputs are not permitted"),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 422, "body: Invalid JSON"),
         ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "the multipart body cannot be"),
+        (
+            {
+                "content": b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\n\r\n--x--\r\n',
+                "headers": {"content-type": "multipart/form-data; boundary=x; charset=undefined"},
+            },
+            400,
+            "the multipart body cannot be read: leave `charset` out of its Content-Type",
+        ),
         ({"content": b"x", "headers": {"content-type": "image/png"}}, 415, "send multipart/form-data"),
         ({"files": {"files": ("a", b"x")}, "params": {"explain": "perhaps"}}, 422, "query.explain: "),
     ],
@@ -197,6 +206,44 @@ def test_messages(client: TestClient, request_: dict[str, Any], status: int, lin
     assert problem["detail"].startswith(line)
     assert "\n" not in problem["detail"]
     assert problem["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("written", ["utf-7", "unicode_escape"])
+def test_a_charset_that_writes_half_a_character(client: TestClient, written: str) -> None:
+    half = "\ud800".encode(written, "surrogatepass").decode()
+    head = f'Content-Disposition: form-data; name="files"; filename="{half.replace(chr(92), chr(92) * 2)}.png"'
+    kind = f"multipart/form-data; boundary=x; charset={written}"
+    body = f"--x\r\n{head}\r\n\r\nnothing\r\n--x--\r\n"
+    (image,) = client.post("/predict", content=body, headers={"content-type": kind}).json()["images"]
+    assert (image["image"], image["detail"]) == ("?.png", "not an image")
+
+
+@pytest.mark.parametrize("element", ["1", '{"content":""}', "[]", '{"content":"\\"'])
+def test_a_body_of_many_elements_is_refused_before_they_are_built(client: TestClient, element: str) -> None:
+    body = f'{{"images":[{",".join([element] * 80_000)}]}}'
+    tracemalloc.start()
+    try:
+        refused = client.post("/predict", content=body, headers={"content-type": "application/json"})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    line = "more than 128 images in one request; send them in several"
+    assert (refused.status_code, refused.json()["detail"]) == (413, line)
+    assert peak < 10 * len(body) + 2**21
+
+
+def test_the_first_of_many_mistakes_are_named(client: TestClient) -> None:
+    mistake = "Input should be an object"
+    problem = client.post("/predict", json={"images": [1] * 1000}).json()
+    named = "; ".join(f"body.images.{number}: {mistake}" for number in range(5))
+    assert problem["detail"] == f"{named}; … (1,000 in all)"
+    problem = client.post("/predict", json={"images": [1], "x" * 10**6: 1}).json()
+    place = f"body.{'x' * 195}"
+    assert problem["detail"] == f"body.images.0: {mistake}; {place}: Extra inputs are not permitted"
+    for path in ("/set", "/fit"):
+        problem = client.post(path, json={f"key {number}": 1 for number in range(3000)}).json()
+        assert problem["detail"].endswith("in all)")
+        assert len(problem["detail"]) < 500
 
 
 def held_model(client: TestClient) -> tuple[threading.Event, threading.Event, list[int]]:

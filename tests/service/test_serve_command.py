@@ -40,6 +40,7 @@ class Served:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                process_group=0,
             )
         assert self.process.stdout is not None
         self.url = re.findall(r"http://\S+", self.process.stdout.readline())[0]
@@ -140,6 +141,19 @@ def test_its_workers_end_with_it(tmp_path: Path, models_folder: Path, number: si
     assert not psutil.wait_procs(workers, timeout=30)[1]
 
 
+@pytest.mark.slow
+def test_ctrl_c_stops_it_quietly(tmp_path: Path, models_folder: Path) -> None:
+    server = Served(tmp_path, "--models-folder", str(models_folder), "--workers", "1")
+    try:
+        server.until_ready()
+    finally:
+        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal sends it: to all processes of the group
+    assert server.process.wait(30) == 0
+    lines = server.lines()  # none of them of a traceback
+    assert "Finished server process" in lines[-1]["message"]
+    assert {line["level"] for line in lines} == {"info"}
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -188,6 +202,69 @@ def test_wrong_variables_and_ports(
     monkeypatch.setenv("FAKEPRINT_MAX_FILES", "many")
     line = refusal(tmp_path, monkeypatch, capsys, "serve")
     assert line.startswith("error: FAKEPRINT_MAX_FILES: Input should be a valid integer")
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("nonsense", "a URL such as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is needed"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:five/x", "a URL such as postgresql+psycopg://USER:PASSWORD@HOST"),
+        (
+            "mysql://me:secret@127.0.0.1/x",
+            "a URL such as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is needed, or ",
+        ),
+        (
+            "postgresql+psycopg://me:a@secret@127.0.0.1/x",
+            "there is an @ in the user's name or password; write it as %40",
+        ),
+        (
+            "postgresql+none://me:secret@127.0.0.1/x",
+            "the library for postgresql+none:// is not installed; write postgr",
+        ),
+        ("postgresql+pg8000://me:secret@127.0.0.1/x", "the library for postgresql+pg8000:// is not installed; write p"),
+        pytest.param(
+            "postgresql+psycopg://me:secret@127.0.0.1:1/x",
+            'the database cannot be used (connection failed: connection to server at "127.0.0.1", port 1 failed: '
+            "Connection refused)",
+            marks=pytest.mark.slow,
+        ),
+        ("sqlite:///nowhere/service.db", "the database cannot be used (unable to open database file)"),
+    ],
+)
+def test_a_database_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, url: str, line: str
+) -> None:
+    monkeypatch.setenv("FAKEPRINT_DATABASE", url)
+    for words in (["serve"], ["keys", "list"], ["worker", "--drain"]):
+        found = refusal(tmp_path, monkeypatch, capsys, *words)
+        assert found.startswith(f"error: FAKEPRINT_DATABASE: {line}")
+        assert "secret" not in found
+
+
+def test_a_folder_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "service.db").write_text("no database " * 100)
+    for words in (["serve"], ["keys", "list"], ["worker", "--drain"]):
+        line = refusal(tmp_path, monkeypatch, capsys, *words, "--folder", "file")
+        why = "file cannot be used (File exists); name another folder"
+        assert line == f"error: FAKEPRINT_FOLDER or --folder: {why}"
+        line = refusal(tmp_path, monkeypatch, capsys, *words, "--folder", "other")
+        why = f"{tmp_path}/other/service.db: the database cannot be used (file is not a database)"
+        assert line == f"error: FAKEPRINT_FOLDER or --folder: {why}"
+
+
+def test_a_trust_list_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("FAKEPRINT_TRUST", "gone.pem")
+    line = "error: FAKEPRINT_TRUST: gone.pem is not a regular file"
+    assert refusal(tmp_path, monkeypatch, capsys, "serve") == line
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    line = "error: FAKEPRINT_TRUST needs the package c2pa-python: `pip install 'fakeprint[evidence]'`"
+    assert refusal(tmp_path, monkeypatch, capsys, "serve") == line
 
 
 def test_what_is_not_installed_is_named(

@@ -56,7 +56,14 @@ def run(args: argparse.Namespace) -> None:
         os.execve(app[0][0], *app)
     own = {"FAKEPRINT_HOST": "127.0.0.1", "FAKEPRINT_PORT": str(api_port)}
     api = [sys.executable, "-m", "fakeprint", "serve"], {**os.environ, **own}
-    sys.exit(run_together([api, app]))
+    sys.exit(run_together([_until_eof(api), _until_eof(app)]))
+
+
+def _until_eof(command: Command) -> Command:
+    """The command `python … -m MODULE …`, which then also ends when its standard input closes."""
+    words, environment = command
+    place = words.index("-m") + 1
+    return [*words[:place], "fakeprint.until_eof", *words[place:]], environment
 
 
 def streamlit_command(api: str, host: str, port: int, max_upload_mib: int) -> Command:
@@ -82,17 +89,22 @@ def streamlit_command(api: str, host: str, port: int, max_upload_mib: int) -> Co
 
 
 def run_together(commands: list[Command]) -> int:
-    """Run processes until one of them ends or this one gets SIGINT or SIGTERM; then end them all.
+    """Run processes until one of them ends or this one gets SIGINT, SIGTERM or SIGHUP; then end them all.
+
+    The standard input of each is a pipe, which closes with this process, also if it is killed.
 
     Returns:
-        The exit status of the process that ended first; 0 after SIGINT or SIGTERM.
+        The exit status of the process that ended first; 0 after a signal.
     """
     signals: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda *_: signals.append(1)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # which `nohup` makes it: then it stays so
+        ending.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, lambda *_: signals.append(1)) for number in ending}
     # Sessions of their own: Ctrl-C reaches this process alone, which then ends each of them once.
-    processes = [subprocess.Popen(command, env=env, start_new_session=True) for command, env in commands]
+    processes = [
+        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, start_new_session=True) for command, env in commands
+    ]
     try:
         while not signals and all(process.poll() is None for process in processes):
             time.sleep(0.1)

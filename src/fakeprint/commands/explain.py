@@ -1,6 +1,7 @@
 """Write a page with the grounds of a model's answers, on the validation images or on image files."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the page, and suspects.csv where labels are known; print where. Exits with code 1 if a file was unreadable.
 
     Raises:
-        InputError: the model, a path or the device is unknown, there are no images, or data/arrays was made for other
-            classes or sizes than the model.
+        InputError: the model, a path or the device is unknown, there are no images, the page cannot be written, or
+            data/arrays was made for other classes or sizes than the model.
     """
     require_device(args.device)
     if args.most < 1:
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"--neighbours: {args.neighbours} is not from 0 to 10")
     files = list(image_files(args.images)) if args.images else None
     folder, data = model_folder(args.model, args.models_folder, "MODEL")
+    output = args.output or Path("explained") / args.model
+    _require_writable(output)
 
     from fakeprint.explain.explanation import PAGE, SUSPECTS, Settings, write
     from fakeprint.explain.grounds import Train
@@ -76,7 +79,6 @@ def run(args: argparse.Namespace) -> None:
     from fakeprint.explain.suspects import suspects
 
     model = open_model(folder, args.device)
-    output = args.output or Path("explained") / args.model
     has_arrays = _fits(model.dataset)
     suspected, unreadable = None, 0
     if files is None:
@@ -101,6 +103,15 @@ def run(args: argparse.Namespace) -> None:
     print(output / PAGE)
     if unreadable:
         sys.exit(1)
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, before the work is done."""
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
+    if not existing.is_dir():
+        raise InputError(f"--output: {existing} is a file; name a folder")
+    if not os.access(existing, os.W_OK):
+        raise InputError(f"--output: no permission to write in {existing}")
 
 
 def _fits(dataset: Dataset) -> bool:

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> None:
     """Serve until SIGINT or SIGTERM; requests that have begun are finished.
 
     Raises:
-        InputError: the extra is missing, a setting is wrong, there is no such model, the port is taken, or keys are
-            required and there is none.
+        InputError: the extra is missing, a setting is wrong, there is no such model, the database cannot be used, the
+            port is taken, or keys are required and there is none.
     """
     require_extra(
         "serve",
@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     require_device(settings.device)
     parsed_rate(settings.rate)
     _require_model(settings)
+    _require_trust_list(settings)
     _require_a_key(settings)
     with bound(settings.host, settings.port) as listener:
         _serve(settings, listener)
@@ -73,6 +74,13 @@ def _require_model(settings: "Settings") -> None:
 
     if settings.model is not None:
         find(settings.model, "folder", settings, "--model")
+
+
+def _require_trust_list(settings: "Settings") -> None:
+    """The API reads it again when it starts, where an error would end in a traceback."""
+    from fakeprint.service.answers import inspection_of
+
+    inspection_of(settings.trust)
 
 
 def _require_a_key(settings: "Settings") -> None:
@@ -131,8 +139,9 @@ def _serve(settings: "Settings", listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"Fakeprint: http://{shown}:{port}   (its endpoints: /docs, Ctrl-C to stop)", flush=True)
-    # uvicorn raises the signal that stopped it once more at its end: the workers are to be stopped even so
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # uvicorn raises the signal that stopped it once more at its end: the workers are to be stopped even so, and quietly
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     with Workers(settings.workers, worker_command(), _environment(settings)):
         uvicorn.Server(config).run(sockets=[listener])
 

@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> None:
-    """Work until a signal. Raises InputError where the extra `service` is missing or a setting is wrong."""
+    """Work until a signal. Raises InputError where the extra `service` is missing, or a setting is wrong."""
     require_extra("worker", "service", "fastapi", "pydantic_settings", "sqlalchemy", "python_multipart")
     settings = settings_of(args, "folder")
     from fakeprint.service.jobs.worker import Worker

@@ -35,30 +35,30 @@ def is_available() -> bool:
     return True
 
 
-def read_trust_list(file: Path) -> str:
-    """Certificates that are trusted as roots, PEM.
+def read_trust_list(file: Path, named: str = "--trust") -> str:
+    """Certificates that are trusted as roots, PEM. named: the option or variable that gives the file, for messages.
 
     Raises:
         InputError: the file cannot be read or holds no certificate.
     """
     try:
         if not file.is_file():
-            raise InputError(f"--trust: {file} is not a regular file")
+            raise InputError(f"{named}: {file} is not a regular file")
         if file.stat().st_size > LONGEST_TRUST_LIST:
-            raise InputError(f"--trust: {file} is longer than {LONGEST_TRUST_LIST} bytes")
+            raise InputError(f"{named}: {file} is longer than {LONGEST_TRUST_LIST} bytes")
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"--trust: {file} cannot be read ({error.strerror})") from None
+        raise InputError(f"{named}: {file} cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         text = ""
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise InputError(f"--trust: {file} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
+        raise InputError(f"{named}: {file} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)")
     from cryptography.x509 import load_pem_x509_certificates  # c2pa-python needs it too
 
     try:
         load_pem_x509_certificates(text.encode())
     except ValueError:
-        raise InputError(f"--trust: {file} holds a certificate that cannot be read") from None
+        raise InputError(f"{named}: {file} holds a certificate that cannot be read") from None
     return text
 
 

@@ -53,11 +53,13 @@ def grounds(
     read: gives images by their number, 0 to M − 1. answers: class index that is explained for each, int (M,). train:
     None where the train images are not there: then there are no effects and no neighbours.
     """
+    if not len(answers):
+        return Grounds({}, {}, None, None)
     seen = _Seen(model)
     for start in track(range(0, len(answers), BATCH), f"explain {model.name}", unit="batch"):
         seen.add(read(np.arange(start, min(start + BATCH, len(answers)))))
     members = {name: np.concatenate(each) for name, each in seen.probabilities.items()} if model.method else {}
-    if train is None or not len(answers) or not len(train.images):
+    if train is None or not len(train.images):
         return Grounds(members, {}, None, None)
     effects = {}
     rows = distances = None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fakeprint.data.decode import Unreadable as NoImage
+from fakeprint.errors import InputError
 from fakeprint.evidence.findings import NEVER_CHECKED, Report
 from fakeprint.evidence.inspection import Inspection
 from fakeprint.predict import image_of
@@ -38,9 +39,13 @@ class Requested:
 
 def inspection_of(trust: Path | None) -> Inspection:
     """What inspects files. trust: root certificates. Raises InputError if these are unusable."""
-    from fakeprint.evidence.content_credentials import read_trust_list
+    from fakeprint.evidence.content_credentials import is_available, read_trust_list
 
-    return Inspection(None if trust is None else read_trust_list(trust))
+    if trust is None:
+        return Inspection()
+    if not is_available():
+        raise InputError("FAKEPRINT_TRUST needs the package c2pa-python: `pip install 'fakeprint[evidence]'`")
+    return Inspection(read_trust_list(trust, "FAKEPRINT_TRUST"))
 
 
 async def answer(requested: Requested, opened: Opened, batcher: Batcher, inspection: Inspection) -> PredictResponse:

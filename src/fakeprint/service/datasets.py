@@ -14,7 +14,7 @@ from fakeprint.service import schemas
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.settings import MIB, Settings
 from fakeprint.service.sources import Prepared
-from fakeprint.service.tables import StoredDataset, StoredJob, now, writing
+from fakeprint.service.tables import StoredDataset, StoredJob, by_id, now, writing
 
 ACTIVE = ("queued", "running", "cancelling")  # states of jobs that read their data set
 
@@ -32,13 +32,18 @@ def cache_of_dataset(settings: Settings, dataset_id: str) -> Path:
 def keep(engine: Engine, settings: Settings, owner: str | None, prepared: Prepared) -> tuple[StoredDataset, bool]:
     """Keep a prepared source as a data set of its owner, and whether it is new: the same content is kept once.
 
+    Where the files of a known one are gone, these take their place.
+
     Raises:
         ServiceError: 413 where it would exceed the disk space of all data sets.
     """
     dataset_id = hashlib.sha256(f"{owner} {prepared.digest}".encode()).hexdigest()[:32]
     with _lock(settings), writing(engine) as session:
         known = session.get(StoredDataset, dataset_id)
+        folder = folder_of_dataset(settings, dataset_id)
         if known is not None:
+            if not folder.is_dir():
+                _put(prepared.folder, folder)
             return known, False
         used = session.scalar(select(func.coalesce(func.sum(StoredDataset.bytes), 0))) or 0
         if used + prepared.bytes > settings.datasets_mib * MIB:
@@ -59,12 +64,15 @@ def keep(engine: Engine, settings: Settings, owner: str | None, prepared: Prepar
             profile=None,
         )
         session.add(row)
-        folder = folder_of_dataset(settings, dataset_id)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove(folder)
-        prepared.folder.replace(folder)
+        _put(prepared.folder, folder)
         session.flush()
     return row, True
+
+
+def _put(source: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove(folder)
+    source.replace(folder)
 
 
 def list_datasets(engine: Engine, owner: str | None, every: bool) -> Sequence[StoredDataset]:
@@ -142,7 +150,7 @@ def require_source(settings: Settings, dataset_id: str) -> Path:
 
 
 def _found(session: Session, dataset_id: str, owner: str | None, every: bool) -> StoredDataset:
-    row = session.get(StoredDataset, dataset_id)
+    row = by_id(session, StoredDataset, dataset_id)
     if row is None or not (every or row.owner == owner):
         raise ServiceError(404, "there is no such data set; `GET /datasets` lists yours")
     return row

@@ -203,7 +203,8 @@ class _Receiver:
     def _add_text(self, size: int) -> None:
         self._text_bytes += size
         if self._text_bytes > TEXT_BYTES:
-            raise ServiceError(413, f"the fields that are no files are longer than {TEXT_BYTES // MIB} MiB together")
+            counted = f"a form may have {TEXT_BYTES // MIB} MiB of text, to which each part adds {PART_BYTES} bytes"
+            raise ServiceError(413, f"the form has too many parts or too much text; send an archive ({counted})")
 
     def _part_end(self) -> None:
         if self._file is None or self._sent is None:

@@ -22,6 +22,8 @@ from fakeprint.service.settings import MIB, Settings
 
 OPEN = frozenset({"/health", "/ready", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
 UPLOADS = ("/datasets", "/fit", "/eda")  # whose bodies may be archives
+SMALL = "/set"  # whose body is a few words, which the framework parses as a whole
+LONGEST_SMALL = 2**16  # bytes of it
 LINGER = 2.0  # seconds in which the body of a refused request is received, and thrown away
 
 
@@ -59,6 +61,8 @@ class Gate:
     def _limit(self, path: str) -> int:
         """Bytes of the body."""
         mebibytes = self._settings.max_body_mib
+        if path == SMALL:
+            return min(LONGEST_SMALL, int(mebibytes * MIB))
         if any(path == each or path.startswith(f"{each}/") for each in UPLOADS):
             mebibytes = max(mebibytes, self._settings.max_archive_mib)
         return int(mebibytes * MIB)

@@ -1,6 +1,7 @@
 """Errors as application/problem+json (RFC 9457), whose `detail` is the one line that the pipeline would print."""
 
 import http
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,6 +15,8 @@ from fakeprint.errors import InputError, printable
 from fakeprint.service.settings import MIB
 
 MEDIA_TYPE = "application/problem+json"
+FEW = 5  # mistakes in a request that are named; a body can hold thousands
+LONGEST_PLACE = 200  # characters that say where a mistake is: a key may be as long as the body
 
 
 class Problem(BaseModel):
@@ -48,7 +51,7 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 
 def too_large(limit: int) -> str:
     """The line of a 413. limit: of the body, in bytes."""
-    return f"the body is larger than {limit / MIB:g} MiB"
+    return f"the body is larger than {f'{limit / MIB:g} MiB' if limit >= MIB else f'{limit / 2**10:g} KiB'}"
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -75,8 +78,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        places = (f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors())
-        return problem(request, 422, "; ".join(places))
+        return problem(request, 422, _first_mistakes(error.errors()))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -85,3 +87,10 @@ def add_handlers(app: FastAPI) -> None:
         if error.status_code == 413 and limit is not None:  # from Starlette, which does not say how large it may be
             return problem(request, 413, too_large(limit), headers)
         return problem(request, error.status_code, str(error.detail), headers)
+
+
+def _first_mistakes(mistakes: Sequence[Any]) -> str:
+    """The first of the mistakes that pydantic finds in a request, each with its place, and how many there are."""
+    places = (".".join(str(part) for part in each["loc"])[:LONGEST_PLACE] for each in mistakes[:FEW])
+    named = [f"{place}: {each['msg']}" for place, each in zip(places, mistakes, strict=False)]
+    return "; ".join([*named, f"… ({len(mistakes):,} in all)"] if len(mistakes) > FEW else named)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[Share, Share]
@@ -224,6 +224,13 @@ class FitRequest(Strict):
     preset: str = Field("demo", max_length=64, examples=["demo"])
     parameters: dict[str, Any] = Field({}, examples=[{"train.epochs": 3, "model.dropout": 0.3}])
     title: str | None = Field(None, max_length=200)
+
+    @field_validator("title")
+    @classmethod
+    def _without_nul(cls, title: str | None) -> str | None:
+        if title and "\0" in title:
+            raise ValueError("it has the character U+0000; leave that out")  # which Postgres cannot store
+        return title
 
 
 class FitOptions(BaseModel):

@@ -175,14 +175,29 @@ def _rows(form: Form, columns: dict[str, str]) -> list[dict[str, str]]:
         return _rows_of_table(files, tables[0], form.folder, columns.get("image_column", "image_id"))
     labels = form.texts.get("labels", [])
     if len(labels) == 1 and labels[0].lstrip().startswith("["):
-        given = form.json("labels", [])
-        labels = [str(label) for label in given] if isinstance(given, list) else []
+        labels = _listed(form.json("labels", []))
     if len(labels) != len(files):
         raise InputError(f"there are {len(files)} images and {len(labels)} labels; send one label per image")
     empty = [str(number) for number, label in enumerate(labels, start=1) if not label.strip()]
     if empty:
         raise InputError(f"labels: {len(empty)} are empty: {first_few(empty)}")
     return [{"label": label} for label in labels]
+
+
+def _listed(given: object) -> list[str]:
+    """The labels of a JSON list: text, or whole numbers, which become text. Raises InputError for anything else."""
+    labels = given if isinstance(given, list) else []
+    wrong = [str(number) for number, label in enumerate(labels, start=1) if not _is_label(label)]
+    if wrong:
+        raise InputError(f"labels: {len(wrong)} are not text: {first_few(wrong)}")
+    return [str(label) for label in labels]
+
+
+def _is_label(given: object) -> bool:
+    """Whether it is a whole number, or text without the halves of characters that JSON can write as \\ud800."""
+    if isinstance(given, str):
+        return not any("\ud800" <= character <= "\udfff" for character in given)
+    return isinstance(given, int) and not isinstance(given, bool)
 
 
 def _rows_of_table(files: Sequence[SentFile], table: SentFile, folder: Path, column: str) -> list[dict[str, str]]:

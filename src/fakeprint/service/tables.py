@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from filelock import FileLock
 from sqlalchemy import (
@@ -19,10 +20,14 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    make_url,
     text,
 )
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from fakeprint.errors import InputError, printable
 from fakeprint.service.settings import Settings
 
 LOCK = 0x66616B6570  # of Postgres, that all writers of the service take: any number that is only ours
@@ -30,6 +35,9 @@ LOCK = 0x66616B6570  # of Postgres, that all writers of the service take: any nu
 
 class Base(DeclarativeBase):
     """All tables."""
+
+
+Row = TypeVar("Row", bound=Base)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -119,16 +127,52 @@ def connect(settings: Settings) -> Engine:
     """The engine of the database that the settings name, with its tables. Any number of processes may call it at once.
 
     SQLite writes ahead (WAL), so that readers and a writer do not block each other, and waits for a lock up to 30 s.
-    """
-    url = settings.database_url
-    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not url.startswith("sqlite"):
-        engine = create_engine(url, pool_pre_ping=True)
-        with engine.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            Base.metadata.create_all(connection)
-        return engine
 
+    Raises:
+        InputError: the folder cannot be used, or the database cannot be used. No message has the URL, which may hold a
+            password.
+    """
+    url = _url(settings)
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return _sqlite(url, settings) if url.get_backend_name() == "sqlite" else _postgres(url)
+    except (ImportError, NoSuchModuleError):
+        raise InputError(
+            f"FAKEPRINT_DATABASE: the library for {printable(url.drivername)}:// is not installed; write "
+            "postgresql+psycopg://…, and run `pip install 'fakeprint[postgres]'`"
+        ) from None
+    except OSError as error:
+        reason = f"{settings.folder} cannot be used ({error.strerror})"
+        raise InputError(f"FAKEPRINT_FOLDER or --folder: {reason}; name another folder") from None
+    except DBAPIError as error:
+        reason = printable(str(error.orig).strip().partition("\n")[0])
+        named = "FAKEPRINT_DATABASE" if settings.database else f"FAKEPRINT_FOLDER or --folder: {url.database}"
+        raise InputError(f"{named}: the database cannot be used ({reason})") from None
+
+
+def _url(settings: Settings) -> URL:
+    """The URL of the database. Raises InputError if it is none of SQLite or Postgres."""
+    needed = "a URL such as postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is needed"
+    try:
+        url = make_url(settings.database_url)
+    except (ArgumentError, ValueError):  # ValueError: the port is no number
+        raise InputError(f"FAKEPRINT_DATABASE: {needed}") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InputError(f"FAKEPRINT_DATABASE: {needed}, or one of SQLite, not {printable(url.drivername)}://")
+    if "@" in (url.host or ""):  # the host would be part of the password, and be in messages
+        raise InputError("FAKEPRINT_DATABASE: there is an @ in the user's name or password; write it as %40")
+    return url
+
+
+def _postgres(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        Base.metadata.create_all(connection)
+    return engine
+
+
+def _sqlite(url: URL, settings: Settings) -> Engine:
     engine = create_engine(url, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -139,6 +183,11 @@ def connect(settings: Settings) -> Engine:
     with FileLock(settings.folder / "tables.lock"):  # two that create the tables of a new file disturb each other
         Base.metadata.create_all(engine)
     return engine
+
+
+def by_id(session: Session, table: type[Row], identity: str) -> Row | None:
+    """The row with an id that somebody sent. Postgres refuses to look for one with a NUL, which it cannot store."""
+    return None if "\0" in identity else session.get(table, identity)
 
 
 @contextlib.contextmanager

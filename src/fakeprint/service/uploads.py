@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from fakeprint.service.answers import Requested
+from fakeprint.service.json_bodies import holds_more
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.schemas import PredictRequest
 from fakeprint.service.settings import MIB, Settings
@@ -21,6 +22,7 @@ from fakeprint.service.settings import MIB, Settings
 FIELDS = 16  # that are no files
 LONGEST_FIELD = 4096  # bytes
 LONGEST_NAME = 255  # characters of a file's name that are repeated
+PARTS = 32  # of the JSON of an image, as `holds_more` counts them: 7 are needed, the others leave room for mistakes
 NOT_BASE64 = "not base64 (without a prefix such as data:image/png;base64,)"
 
 _truth: TypeAdapter[bool] = TypeAdapter(Annotated[bool, None])
@@ -75,13 +77,11 @@ async def read(request: Request, settings: Settings, take: Callable[[int], None]
     if kind == "multipart/form-data":
         requested = await _multipart(request, settings, take)
     elif kind == "application/json" or kind.endswith("+json"):
-        requested = await _json(request, take)
+        requested = await _json(request, settings, take)
     else:
         raise ServiceError(415, "send multipart/form-data, one field `files` per image, or application/json")
     if not requested.images:
         raise ServiceError(422, "files: at least one image is needed, in a field `files` with a file name")
-    if len(requested.images) > settings.max_files:
-        raise _too_many(settings)
     most = int(settings.max_file_mib * MIB)
     too_large = f"larger than {settings.max_file_mib:g} MiB"
     images = [
@@ -112,13 +112,17 @@ async def _multipart(request: Request, settings: Settings, take: Callable[[int],
         if error.message.startswith("Too many files"):
             raise _too_many(settings) from None
         raise ServiceError(400, f"the multipart body cannot be read: {error.message}") from None
+    except (ValueError, LookupError):  # from the codec, where it is one that decodes nothing or no text
+        raise ServiceError(400, "the multipart body cannot be read: leave `charset` out of its Content-Type") from None
     try:
         images: list[tuple[str, bytes | str]] = []
         for field, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if field != "files":
                     raise ServiceError(422, f"there is no field '{field[:64]}' for files: use `files`")
-                images.append(((value.filename or "image")[:LONGEST_NAME], value.file.read()))
+                # a charset such as utf-7 can write halves of characters, which the answer could not repeat
+                name = (value.filename or "image")[:LONGEST_NAME].encode(errors="replace").decode()
+                images.append((name, value.file.read()))
             elif field not in ("explain", "evidence"):
                 raise ServiceError(
                     422, f"there is no field '{field[:64]}'; known: files (with a file name), explain, evidence"
@@ -135,13 +139,21 @@ def _flag(value: Any, name: str) -> bool:
         raise ServiceError(422, f"{name}: give true or false") from None
 
 
-async def _json(request: Request, take: Callable[[int], None]) -> Requested:
+async def _json(request: Request, settings: Settings, take: Callable[[int], None]) -> Requested:
     chunks = [chunk async for chunk in _counted(request, take)]
-    body = b"".join(chunks)
+    return await asyncio.to_thread(_parsed, b"".join(chunks), settings)
+
+
+def _parsed(body: bytes, settings: Settings) -> Requested:
+    if holds_more(body, PARTS * (settings.max_files + 1)):
+        raise _too_many(settings)
     try:
-        requested = await asyncio.to_thread(PredictRequest.model_validate_json, body)
+        requested = PredictRequest.model_validate_json(body)
     except ValidationError as error:
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
+    if len(requested.images) > settings.max_files:
+        raise _too_many(settings)  # before anything is decoded
     images = [(image.name, _decoded(image.content)) for image in requested.images]
     return Requested(images, requested.explain, requested.evidence)
 

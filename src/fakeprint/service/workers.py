@@ -76,6 +76,9 @@ class Workers:
                     self._running.remove(process)
                     places[place], due[place] = None, time.monotonic() + self._pause
                 if places[place] is None and time.monotonic() >= due[place]:
-                    started = subprocess.Popen(self._command, env=dict(self._environment), stdin=subprocess.PIPE)
+                    # In a session of its own: Ctrl-C reaches this process alone, which then asks each to stop.
+                    started = subprocess.Popen(
+                        self._command, env=dict(self._environment), stdin=subprocess.PIPE, start_new_session=True
+                    )
                     places[place] = started
                     self._running.append(started)

@@ -92,6 +92,15 @@ def _children_end(processes: list[psutil.Process]) -> None:
     assert not alive
 
 
+def _two_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    children: list[psutil.Process] = []
+    end = time.monotonic() + PATIENCE
+    while len(children) < 2:
+        assert time.monotonic() < end
+        children = psutil.Process(process.pid).children()
+    return children
+
+
 @pytest.mark.slow
 def test_two_processes_end_together(tmp_path: Path) -> None:
     """Whichever ends first, and on a signal; also what does not listen to the first signal."""
@@ -105,15 +114,52 @@ def test_two_processes_end_together(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", script, "raise SystemExit(3)"], timeout=PATIENCE)
     assert ended.returncode == 3
 
-    runs = subprocess.Popen([sys.executable, "-c", script, "import time; time.sleep(600)"])
-    children: list[psutil.Process] = []
-    end = time.monotonic() + PATIENCE
-    while len(children) < 2:
-        assert time.monotonic() < end
-        children = psutil.Process(runs.pid).children()
-    runs.send_signal(signal.SIGINT)
-    assert runs.wait(PATIENCE) == 0
+    for number in (signal.SIGINT, signal.SIGHUP):
+        runs = subprocess.Popen([sys.executable, "-c", script, "import time; time.sleep(600)"])
+        children = _two_children(runs)
+        runs.send_signal(number)
+        assert runs.wait(PATIENCE) == 0
+        _children_end(children)
+
+
+@pytest.mark.slow
+def test_app_and_api_end_with_the_command_even_if_it_is_killed(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    words = ["app", "--serve", "--port", str(ports[0]), "--api", f"http://127.0.0.1:{ports[1]}"]
+    environment = {**os.environ, "HOME": str(tmp_path), "FAKEPRINT_WORKERS": "0"}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fakeprint", *words], env=environment, stdout=log, stderr=log, cwd=tmp_path
+        )
+    try:
+        children = _two_children(process)
+        for port, path in zip(ports, ("_stcore/health", "health"), strict=True):
+            _until_healthy(f"http://127.0.0.1:{port}/{path}", process, tmp_path / "log")
+    finally:
+        process.kill()
+        process.wait()
     _children_end(children)
+
+
+@pytest.mark.slow
+def test_under_nohup_it_runs_on(tmp_path: Path) -> None:
+    script = (
+        "import signal, sys; from fakeprint.commands import app; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "ends = [sys.executable, '-c', 'import os; os.kill(os.getppid(), 1); raise SystemExit(3)']  # 1: SIGHUP\n"
+        "sys.exit(app.run_together([(ends, {})]))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=PATIENCE).returncode == 3
+
+
+def _until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while True:
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
 
 
 @pytest.mark.slow
@@ -126,14 +172,7 @@ def test_the_command_serves_the_app(tmp_path: Path) -> None:
             [sys.executable, "-m", "fakeprint", *arguments], env=environment, stdout=log, stderr=log, cwd=tmp_path
         )
     try:
-        end = time.monotonic() + PATIENCE
-        while True:
-            assert process.poll() is None and time.monotonic() < end, (tmp_path / "log").read_text()
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/_stcore/health").is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.2)
+        _until_healthy(f"http://127.0.0.1:{port}/_stcore/health", process, tmp_path / "log")
         assert f"App: http://127.0.0.1:{port}" in (tmp_path / "log").read_text()
         listening = {each.laddr.ip for each in psutil.Process(process.pid).net_connections() if each.status == "LISTEN"}
         assert listening == {"127.0.0.1"}

@@ -177,6 +177,16 @@ def test_jobs_are_listed_in_pages(world: World, page: Opener) -> None:
     assert app.title[0].value == "j3"
 
 
+def test_a_title_is_shown_as_it_is_everywhere(world: World, page: Opener) -> None:
+    world.jobs["j1"] = job("j1", title="*a* [b](http://c) :red[d]")
+    shown = r"\*a\* \[b\]\(http\://c\) \:red\[d\]"
+    app = page("fit")
+    button = app.button(key="open-j1")
+    assert f"**{shown}**" in markdown(app) and button.help == f"Job {shown}"
+    button.click().run()
+    assert app.title[0].value == shown
+
+
 def test_points_of_curves() -> None:
     points = fit.curve_points(CURVE, "loss")
     assert [(each["curve"], each["epoch"]) for each in points] == [

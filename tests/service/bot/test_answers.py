@@ -235,6 +235,12 @@ def test_a_group_is_answered_where_the_caption_mentions_the_bot(telegram: BotApi
     assert len(api.asked) == 2
 
 
+def test_commands_in_a_group_are_answered_unless_they_name_another_bot(telegram: BotApi, api: Api, chat: int) -> None:
+    for text in ("/help@other_bot", "/models", "/models@Fakeprint_bot"):
+        telegram.deliver(telegram.message(chat, group=True, **command(text)))
+    assert [answer.text[:10] for answer in telegram.sent(chat, 2)] == ["▶ champion"] * 2
+
+
 def test_a_map_that_telegram_refuses_is_sent_as_a_file(telegram: BotApi, api: Api, chat: int) -> None:
     telegram.failures["sendPhoto"] = [{"error_code": 400, "description": "Bad Request: PHOTO_INVALID_DIMENSIONS"}]
     telegram.deliver(telegram.message(chat, **telegram.document(picture(), "a.png", "image/png")))

@@ -96,8 +96,9 @@ def _jobs() -> None:
     for job in found["jobs"]:
         colour, icon, state = STATES[job["state"]]
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.markdown(f"{icon} **{plain(name_of(job))}** — :{colour}[{state}], {when(job['created'])}")
-        right.button("Open", key=f"open-{job['id']}", on_click=_open, args=(job["id"],), help=f"Job {name_of(job)}")
+        name = plain(name_of(job))
+        left.markdown(f"{icon} **{name}** — :{colour}[{state}], {when(job['created'])}")
+        right.button("Open", key=f"open-{job['id']}", on_click=_open, args=(job["id"],), help=f"Job {name}")
     if found["next"]:
         st.button("Older jobs", on_click=_turn, args=(found["next"],))
     if after:
@@ -133,7 +134,7 @@ def _job_page(identity: str) -> None:
         st.title("Fit a model")
         show(error)
         return
-    st.title(name_of(job))
+    st.title(plain(name_of(job)))
     models.show_outcome("fit")
     if job["state"] in ACTIVE:
         st.caption("You may close this page: the job goes on, and this address finds it again.")

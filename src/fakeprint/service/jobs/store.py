@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from fakeprint.service.problems import ServiceError
 from fakeprint.service.schemas import FitRequest
 from fakeprint.service.settings import Settings
-from fakeprint.service.tables import StoredDataset, StoredJob, now, writing
+from fakeprint.service.tables import StoredDataset, StoredJob, by_id, now, writing
 
 HELD = ("running", "cancelling")  # states in which a worker has the job
 ENDED = ("succeeded", "failed", "cancelled")
@@ -53,7 +53,7 @@ def submit(
                 return known
             if known is not None:
                 raise ServiceError(422, "this Idempotency-Key was sent with another request; take a new one")
-        dataset = session.get(StoredDataset, request.dataset)
+        dataset = by_id(session, StoredDataset, request.dataset)
         if dataset is None or not (sees_all or dataset.owner == owner):
             raise ServiceError(404, "there is no such data set; `GET /datasets` lists yours")
         waiting = session.scalar(select(func.count()).where(StoredJob.state == "queued")) or 0
@@ -208,7 +208,7 @@ def _same(column: Any, value: str | None) -> Any:
 
 
 def _found(session: Session, job_id: str, owner: str | None, sees_all: bool) -> StoredJob:
-    job = session.get(StoredJob, job_id)
+    job = by_id(session, StoredJob, job_id)
     if job is None or not (sees_all or job.owner == owner):
         raise ServiceError(404, "there is no such job; `GET /jobs` lists yours")
     return job

@@ -11,6 +11,7 @@ from fakeprint.service import datasets, sources
 from fakeprint.service.forms import Form, is_multipart, received
 from fakeprint.service.jobs import options, store
 from fakeprint.service.jobs.answers import as_answer
+from fakeprint.service.json_bodies import holds_more
 from fakeprint.service.problems import ServiceError, responses
 from fakeprint.service.routes.datasets import FIELDS, Fitting, form_body
 from fakeprint.service.schemas import FitOptions, FitRequest, Job
@@ -20,6 +21,7 @@ from fakeprint.service.tables import StoredJob
 router = APIRouter(tags=["fit"])
 
 LONGEST_JSON = 2**20  # bytes
+MOST_PARTS = 20_000  # of the JSON, as `holds_more` counts them; all parameters together have about a thousand
 OWN = {"preset", "parameters", "title"}  # fields of a form beside those of the data set
 _BODY = form_body(
     FIELDS
@@ -89,7 +91,9 @@ def _validated(content: Any) -> FitRequest:
             return FitRequest.model_validate_json(content)
         return FitRequest.model_validate(content)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_context=False)) from None
+        raise RequestValidationError(
+            error.errors(include_url=False, include_context=False, include_input=False)
+        ) from None
 
 
 async def _body(request: Request) -> bytes:
@@ -101,4 +105,6 @@ async def _body(request: Request) -> bytes:
         content += piece
         if len(content) > LONGEST_JSON:
             raise ServiceError(413, f"the JSON is longer than {LONGEST_JSON // 2**10} KiB")
+    if holds_more(content, MOST_PARTS):
+        raise ServiceError(413, "the JSON has far more keys and values than a fit takes; leave the others out")
     return content
