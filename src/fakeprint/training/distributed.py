@@ -102,6 +102,17 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
     )
 
 
+def with_shared_norms(network: nn.Module) -> nn.Module:
+    """The network with batch norm over the images of all processes; for GPUs.
+
+    timm's function, since torch's would replace timm's layers that are batch norm and activation by batch norm alone.
+    """
+    from timm.layers import convert_sync_batchnorm  # here, since it takes seconds
+
+    shared: nn.Module = convert_sync_batchnorm(network)
+    return shared
+
+
 def without_sharing(network: nn.Module) -> AbstractContextManager[None]:
     """Inside, the gradients of a network that `parallel` returned are summed in each process and not yet averaged.
 
