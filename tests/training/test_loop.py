@@ -389,6 +389,13 @@ def test_frozen_epochs_train_the_head_alone(tmp_path: Path, changes: dict[str, A
     assert moved(1) == everything
 
 
+def test_a_body_counts_as_frozen_if_it_was_in_the_kept_epoch() -> None:
+    run = new(settings(epochs=3, freeze=1))
+    for accuracy, part in ((0.6, run.network.head), (0.5, run.network.head), (0.7, run.network)):
+        run.history.rows.append({"validation_accuracy": accuracy})
+        assert run.trained_part is part
+
+
 @pytest.mark.slow
 def test_a_network_without_a_head_cannot_be_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "build", lambda *given: Fixed(0.0, 1.0))
@@ -591,7 +598,7 @@ def test_a_network_fits_its_input_to_train_images_before_training(tmp_path: Path
     started = new_run(build_recipe(chosen, images, ["a", "b"], 7), CPU, images)
     filters = started.network.state_dict()["patches.filters"].clone()
     expected = WhitenedPatches()
-    expected.fit(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    expected.fit([torch.from_numpy(pixels).permute(0, 3, 1, 2).float()])
     torch.testing.assert_close(filters, expected.filters)
     dataset = Dataset(["a", "b"], ["a", "b"], 32, "squash", 10**6)
     train(started, TrainingData(images, images, dataset), Checkpoint(tmp_path / "c.pt"), lambda figures, epoch: None)
