@@ -97,7 +97,8 @@ def _warm_up(everything: Params, network: str, execution: Execution) -> Run:
     few = data.images.originals()
     rows = np.arange(min(len(few), WARM_UP_STEPS * batching.batch_size * batching.accumulate))
     validation = np.arange(min(len(data.validation), VALIDATED))
-    run.history.phases = [replace(run.phase, epochs=1)]
+    only = (replace(run.phase, epochs=1),)
+    run.recipe, run.history.phases = replace(run.recipe, phases=only), only  # later phases may need more images
     small = replace(data, images=_only(few, rows), validation=_only(data.validation, validation))
     with tempfile.TemporaryDirectory() as folder:
         train(run, small, Checkpoint(Path(folder) / "warm-up.pt"), lambda figures, epoch: None)

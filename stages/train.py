@@ -36,7 +36,8 @@ def train_network(everything: Params, settings: NetworkSettings, execution: Exec
     run, checkpoint = start(settings, data, everything.training_seed(settings.name), execution, main_root())
     announce(run, data)
     if distributed.rank() > 0:  # only the first process logs and writes
-        train(run, data, checkpoint, lambda figures, epoch: None)
+        with interruption_in_one_line(run):
+            train(run, data, checkpoint, lambda figures, epoch: None)
         return
     tracked = tracking.training_run(everything, settings.name, checkpoint.fingerprint)
     with interruption_in_one_line(run), tracked as tracked_run:

@@ -168,7 +168,7 @@ def smooth_images(count: int) -> torch.Tensor:
 def test_whitened_patches_have_unit_covariance() -> None:
     images = smooth_images(60)
     layer = WhitenedPatches()
-    layer.fit(images)
+    layer.fit([images.float()])
     assert torch.equal(layer.filters.flatten(1).abs().amax(1), layer.filters.flatten(1).amax(1))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = layer(images / 255)
@@ -191,6 +191,23 @@ def test_patches_are_fitted_once_before_training_and_kept_with_the_weights() -> 
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(again.eval()(images), network.eval()(images))
     assert not any(parameter is network.patches.filters for parameter in network.parameters())
+
+
+@pytest.mark.slow
+def test_patches_are_white_at_the_size_that_the_layer_sees() -> None:
+    network = networks.build("trace_net", networks.Design(5, 24, 0.25, input_size=40), {"whitened_patches": True})
+    images = smooth_images(30)
+    network.fit_input(images)
+    seen: list[torch.Tensor] = []
+    network.patches.register_forward_hook(lambda layer, _, out: seen.append(out * layer.LIMIT))
+    with torch.no_grad():
+        network.eval()(images / 255)
+    inner = seen[0][:, :, 1:-1, 1:-1].transpose(0, 1).flatten(1)
+    # Of the weakest axes `LEAST` is most of the variance.
+    variances = 1 / network.patches.filters.square().sum((1, 2, 3))
+    strong = variances > 10 * WhitenedPatches.LEAST
+    assert strong.sum() >= 5
+    torch.testing.assert_close(inner.std(1)[strong], torch.ones(int(strong.sum())), rtol=0, atol=0.1)
 
 
 def test_new_options_leave_the_names_and_shapes_of_weights() -> None:

@@ -7,10 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
+from fakeprint import params
 from fakeprint.training import checkpoints
 from fakeprint.training.checkpoints import Checkpoint, Saver, checkpoint, sources
+from fakeprint.training.start import start
+from tests.samples import DEMO
+from tests.training.test_loop import CPU, data
 
 IMAGES = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 
@@ -67,6 +73,22 @@ def test_other_code_has_another_checkpoint(tmp_path: Path, monkeypatch: pytest.M
         after = of(tmp_path)
         assert after != before
         before = after
+
+
+@pytest.mark.slow
+def test_other_weights_under_the_same_name_have_another_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    network = params.load(DEMO).network("timm")
+
+    def name(weights: str | None, written: int = 0) -> str:
+        torch.manual_seed(written)
+        save_file(timm.create_model("test_efficientnet").state_dict(), file)
+        options = {"architecture": "timm:test_efficientnet", "weights": weights}
+        return start(network.model_copy(update={"options": options}), data(), 7, CPU, tmp_path)[1].path.name
+
+    assert name(str(file), 1) == name(str(file), 1)
+    assert len({name(str(file), 1), name(str(file), 2), name(None)}) == 3
+    assert name(None, 1) == name(None, 2)
 
 
 def test_what_decides_the_weights_is_among_the_sources() -> None:

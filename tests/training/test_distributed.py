@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import distributed as processes
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.distributed.elastic.multiprocessing import SignalException
 
 from fakeprint.training import distributed
 from fakeprint.training.steps import train_epoch
@@ -48,6 +50,17 @@ def test_gradients_are_shared_once_a_step_and_all_processes_validate_the_same(tm
         assert any("running_var" in key for key in first[name])
         for key, tensor in first[name].items():
             assert torch.equal(tensor, second[name][key]), (name, key)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_all_processes_with_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    def ended(_: object) -> None:
+        raise SignalException("passed on", sigval=number)
+
+    monkeypatch.setattr("torch.distributed.run.run", ended)
+    assert distributed.launch("stages.train", "hist_cnn", 2) == code
 
 
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from fakeprint.errors import InputError
 from fakeprint.models import networks
 from fakeprint.models.networks.trace_net import WhitenedPatches
 from fakeprint.params import NetworkSettings
-from fakeprint.training import batches, checkpoints, steps
+from fakeprint.training import batches, checkpoints, distributed, steps
 from fakeprint.training.checkpoints import Checkpoint
 from fakeprint.training.device import Execution, RepeatablePool
 from fakeprint.training.images import Images
@@ -157,6 +157,25 @@ def test_pools_are_replaced_if_a_gpu_has_to_be_deterministic(
     monkeypatch.setattr(Execution, "place", lambda self, network: network)  # there may be no GPU
     run = new_run(recipe(settings(deterministic=deterministic)), Execution(kind, bf16=False))
     assert any(isinstance(layer, RepeatablePool) for layer in run.network.modules()) == replaced
+
+
+@pytest.mark.slow
+def test_with_several_gpus_batch_norm_is_shared_and_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in networks of timm, where a layer is batch norm and activation."""
+    monkeypatch.setattr(Execution, "place", lambda self, network: network)
+    network = params.load(DEMO).network("timm")
+    chosen = network.model_copy(update={"options": {"architecture": "timm:test_efficientnet", "weights": None}})
+    images = torch.rand(4, 3, 16, 16)
+
+    def logits(processes: int) -> torch.Tensor:
+        monkeypatch.setattr(distributed, "world", lambda: processes)
+        built = new_run(recipe(chosen), Execution("cuda", bf16=False)).network.eval()
+        norms = [each for each in built.modules() if isinstance(each, torch.nn.modules.batchnorm._BatchNorm)]
+        assert norms and all(isinstance(each, torch.nn.SyncBatchNorm) for each in norms) == (processes > 1)
+        with torch.no_grad():
+            return built(images)
+
+    torch.testing.assert_close(logits(2), logits(1))
 
 
 @pytest.mark.slow
@@ -356,9 +375,10 @@ def test_batch_norm_of_clean_images(
 
 
 @pytest.mark.slow
-def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{}, {"swa": 0.5}, {"clean_norm": True}])
+def test_frozen_epochs_train_the_head_alone(tmp_path: Path, changes: dict[str, Any]) -> None:
     def moved(freeze: int) -> set[str]:
-        chosen = settings(epochs=2, keep="last", freeze=freeze, weight_decay=0.1)
+        chosen = settings(epochs=2, keep="last", freeze=freeze, weight_decay=0.1, **changes)
         before = new(chosen).network.state_dict()
         after = weights(trained(tmp_path / str(freeze), chosen)[0])
         return {key.split(".")[0] for key in after if not torch.equal(before[key], after[key])}
@@ -367,6 +387,13 @@ def test_frozen_epochs_train_the_head_alone(tmp_path: Path) -> None:
     everything = moved(0)
     assert len(everything) > 1
     assert moved(1) == everything
+
+
+def test_a_body_counts_as_frozen_if_it_was_in_the_kept_epoch() -> None:
+    run = new(settings(epochs=3, freeze=1))
+    for accuracy, part in ((0.6, run.network.head), (0.5, run.network.head), (0.7, run.network)):
+        run.history.rows.append({"validation_accuracy": accuracy})
+        assert run.trained_part is part
 
 
 @pytest.mark.slow
@@ -571,7 +598,7 @@ def test_a_network_fits_its_input_to_train_images_before_training(tmp_path: Path
     started = new_run(build_recipe(chosen, images, ["a", "b"], 7), CPU, images)
     filters = started.network.state_dict()["patches.filters"].clone()
     expected = WhitenedPatches()
-    expected.fit(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    expected.fit([torch.from_numpy(pixels).permute(0, 3, 1, 2).float()])
     torch.testing.assert_close(filters, expected.filters)
     dataset = Dataset(["a", "b"], ["a", "b"], 32, "squash", 10**6)
     train(started, TrainingData(images, images, dataset), Checkpoint(tmp_path / "c.pt"), lambda figures, epoch: None)

@@ -104,7 +104,8 @@ def test_what_the_whole_training_has_in_common() -> None:
 def test_the_network_gets_size_and_colours_of_the_images() -> None:
     chosen = settings()
     by_dataset = chosen.model_copy(update={"model": chosen.model.model_copy(update={"normalisation": "dataset"})})
-    design = build_recipe(by_dataset, IMAGES, ["a", "b"], 7).design
+    copies = Images([*IMAGES.parts, 255 - IMAGES.parts[0]], np.tile(IMAGES.labels, 2))  # stored ones do not count
+    design = build_recipe(by_dataset, copies, ["a", "b"], 7).design
     assert (design.classes, design.image_size) == (2, 16)
     assert design.channel_mean == pytest.approx((0.2, 0.2, 0.2))
     assert recipe().design.channel_mean is None

@@ -60,6 +60,18 @@ def test_runs_to_a_mark(prepared: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "three_cnn epoch 8/8: " not in printed
 
 
+@pytest.mark.slow
+def test_the_warm_up_is_of_the_first_phase_alone(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one takes batches that are larger than all images of the warm-up."""
+    content = YAML(typ="safe").load(prepared / "params.yaml")
+    content["train"]["phases"] = [{"epochs": 1, "batch_size": 8}, {"epochs": 2, "batch_size": 32}]
+    YAML().dump(content, prepared / "params.yaml")
+    main(["three_cnn", "--mark", "100", "--runs", "1"])
+    printed = capsys.readouterr().out
+    assert printed.count("three_cnn epoch 1/1: ") == 1
+    assert "three_cnn epoch 1/3: " in printed
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -24,6 +24,7 @@ from tests.samples import DEMO, index_rows
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+INTERRUPTED = r"three_cnn: interrupted after \d+ of 600 epochs; the same command continues from the last checkpoint"
 TINY = {"epochs": 6, "batch_size": 16, "device": "cpu", "precision": "fp32", "early_stopping": 0, "augmented": True}
 
 
@@ -159,12 +160,17 @@ def test_interrupted_in_an_experiments_copy(tmp_path: Path) -> None:
     shutil.copytree(main, copy, ignore=shutil.ignore_patterns(".dvc"))
     stopped = until_epoch_2(copy, sys.executable, signal.SIGINT)
     assert stopped.returncode == 130
-    last = stopped.stderr.strip().splitlines()[-1]
-    assert re.fullmatch(
-        r"three_cnn: interrupted after \d+ of 600 epochs; the same command continues from the last checkpoint", last
-    )
+    assert re.fullmatch(INTERRUPTED, stopped.stderr.strip().splitlines()[-1])
     assert "Traceback" not in stopped.stderr
     assert len(checkpoints(main)) == 1 and not (copy / ".fakeprint").exists()
+
+
+def test_two_processes_are_interrupted_as_one(tmp_path: Path) -> None:
+    folder = repository(tmp_path, epochs=600, devices=2)
+    stopped = until_epoch_2(folder, sys.executable, signal.SIGINT)
+    assert stopped.returncode == 130
+    assert re.fullmatch(INTERRUPTED, stopped.stderr.strip())
+    assert len(checkpoints(folder)) == 1
 
 
 def test_bad_input_is_one_line(

@@ -75,7 +75,7 @@ class FourCNN(Network):
 
 
 class ThreeCNN(Network):
-    dilation: Annotated[int, Interval(ge=1, le=4)] = Field(default=1, description="1–4; of its convolutions")
+    dilation: Annotated[int, Interval(ge=1, le=4)] = Field(default=1, description="1–4; of the last convolution")
 
 
 class TraceNet(Network):

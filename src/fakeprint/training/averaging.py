@@ -103,12 +103,14 @@ def copied(network: nn.Module) -> State:
 
 
 @torch.no_grad()
-def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor], part: nn.Module | None = None) -> None:
     """Set batch norm's running means and variances to those of these batches; averaged weights have none of their own.
 
-    batches: float images (N, 3, H, W) on the device; a network without batch norm reads none (Izmailov et al. 2018).
+    batches: float images (N, 3, H, W) on the device; without batch norm none is read (Izmailov et al. 2018). part: of
+    the network, whose layers get new statistics; None = all. Others keep theirs and compute as in prediction.
     """
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    layers = (network if part is None else part).modules()
+    norms = [layer for layer in layers if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in norms]
     if not norms:
         return

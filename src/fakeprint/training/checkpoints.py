@@ -89,8 +89,9 @@ class Saver:
 def checkpoint(name: str, identity: dict[str, Any], arrays: Iterable[np.ndarray], root: Path) -> Checkpoint:
     """The checkpoint of network `name`, trained on these arrays by the code as it is now.
 
-    identity: JSON values that decide what the run computes, see `Run.identity`. root: the main repository, which all of
-    DVC's temporary copies share.
+    arrays: images, labels, and the weights that it begins with if these are pretrained. identity: JSON values that
+    decide what the run computes, see `Run.identity`. root: the main repository, which all of DVC's temporary copies
+    share.
     """
     digest = hashlib.sha256(json.dumps([name, versions(), identity], sort_keys=True).encode())
     for array in arrays:

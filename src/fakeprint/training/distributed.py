@@ -5,6 +5,7 @@ Gradients are averaged by DistributedDataParallel (Li et al. 2020), over NCCL on
 """
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +19,8 @@ from torch import nn
 from fakeprint.errors import InputError
 
 Value = TypeVar("Value")
+# The launcher's, which warn of each signal and each process that it is passed on to.
+SIGNAL_LOGGERS = tuple(f"torch.distributed.elastic.{name}.api" for name in ("agent.server", "multiprocessing"))
 
 
 def rank() -> int:
@@ -36,19 +39,25 @@ def launched() -> bool:
 
 
 def launch(module: str, argument: str, devices: int) -> int:
-    """Run `python -m module argument` in so many processes of this machine. Returns 0, or 1 if one has failed.
+    """Run `python -m module argument` in so many processes of this machine. Returns the exit code of all together.
 
-    They share the cores, unless OMP_NUM_THREADS says otherwise. A process that fails prints its error itself.
+    0, 1 if one has failed, or 128 + the number of the signal that ended them: 130 after Ctrl-C. They share the cores,
+    unless OMP_NUM_THREADS says otherwise. A process that fails or is interrupted prints its line itself.
     """
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import get_args_parser, run
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, joblib.cpu_count() // devices)))  # the launcher's own is 1
+    for name in SIGNAL_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     words = ["--standalone", f"--nproc-per-node={devices}", "-m", module, argument]
     try:
         run(get_args_parser().parse_args(words))
     except ChildFailedError:
         return 1
+    except SignalException as ended:  # after the launcher has passed it on to the processes and they have ended
+        return 128 + ended.sigval
     return 0
 
 
@@ -100,6 +109,17 @@ def parallel(network: nn.Module, device: str) -> nn.Module:
     return nn.parallel.DistributedDataParallel(
         network, device_ids=[torch.cuda.current_device()] if device == "cuda" else None
     )
+
+
+def with_shared_norms(network: nn.Module) -> nn.Module:
+    """The network with batch norm over the images of all processes; for GPUs.
+
+    timm's function, since torch's would replace timm's layers that are batch norm and activation by batch norm alone.
+    """
+    from timm.layers import convert_sync_batchnorm  # here, since it takes seconds
+
+    shared: nn.Module = convert_sync_batchnorm(network)
+    return shared
 
 
 def without_sharing(network: nn.Module) -> AbstractContextManager[None]:

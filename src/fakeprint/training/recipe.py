@@ -97,10 +97,10 @@ def _value(settings: NetworkSettings, key: str) -> Any:
 
 
 def _design(settings: NetworkSettings, images: Images, classes: int) -> Design:
-    """What the network is built from: the settings, and of the training images their size and colours."""
+    """What the network is built from: the settings, the training images' size and the originals' colours."""
     statistics: dict[str, Any] = {}
     if settings.model.normalisation == "dataset":
-        mean, std = images.channel_statistics()
+        mean, std = images.originals().channel_statistics()
         statistics = {"channel_mean": mean, "channel_std": std}
     return Design(classes, images.parts[0].shape[1], **settings.model.model_dump(), **statistics)
 

@@ -31,7 +31,7 @@ def announce(run: Run, data: TrainingData) -> None:
 
 @contextmanager
 def interruption_in_one_line(run: Run) -> Iterator[None]:
-    """On Ctrl-C, say how far the run is and exit with code 130."""
+    """On Ctrl-C, say how far the run is, in the first process only, and exit with code 130."""
     try:
         yield
     except KeyboardInterrupt:

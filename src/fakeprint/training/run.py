@@ -54,6 +54,13 @@ class Run:
         return self.average.network if self.average else self.network
 
     @property
+    def trained_part(self) -> nn.Module:
+        """The part of the network that was trained up to this phase's kept epoch: all of it, or only the head."""
+        kept = self.history.kept_epoch - self.history.earlier
+        head_only = kept <= self.phase.frozen_epochs
+        return self.network.head if head_only else self.network  # type: ignore[return-value]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides the weights besides images and code, as JSON values."""
         return {**self.recipe.identity, "execution": asdict(self.execution), "processes": distributed.world()}
@@ -118,5 +125,5 @@ def new_run(recipe: Recipe, execution: Execution, images: Images | None = None) 
         network = device.with_repeatable_pools(network)
     network = execution.place(network)
     if execution.kind == "cuda" and distributed.world() > 1:
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        network = distributed.with_shared_norms(network)
     return Run(recipe, network, execution)

@@ -1,6 +1,9 @@
 """From settings and images to a run and its checkpoint: what the train stage and searches begin with."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from fakeprint.params import NetworkSettings
 from fakeprint.training import device
@@ -28,4 +31,13 @@ def start(
     if execution.device == "cpu":
         device.keep_freed_memory()
     run = new_run(recipe, execution, data.images)
-    return run, checkpoint(recipe.name, run.identity, [*data.images.arrays, *data.validation.arrays], root)
+    arrays = [*data.images.arrays, *data.validation.arrays]
+    if recipe.options.get("weights"):
+        arrays.extend(_weights(run))
+    return run, checkpoint(recipe.name, run.identity, arrays, root)
+
+
+def _weights(run: Run) -> Iterator[np.ndarray]:
+    """What the run begins with. Settings only name a file or a library, whose content may become another."""
+    for tensor in run.network.state_dict().values():
+        yield tensor.cpu().numpy()

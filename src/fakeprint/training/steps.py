@@ -112,8 +112,8 @@ def keep_clean_norm(run: Run, images: Images, epoch: int, pool: ThreadPoolExecut
 
 
 def _keep_with_norm_of(run: Run, tasks: list[Task], pool: ThreadPoolExecutor) -> None:
-    """Recompute batch norm's statistics of the network from these batches, and keep its weights."""
+    """Recompute batch norm's statistics from these batches, not those of a frozen body, and keep the weights."""
     with run.execution.autocast():
         inputs = (images for images, _ in on_device(tasks, pool, run.execution.device))
-        recompute_batch_norm(run.network, inputs)
+        recompute_batch_norm(run.network, inputs, run.trained_part)
     run.best_weights = copied(run.network)

@@ -17,6 +17,8 @@ At width 1, with its defaults and five classes it has 3,543,365 parameters. Side
 each pool: 100, 50, 25, 12, 6.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -147,7 +149,8 @@ class TraceNet(nn.Module):
     def fit_input(self, images: Tensor) -> None:
         """Fit what is fixed from then on, before training. images: uint8 (N, 3, H, W), a sample of the train images."""
         if self.patches:
-            self.patches.fit(images)
+            # As the layer sees them; a few at a time, since scaled they may be large.
+            self.patches.fit(self.input.scaled(few.float()) for few in images.split(64))
 
     def _pooled(self, maps: Tensor) -> Tensor:
         """From the stem's maps to features (N, D)."""
@@ -355,11 +358,11 @@ class WhitenedPatches(nn.Module):
         self.register_buffer("filters", torch.zeros(PATCH, 3, 3, 3))
         self.register_buffer("offsets", torch.zeros(PATCH))
 
-    def fit(self, images: Tensor) -> None:
-        """Find the axes. images: uint8 (N, 3, H, W). The largest weight of each filter is positive."""
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Find the axes. batches: float (N, 3, H, W), in grey levels. The largest weight of each filter is positive."""
         count, total, squares = 0, torch.zeros(PATCH).double(), torch.zeros(PATCH, PATCH).double()
-        for few in images.cpu().split(64):
-            patches = nn.functional.unfold(few.float(), 3).transpose(0, 1).flatten(1).double()
+        for images in batches:
+            patches = nn.functional.unfold(images, 3).transpose(0, 1).flatten(1).double()
             count += patches.shape[1]
             total += patches.sum(1)
             squares += patches @ patches.T
