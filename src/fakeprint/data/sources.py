@@ -11,7 +11,7 @@ from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.data.generators import generator_names, generator_splits
 from fakeprint.data.real_classes import real_classes
-from fakeprint.data.submission_form import SAMPLE, TEST
+from fakeprint.data.submission_form import SAMPLE
 from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, suggestion
@@ -43,6 +43,7 @@ class Source:
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
     not_taken: files that are in no row.
+    form: the csv that gives a submission its ids, order and header; None where none does.
     """
 
     container: Container
@@ -50,6 +51,7 @@ class Source:
     repeated: pd.DataFrame
     splits: list[str]
     not_taken: NotTaken
+    form: str | None
 
 
 def open_source(data: Data) -> Source:
@@ -104,10 +106,15 @@ def _csv_source(container: Container, data: Data) -> Source:
     prefix = files["train"].rpartition("/")[0]
     prefix = f"{prefix}/" if prefix else ""
     images = [name for name in _images(container.names) if name.startswith(prefix)]
+    sample = _sample_submission(container)
+    if sample is not None:
+        files.setdefault("test", sample)
     tables = {}
     for split in SPLITS:
         if split in files:
             table = _read_ids(container, files[split], data, labelled=split != "test")
+            if files[split] == sample:  # its labels only show the form
+                table[["label", "generator", "group_name"]] = None
             table["path"] = _found(table["image_id"], split, images, prefix, _shown(container, files[split]))
             table["split"] = split
             tables[split] = table
@@ -116,15 +123,22 @@ def _csv_source(container: Container, data: Data) -> Source:
         if lost:
             raise InputError(
                 f"{_shown(container, files['test'])}: {len(lost)} test id(s) without file: {first_few(lost)}; "
-                "add the files or remove the ids"
+                f"add the files or remove the ids{', or the csv' if files['test'] == sample else ''}"
             )
     rows = pd.concat(tables.values(), ignore_index=True)[COLUMNS]
     again = rows.duplicated(["split", "image_id"])
     _require_one_of_each(rows, container)
     kept = rows[~again].reset_index(drop=True)
     unlisted = len(_images(container.names)) - kept["path"].nunique()
-    not_taken = NotTaken({}, unlisted, _other_files(container.names, set(files.values())))
-    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken)
+    form = sample or files.get("test")
+    not_taken = NotTaken({}, unlisted, _other_files(container.names, {form, *files.values()}))
+    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken, form)
+
+
+def _sample_submission(container: Container) -> str | None:
+    """The sample submission with the shortest path: archives often hold one folder around everything."""
+    found = [name for name in container.names if _file(name).lower() == SAMPLE]
+    return min(found, key=lambda name: (name.count("/"), name), default=None)
 
 
 def _csv_files(container: Container) -> dict[str, str]:
@@ -272,7 +286,7 @@ def _folder_source(container: Container) -> Source:
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
     not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()))
-    return Source(container, table, table.iloc[:0], splits, not_taken)
+    return Source(container, table, table.iloc[:0], splits, not_taken, form=None)
 
 
 def _top_of_folders(images: list[str]) -> str:
@@ -331,10 +345,9 @@ def _require_classes(source: Source, data: Data) -> None:
     real_classes(data.real_classes, known, class_names(data, known))
 
 
-def _other_files(names: list[str], tables: set[str]) -> int:
-    """How many files are neither images nor tables that are read: `tables`, and the form of a submission."""
-    forms = (SAMPLE, TEST)
-    return sum(_stem(name) == name and name not in tables and _file(name).lower() not in forms for name in names)
+def _other_files(names: list[str], tables: set[str | None]) -> int:
+    """How many files are neither images nor `tables`, which are read."""
+    return sum(_stem(name) == name and name not in tables for name in names)
 
 
 def _file(name: str) -> str:

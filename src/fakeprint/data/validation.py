@@ -83,6 +83,14 @@ def check_files(source: Source, data: Data, seed: int, workers: int | None) -> C
     )
 
 
+def unsampled_tests(source: Source, checked: Checked) -> set[str]:
+    """The ids of the source's own test images that data.per_class left out."""
+    listed, used, aside = (
+        set(rows.loc[rows["split"] == "test", "image_id"]) for rows in (source.rows, checked.rows, checked.set_aside)
+    )
+    return listed - used - aside
+
+
 def require_few_bad(checked: Checked, max_fraction: float) -> None:
     """Raises InputError if more than `max_fraction` of the files were set aside, or a class has none left."""
     bad = checked.set_aside[checked.set_aside["reason"] != "repeated row"]
