@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakeprint.data.sources import NotTaken, Source, class_names, classes_of, open_source
+from fakeprint.data.validation import not_taken_lines
 from fakeprint.errors import InputError
 from fakeprint.params import Data
 
@@ -276,6 +277,47 @@ def test_tables_among_class_folders_are_other_files(tmp_path: Path, save: Callab
     source = open_source(data(tmp_path, layout="folders"))
     assert source.form is None
     assert source.not_taken == NotTaken({}, 0, 2)
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+@pytest.mark.parametrize(
+    ("read", "unread", "named"),
+    [
+        (("a/1.png", "b/2.png"), "c/deep/3.AVIF", "c (.avif)"),
+        (("a/deep/1.png", "a/deep/2.png"), "b/3.heic", "b (.heic)"),
+        (("train/a/1.png", "train/b/2.png", "test/a/3.png"), "test/b/4.avif", "test/b (.avif)"),
+        (("train/a/1.png", "train/b/2.png"), "Test/4.jxl", "Test (.jxl)"),
+        (("gan/train/a/1.png", "gan/train/b/2.png", "sd/train/a/3.png"), "sd/train/b/x/4.avif", "sd/train/b (.avif)"),
+    ],
+)
+def test_class_folders_of_formats_that_are_not_read(
+    tmp_path: Path, save: Callable[..., Path], top: str, read: tuple[str, ...], unread: str, named: str
+) -> None:
+    for number, name in enumerate(read):
+        save(tmp_path / top / name, number)
+    drawn = save(tmp_path / top / f"{unread}.png", 90)
+    drawn.rename(drawn.with_suffix(""))
+    assert message(tmp_path, layout="folders") == (
+        f"{tmp_path}: 1 folder(s) hold only images of formats that are not read: {top}{named}; convert them, for "
+        "example to PNG (read are PNG, JPEG, WebP, BMP, TIFF and GIF), or remove them"
+    )
+
+
+def test_images_of_formats_that_are_not_read_among_others_are_counted(
+    tmp_path: Path, save: Callable[..., Path]
+) -> None:
+    for number, name in enumerate(["train/a/1.png", "train/b/2.png"]):
+        save(tmp_path / name, number)
+    for name in ("train/a/3.avif", "train/a/4.AVIF", "extra/5.heic", "logo.tga", "readme.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"not opened")
+    not_taken = open_source(data(tmp_path, layout="folders")).not_taken
+    assert not_taken == NotTaken({}, 0, 5, {".avif": 2, ".heic": 1, ".tga": 1})
+    assert not_taken_lines(not_taken) == [
+        "5 other file(s) of the source are not used",
+        "4 of them are images of formats that are not read: .avif (2), .heic (1), .tga (1); convert them, for example "
+        "to PNG, if they belong to the data",
+    ]
 
 
 def test_id_that_fits_two_files(csv_folder: Path, save: Callable[..., Path]) -> None:

@@ -1,7 +1,7 @@
 """The contents of a source: image ids, splits, labels and files, from csv files or from class folders."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -13,6 +13,7 @@ from fakeprint.data.generators import generator_names, generator_splits
 from fakeprint.data.real_classes import real_classes
 from fakeprint.data.submission_form import SAMPLE
 from fakeprint.data.tables import read_table
+from fakeprint.data.unread_formats import count_by_extension, require_read_classes, unread_images
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, suggestion
 
@@ -25,12 +26,14 @@ class NotTaken:
     """Files of a source that are in no split.
 
     folders: number of images outside the splits' folders, by folder (`.` is the top). unlisted: number of images that
-    no csv names. other: number of files that are neither images by their extension nor tables that are read.
+    no csv names. other: number of files that are neither images by their extension nor tables that are read. unread:
+    those of them that are images of formats that are not read, by extension.
     """
 
     folders: dict[str, int]
     unlisted: int
     other: int
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def _csv_source(container: Container, data: Data) -> Source:
     kept = rows[~again].reset_index(drop=True)
     unlisted = len(_images(container.names)) - kept["path"].nunique()
     form = sample or files.get("test")
-    not_taken = NotTaken({}, unlisted, _other_files(container.names, {form, *files.values()}))
+    other = _other_files(container.names, {form, *files.values()})
+    not_taken = NotTaken({}, unlisted, other, count_by_extension(container.names))
     return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken, form)
 
 
@@ -252,6 +256,8 @@ def _folder_source(container: Container) -> Source:
     images = _images(container.names)
     if not images:
         raise InputError(f"{container.path} has no images (looked for {', '.join(sorted(EXTENSIONS))})")
+    unread = unread_images(container.names)
+    require_read_classes(images, unread, _top_of_folders([*images, *unread]), SPLIT_NAMES, container.path)
     prefix = _top_of_folders(images)
     rows = list(_folder_rows(images, prefix, container))
     has_splits = any(row.split for row in rows)
@@ -285,7 +291,7 @@ def _folder_source(container: Container) -> Source:
     splits = [split for split in SPLITS if (table["split"] == split).any()]
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
-    not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()))
+    not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()), count_by_extension(container.names))
     return Source(container, table, table.iloc[:0], splits, not_taken, form=None)
 
 

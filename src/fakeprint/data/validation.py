@@ -269,6 +269,12 @@ def not_taken_lines(not_taken: NotTaken) -> list[str]:
         lines.append(f"{not_taken.unlisted} image(s) are in no csv and are not used")
     if not_taken.other:
         lines.append(f"{not_taken.other} other file(s) of the source are not used")
+    if not_taken.unread:
+        listed = first_few(f"{extension} ({count})" for extension, count in not_taken.unread.items())
+        lines.append(
+            f"{sum(not_taken.unread.values())} of them are images of formats that are not read: {listed}; convert "
+            "them, for example to PNG, if they belong to the data"
+        )
     return lines
 
 
