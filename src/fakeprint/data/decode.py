@@ -53,7 +53,7 @@ class Unreadable(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about the file that are independent of the picture.
 
