@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 
 from benchmarks.table import Row, json_option, report
 from fakeprint import seeds
-from fakeprint.data.shortcuts import LEVEL, audit
+from fakeprint.data.shortcuts import LEVEL, audit, columns_of
 
 SOURCES = 200
 ALARMS = LEVEL + 3 * (LEVEL * (1 - LEVEL) / SOURCES) ** 0.5
@@ -32,7 +32,7 @@ def one_source(counts: list[int], planted: float, number: int) -> tuple[bool, bo
     flags = rng.random((len(labels), 3)) < 0.5
     flags[:, 0] |= (labels == 0) & (rng.random(len(labels)) < planted)
     facts = {"file_length": rng.lognormal(size=(len(labels), 2)).astype(np.float32), "flags": flags.astype(np.float32)}
-    found = audit(facts, labels.astype(str).astype(object), np.arange(len(labels)), number, "benchmark")
+    found = audit(columns_of(facts), labels.astype(str).astype(object), np.arange(len(labels)), number, "benchmark")
     margin = 3 * (found.chance * (1 - found.chance) / len(labels)) ** 0.5
     return found.p_value <= LEVEL, found.accuracy > found.chance + margin
 

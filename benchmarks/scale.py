@@ -188,7 +188,10 @@ def report(rows: list[Measured]) -> None:
 
 @dataclass(frozen=True)
 class Million:
-    """What a stage takes for a million images of 256×256: disk in GB, memory in GB, hours on cores or a cluster."""
+    """What a stage takes for a million images of 256×256: disk in GB, memory in GB, hours on cores or a cluster.
+
+    All are extrapolated.
+    """
 
     stage: str
     disk: float
@@ -207,6 +210,9 @@ def million(small: list[Measured], large: list[Measured]) -> list[Million]:
     stages run on one machine, and their time grows from the largest of `small` in proportion to the images. A fit is
     divided by the square root of the cores (an assumption, since memory limits its passes). Both files are assumed to
     come from two cores.
+
+    Memory grows by the same amount per image as between the two largest numbers of images of `small`. That of a fit
+    does not grow: its limits are in docs/scaling.md.
     """
     largest = max(row.images for row in small)
     table = []
@@ -219,13 +225,24 @@ def million(small: list[Measured], large: list[Measured]) -> list[Million]:
             transfer = BY_PIXELS[stage] * MILLION * 3 * LARGE**2 / NETWORK / 3600
             each_on = [hours * 2 / cores for cores in (*CORES, CLUSTER * MACHINE)]
             each_on[-1] = max(each_on[-1], transfer)
-            disk, memory = max(0.0, share * (last.bytes - first.bytes)), last.memory
+            disk = max(0.0, share * (last.bytes - first.bytes))
         else:
             hours = row.seconds * MILLION / largest / 3600
             each_on = [hours / ((cores / 2) ** 0.5 if stage in BY_ROWS else 1) for cores in (*CORES, MACHINE)]
-            disk, memory = row.bytes * MILLION / largest, row.memory
+            disk, last = row.bytes * MILLION / largest, row
+        grown = 0.0 if stage in BY_ROWS else growth(small, row.stage) * (MILLION - last.images)
+        memory = last.memory + grown
         table.append(Million(row.stage, disk / 1e9, memory / 1e9, dict(zip(COLUMNS, each_on, strict=True))))
     return table
+
+
+def growth(rows: list[Measured], stage: str) -> float:
+    """Bytes of peak memory per image, between the two largest numbers of images; 0 if there is only one."""
+    found = sorted((row for row in rows if row.stage == stage), key=lambda row: row.images)
+    if len(found) < 2:
+        return 0.0
+    before, last = found[-2:]
+    return max(0.0, (last.memory - before.memory) / (last.images - before.images))
 
 
 def rows_of(rows: list[Measured], stage: str) -> list[Measured]:
@@ -238,7 +255,9 @@ def rows_of(rows: list[Measured], stage: str) -> list[Measured]:
 
 def report_million(table: list[Million]) -> None:
     """Print the table as Markdown."""
-    print("| stage | disk, GB | memory, GB | " + " | ".join(f"hours, {column}" for column in COLUMNS) + " |")
+    print(
+        "| stage | disk, GB | memory, GB, extrapolated | " + " | ".join(f"hours, {column}" for column in COLUMNS) + " |"
+    )
     print("|---|" + "---|" * (2 + len(COLUMNS)))
     for line in table:
         hours = " | ".join(f"{line.hours[column]:.2f}" for column in COLUMNS)

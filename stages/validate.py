@@ -37,8 +37,10 @@ def main() -> None:
     figures = validation.figures(found, limits, checked.listed)
     write_json("metrics/validate.json", figures if verdicts is None else figures | {"verdicts": verdicts})
     save_manifest(found.manifest)
-    tests = found.manifest.loc[found.manifest["split"] == "test", "image_id"]
-    write_csv(FORM, submission_form(source.container, data.image_column, data.label_column, list(tests)))
+    tests = list(found.manifest.loc[found.manifest["split"] == "test", "image_id"])
+    left_out = validation.unsampled_tests(source, checked)
+    columns = (data.image_column, data.label_column)
+    write_csv(FORM, submission_form(source.container, source.form, *columns, tests, left_out))
     for line in (*validation.warnings(found, limits), *validation.notes(found, limits)):
         print(line, file=sys.stderr)
 

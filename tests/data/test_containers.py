@@ -35,8 +35,8 @@ from fakeprint.data.containers import open_container
 from fakeprint.data.scan import scan
 before()
 container = open_container(sys.argv[1])
-found = scan(container, container.names, 10**4, 1)
-result = {name: one if isinstance(one, str) else "fine" for name, one in zip(container.names, found)}
+found, reasons = scan(container, container.names, 10**4, 1)
+result = {name: reasons.get(place, "fine") for place, name in enumerate(container.names)}
 """
 
 

@@ -2,11 +2,13 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fakeprint.data.decode import Unreadable, decode
 
@@ -91,6 +93,64 @@ def test_exif_rotation() -> None:
     found = decode(encoded(Image.fromarray(RGB), "PNG", exif=exif), 54)
     assert (found.rgb == np.rot90(RGB, -1)).all()
     assert (found.facts.width, found.facts.height) == (6, 9)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_applied_as_pillow_does(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    content = encoded(Image.fromarray(RGB), form, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert (decode(content, 54).rgb == np.asarray(upright)).all()
+
+
+def exif_entries(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF data of these tags: number, type, count, four bytes."""
+    packed = b"".join(struct.pack(">HHL4s", *entry) for entry in entries)
+    return b"Exif\0\0MM\0*" + struct.pack(">LH", 8, len(entries)) + packed + bytes(4)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_exif_data_that_cannot_be_read_cost_no_pixels(form: str) -> None:
+    turned = (274, 3, 1, b"\0\6\0\0")
+    wrong_type = exif_entries(turned, (296, 2, 2, b"2\0\0\0"))  # a unit of resolution in letters
+    plain, odd, damaged = (
+        encoded(Image.fromarray(RGB), form, exif=exif)
+        for exif in (exif_entries(turned), wrong_type, b"Exif\0\0MM\0*\0\0\0\x08\xff")
+    )
+    with pytest.raises((TypeError, struct.error)):
+        ImageOps.exif_transpose(Image.open(io.BytesIO(odd)))
+    assert decode(plain, 54).rgb.shape == (9, 6, 3)
+    assert (decode(odd, 54).rgb == decode(plain, 54).rgb).all()
+    assert (np.rot90(decode(damaged, 54).rgb, -1) == decode(plain, 54).rgb).all()
+    assert decode(damaged, 54).facts.metadata == decode(plain, 54).facts.metadata
+
+
+def with_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
+    """The PNG with one more chunk before its pixels."""
+    chunk = struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))
+    return png[:33] + chunk + png[33:]
+
+
+@pytest.mark.parametrize(
+    ("name", "before"), [(b"iTXt", b"prompt\0\1\0\0\0"), (b"zTXt", b"prompt\0\0"), (b"iCCP", b"profile\0\0")]
+)
+def test_metadata_that_grow_beyond_pillow_s_limit_cost_no_pixels(name: bytes, before: bytes) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    plain = with_chunk(encoded(Image.fromarray(RGB), "PNG", exif=exif), b"tEXt", b"author\0somebody")
+    grown = with_chunk(plain, name, before + zlib.compress(bytes(2**21)))
+    with pytest.raises(ValueError, match="Decompressed data too large"):
+        Image.open(io.BytesIO(grown))
+    found, wanted = decode(grown, 54), decode(plain, 54)
+    assert (found.rgb == wanted.rgb).all()
+    assert found.facts == replace(wanted.facts, bytes=len(grown))
+    assert found.facts.metadata == ("author", "exif")
+    with pytest.raises(Unreadable, match="too large"):
+        decode(grown, 53)
+    with pytest.raises(Unreadable, match="truncated"):
+        decode(grown[:-30], 54)
 
 
 def test_what_cannot_be_read_says_why() -> None:

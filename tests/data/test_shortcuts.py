@@ -5,7 +5,7 @@ import pytest
 
 from fakeprint.data import shortcuts
 from fakeprint.data.decode import Facts
-from fakeprint.data.shortcuts import Audit, audit, container_facts
+from fakeprint.data.shortcuts import Audit, audit, columns_of, container_facts
 
 Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
@@ -35,6 +35,18 @@ def test_a_planted_shortcut_is_found_and_named() -> None:
     assert found.found(0.5)
     assert not found.found(0.95)
     assert not audited([facts(int(length)) for length in lengths], labels).found(0)
+
+
+def test_the_columns_of_some_files_are_those_of_all() -> None:
+    files = [
+        facts(900 + number, metadata=("exif",) * (number % 2), form=("PNG", "BMP")[number // 5]) for number in range(10)
+    ]
+    of_all, rows = container_facts(files)(np.arange(10)), np.array([6, 2])
+    of_some = container_facts(files)(rows)
+    assert of_all["format"].shape == (10, 2)
+    for name, columns in of_all.items():
+        assert columns.dtype == np.float32
+        assert np.array_equal(of_some[name], columns[rows])
 
 
 def test_chroma_subsampling_alone_is_a_shortcut() -> None:
@@ -91,7 +103,7 @@ def test_false_alarms_are_as_rare_as_the_p_value_says(drawn: Draw, monkeypatch: 
         labels, groups = drawn(rng)
         of_group = rng.lognormal(size=(groups.max() + 1, 2))[groups]  # near duplicates have one file length
         noise = {"file_length": of_group, "flag": rng.integers(0, 2, (len(labels), 2))}
-        values.append(audit(noise, labels.astype(str).astype(object), groups, number, "shortcut").p_value)
+        values.append(audit(columns_of(noise), labels.astype(str).astype(object), groups, number, "shortcut").p_value)
     # Of 40 tests with the right level, more than 10 false alarms at 0.1, or 29 at 0.5, happen once in 700.
     assert (np.array(values) <= 0.1).sum() <= 10
     assert (np.array(values) <= 0.5).sum() <= 29

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fakeprint.data.sources import NotTaken, Source, class_names, classes_of, open_source
+from fakeprint.data.validation import not_taken_lines
 from fakeprint.errors import InputError
 from fakeprint.params import Data
 
@@ -183,6 +184,25 @@ def test_tables_that_are_none_are_one_line_and_read_up_to_a_limit(csv_folder: Pa
     assert message(csv_folder).endswith("train.csv cannot be read: not a regular file")
 
 
+def test_rows_with_more_cells_than_headings(csv_folder: Path) -> None:
+    table = csv_folder / "train.csv"
+    whole = open_source(data(csv_folder)).rows
+    header, first, *rest = table.read_text().splitlines()
+    ending_in_commas = [f"{line}, ," for line in (first, *rest)]
+    table.write_text("\n".join(["", header, *ending_in_commas, ""]))
+    assert open_source(data(csv_folder)).rows.equals(whole)
+    table.write_text("\n".join([header, f"a photo, {first}", *rest]))
+    assert message(csv_folder).endswith(
+        "train.csv, line 2: 3 cells for 2 headings; put text that contains a comma in double quotes"
+    )
+    table.write_text("\n".join([header, *ending_in_commas[:4], "a,b,c", *ending_in_commas[4:]]))
+    assert "train.csv, line 6: 3 cells for 2 headings; put" in message(csv_folder)
+    table.write_text("\n".join([header, first, "a,b,c", *rest]))
+    assert "train.csv cannot be read as CSV: Error tokenizing data. C error: Expected 2 fields in line 3, saw 3" in (
+        message(csv_folder)
+    )
+
+
 def test_missing_column(csv_folder: Path) -> None:
     text = message(csv_folder, label_column="labels")
     assert "train.csv has no column 'labels' (data.label_column); did you mean 'label'?" in text
@@ -224,6 +244,80 @@ def test_test_id_without_file(csv_folder: Path) -> None:
     with (csv_folder / "test.csv").open("a") as file:
         file.writelines(f"lost{number}\n" for number in range(7))
     assert "7 test id(s) without file: lost0, lost1, lost2, lost3, lost4, … (7 in all)" in message(csv_folder)
+
+
+def test_the_sample_submission_names_the_test_images_where_no_test_csv_does(csv_folder: Path) -> None:
+    with_table = open_source(data(csv_folder))
+    assert with_table.form == "test.csv"
+    (csv_folder / "test.csv").unlink()
+    (csv_folder / "Sample_Submission.csv").write_text("image_id,label\ntest00,a\ntest01.jpg,a\ntest02,a\n")
+    source = open_source(data(csv_folder))
+    assert source.form == "Sample_Submission.csv"
+    assert source.splits == with_table.splits
+    assert source.rows["path"].equals(with_table.rows["path"])
+    assert source.rows.loc[source.rows["split"] == "test", "label"].tolist() == [None] * 3
+    assert source.not_taken == NotTaken({}, 0, 0)
+    (csv_folder / "test/test01.png").unlink()
+    assert message(csv_folder).endswith(
+        "Sample_Submission.csv: 1 test id(s) without file: test01.jpg; add the files or remove the ids, or the csv"
+    )
+
+
+def test_the_form_is_the_sample_submission_with_the_shortest_path(csv_folder: Path, pack: Callable[..., Path]) -> None:
+    for name in ("sample_submission.csv", "test/sample_submission.csv"):
+        (csv_folder / name).write_text("image_id,label\ntest00,a\n")
+    assert open_source(data(pack(csv_folder, ".zip"))).form == "top/sample_submission.csv"
+
+
+def test_tables_among_class_folders_are_other_files(tmp_path: Path, save: Callable[..., Path]) -> None:
+    for number, name in enumerate(["a/1.png", "b/2.png"]):
+        save(tmp_path / name, number)
+    for name in ("test.csv", "sample_submission.csv"):
+        (tmp_path / name).write_text("id\n9\n")
+    source = open_source(data(tmp_path, layout="folders"))
+    assert source.form is None
+    assert source.not_taken == NotTaken({}, 0, 2)
+
+
+@pytest.mark.parametrize("top", ["", "photos/"])
+@pytest.mark.parametrize(
+    ("read", "unread", "named"),
+    [
+        (("a/1.png", "b/2.png"), "c/deep/3.AVIF", "c (.avif)"),
+        (("a/deep/1.png", "a/deep/2.png"), "b/3.heic", "b (.heic)"),
+        (("train/a/1.png", "train/b/2.png", "test/a/3.png"), "test/b/4.avif", "test/b (.avif)"),
+        (("train/a/1.png", "train/b/2.png"), "Test/4.jxl", "Test (.jxl)"),
+        (("gan/train/a/1.png", "gan/train/b/2.png", "sd/train/a/3.png"), "sd/train/b/x/4.avif", "sd/train/b (.avif)"),
+    ],
+)
+def test_class_folders_of_formats_that_are_not_read(
+    tmp_path: Path, save: Callable[..., Path], top: str, read: tuple[str, ...], unread: str, named: str
+) -> None:
+    for number, name in enumerate(read):
+        save(tmp_path / top / name, number)
+    drawn = save(tmp_path / top / f"{unread}.png", 90)
+    drawn.rename(drawn.with_suffix(""))
+    assert message(tmp_path, layout="folders") == (
+        f"{tmp_path}: 1 folder(s) hold only images of formats that are not read: {top}{named}; convert them, for "
+        "example to PNG (read are PNG, JPEG, WebP, BMP, TIFF and GIF), or remove them"
+    )
+
+
+def test_images_of_formats_that_are_not_read_among_others_are_counted(
+    tmp_path: Path, save: Callable[..., Path]
+) -> None:
+    for number, name in enumerate(["train/a/1.png", "train/b/2.png"]):
+        save(tmp_path / name, number)
+    for name in ("train/a/3.avif", "train/a/4.AVIF", "extra/5.heic", "logo.tga", "readme.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"not opened")
+    not_taken = open_source(data(tmp_path, layout="folders")).not_taken
+    assert not_taken == NotTaken({}, 0, 5, {".avif": 2, ".heic": 1, ".tga": 1})
+    assert not_taken_lines(not_taken) == [
+        "5 other file(s) of the source are not used",
+        "4 of them are images of formats that are not read: .avif (2), .heic (1), .tga (1); convert them, for example "
+        "to PNG, if they belong to the data",
+    ]
 
 
 def test_id_that_fits_two_files(csv_folder: Path, save: Callable[..., Path]) -> None:

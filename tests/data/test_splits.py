@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -181,3 +182,40 @@ def test_a_fold_for_calibration_is_none_of_validation_and_none_of_train() -> Non
     assert alone.equals(both["split"] == "validation")  # the fold that validates is the same without it
     with pytest.raises(InputError, match=r"2 folds for validation and calibration leave none for training; use 3"):
         with_folds(rows, Prepare(image_size=16, resize="squash", fold=1, folds=2), True, 7)
+
+
+def mixed_groups(*groups: str) -> pd.DataFrame:
+    """An image per letter, its class; the letters of a word are a group."""
+    labels = [label for group in groups for label in group]
+    numbers = [number for number, group in enumerate(groups) for _ in group]
+    return pd.DataFrame({"split": "train", "label": labels, "group": numbers})
+
+
+def refusals(rows: pd.DataFrame, folds: int) -> list[str]:
+    """What each fold in the place of validation is refused for; those that are not hold every class."""
+    texts = []
+    for fold in range(folds):
+        try:
+            made = with_folds(rows, Prepare(image_size=16, resize="squash", fold=fold, folds=folds), False, 7)
+        except InputError as error:
+            texts.append(str(error))
+        else:
+            assert (pd.crosstab(made["split"], made["label"]) > 0).all(axis=None)
+    return texts
+
+
+def test_folds_that_cannot_hold_every_class() -> None:
+    whole = (
+        "because groups of several classes stay whole (near duplicates and images of one data.group_column value are "
+        "one group); use another number of folds"
+    )
+    of_two = refusals(mixed_groups("ab", "bc", "ca"), 2)
+    assert of_two[0] == of_two[1]
+    assert re.sub("class .", "class x", of_two[0]) == (
+        f"prepare.folds: all images of class x are in one fold, {whole}, or add images"
+    )
+    of_three = refusals(mixed_groups("ab", "bc", "ca", "ab", "c"), 3)
+    assert len(of_three) == 1
+    assert re.sub("class .", "class x", of_three[0]) == (
+        f"prepare.folds: validation has no image of class x, {whole} or another prepare.fold, or add images"
+    )

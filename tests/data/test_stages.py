@@ -214,6 +214,50 @@ def test_what_is_left_out_is_counted_and_reported(
     assert not_taken == {"images_outside_splits": 4, "images_in_no_table": 0, "other_files": 0}
 
 
+def test_the_form_asks_for_the_sampled_test_images(csv_folder: Path, run: Callable[..., Any]) -> None:
+    ids = ["test02", "test01", "test00"]
+    (csv_folder / "test.csv").write_text("image_id,label\n" + "".join(f"{name},a\n" for name in ids[::-1]))
+    (csv_folder / "sample_submission.csv").write_text("label,image_id\n" + "".join(f"x,{name}\n" for name in ids))
+    sampled = {"per_class": {"test": 2}}
+    assert run("validate", path=csv_folder, data=sampled).returncode == 0
+    form, manifest = pd.read_csv("data/submission_form.csv"), pd.read_parquet("data/manifest.parquet")
+    used = set(manifest.loc[manifest["split"] == "test", "image_id"])
+    assert len(used) == 2
+    assert form["image_id"].tolist() == [name for name in ids if name in used]
+    for name in ids:  # broken files stay in the form, so that `submit` names them
+        (csv_folder / f"test/{name}.png").write_bytes(b"")
+    assert run("validate", path=csv_folder, data=sampled, validate={"max_bad_fraction": 0.5}).returncode == 0
+    assert pd.read_csv("data/submission_form.csv").equals(form)
+
+
+def test_test_images_of_a_sample_submission_are_the_test_split(csv_folder: Path, run: Callable[..., Any]) -> None:
+    (csv_folder / "test.csv").unlink()
+    sample = "image_id,label\ntest02,a\ntest00,a\ntest01,a\n"
+    (csv_folder / "sample_submission.csv").write_text(sample)
+    done = run("validate", path=csv_folder)
+    assert done.returncode == 0, done.stderr
+    assert "no test split" not in done.stderr
+    assert Path("data/submission_form.csv").read_text() == sample
+    manifest = pd.read_parquet("data/manifest.parquet")
+    tests = manifest[manifest["split"] == "test"]
+    assert tests["image_id"].tolist() == ["test02", "test00", "test01"]
+    assert tests["label"].isna().all()
+    assert (manifest["split"] == "train").sum() == 12
+
+
+def test_the_form_of_class_folders_is_their_test_images(
+    tmp_path: Path, save: Callable[..., Path], run: Callable[..., Any]
+) -> None:
+    for number in range(24):
+        save(tmp_path / "source" / ("train", "test")[number // 16] / "ab"[number % 2] / f"{number}.png", number)
+    (tmp_path / "source/test.csv").write_text("name\nstray\n")
+    done = run("validate", path=tmp_path / "source", data={"layout": "folders"})
+    assert done.returncode == 0, done.stderr
+    assert "warning: 1 other file(s) of the source are not used\n" in done.stderr
+    asked = pd.read_csv("data/submission_form.csv")["image_id"].tolist()
+    assert sorted(asked) == sorted(f"test/{'ab'[number % 2]}/{number}.png" for number in range(16, 24))
+
+
 @pytest.mark.slow
 def test_a_compressed_tar_is_gone_through_four_times(
     csv_folder: Path, pack: Callable[..., Path], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

@@ -7,7 +7,7 @@ from PIL import Image
 
 from fakeprint.data.decode import decode
 from fakeprint.data.scan import Scan, scan_image
-from fakeprint.data.shortcuts import Audit, audit, container_facts
+from fakeprint.data.shortcuts import Audit, audit, columns_of, container_facts
 from fakeprint.data.traces import QUALITIES, columns_by_fact, traces
 
 Change = Callable[[Image.Image], Image.Image]
@@ -51,7 +51,7 @@ def audits(scans: list[Scan]) -> tuple[Audit, Audit]:
     labels, groups = np.array(["a", "b"] * (len(scans) // 2), dtype=object), np.arange(len(scans))
     of_containers = container_facts([scan.facts for scan in scans])
     of_pixels = columns_by_fact(np.stack([scan.traces for scan in scans if scan.traces is not None]))
-    return audit(of_containers, labels, groups, 7, "shortcut"), audit(of_pixels, labels, groups, 7, "trace")
+    return audit(of_containers, labels, groups, 7, "shortcut"), audit(columns_of(of_pixels), labels, groups, 7, "trace")
 
 
 @pytest.mark.slow

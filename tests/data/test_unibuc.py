@@ -28,7 +28,7 @@ def test_all_images_are_found_and_decode() -> None:
 
 def test_submission_has_the_sample_s_ids() -> None:
     source = open_source(Data(title="UniBuc", path=str(ROOT), layout="csv"))
-    form = submission_form(source.container, "image_id", "label", [])
+    form = submission_form(source.container, source.form, "image_id", "label", [])
     sample = pd.read_csv(ROOT / "sample_submission.csv", dtype=str)
     assert form.columns.tolist() == sample.columns.tolist()
     assert form["image_id"].tolist() == sample["image_id"].tolist()

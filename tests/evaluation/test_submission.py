@@ -6,10 +6,10 @@ from fakeprint.errors import InputError
 from fakeprint.evaluation import submission
 
 
-def form(tmp_path, **files):
-    for name, text in files.items():
-        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
-    return submission_form(open_container(tmp_path), "image_id", "label", [])
+def form(tmp_path, **file):
+    [(name, text)] = file.items()
+    (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    return submission_form(open_container(tmp_path), f"{name}.csv", "image_id", "label", [])
 
 
 def filled(frame, labels, set_aside=None):
@@ -17,7 +17,7 @@ def filled(frame, labels, set_aside=None):
 
 
 def test_order_and_header_are_the_sample_s(tmp_path):
-    frame = form(tmp_path, sample_submission="label,image_id\n0,b\n0,a\n", test="image_id\na\nb\n")
+    frame = form(tmp_path, sample_submission="label,image_id\n0,b\n0,a\n")
     assert filled(frame, {"a": "StyleGAN", "b": "2"}) == "label,image_id\n2,b\nStyleGAN,a\n"
 
 

@@ -62,11 +62,11 @@ def _index(train: Split, copies: int, done: list[str]) -> pd.DataFrame:
 def _fill(images: Images, settings: Augment, seed: int, workers: int | None, path: Path) -> list[str]:
     """Write every copy into the array at `path`; return its plan in words."""
     rows = len(images)
-    numbers = {copy: drawing.uniforms(rows, seed, "augment", copy) for copy in range(1, settings.copies + 1)}
     chunks = [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
     tasks = (
-        delayed(_copies)(_originals(images, chunk, seed, copy), settings, numbers[copy][chunk])
-        for copy in numbers
+        delayed(_copies)(_originals(images, chunk, seed, copy), settings, numbers[chunk])
+        for copy in range(1, settings.copies + 1)
+        for numbers in [drawing.uniforms(rows, seed, "augment", copy)]  # of one copy at a time: 39 numbers per image
         for chunk in chunks
     )
     out = np.load(path, mmap_mode="r+")

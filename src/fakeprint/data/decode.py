@@ -7,24 +7,34 @@ The rules (docs/data.md gives the reasons):
 - alpha: composited over white, as a viewer on a page shows it; opaque pixels keep their exact values;
 - 16 bits a sample: the upper 8 bits (x >> 8), no stretching;
 - CMYK and YCCK: (255 − C)(255 − K) / 255 and so on; YCbCr: ITU-R BT.601, as JPEG has it; no colour profile is applied;
-- EXIF orientation: applied.
+- EXIF orientation: applied. What cannot be read of the metadata is left out, and the pixels are read without it.
 """
 
 import contextlib
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
 )
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"GIF8")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what each EXIF orientation asks for
 SUBSAMPLINGS = {
     "1x1": "grey",
     "1x1 1x1 1x1": "4:4:4",
@@ -43,7 +53,7 @@ class Unreadable(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about the file that are independent of the picture.
 
@@ -116,6 +126,18 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
     """
     if not content:
         raise Unreadable("empty")
+    try:
+        return _decoded(content, max_pixels)
+    except Unreadable:
+        # Pillow refuses a PNG for compressed metadata that grow beyond its limits, though the pixels do not need them.
+        bare = _without_compressed_metadata(content)
+        if len(bare) == len(content):
+            raise
+    decoded = _decoded(bare, max_pixels)
+    return replace(decoded, facts=replace(decoded.facts, bytes=len(content)))
+
+
+def _decoded(content: bytes, max_pixels: int) -> Decoded:
     with without_warnings():  # Pillow's remarks on odd metadata
         image = _opened(content)
         mode = image.mode
@@ -124,7 +146,7 @@ def decode(content: bytes, max_pixels: int) -> Decoded:
                 raise Unreadable("too large")
             image.load()
             metadata = tuple(sorted(str(key) for key in image.info))
-            rgb = _rgb(ImageOps.exif_transpose(image))
+            rgb = _rgb(_upright(image))
         except Unreadable:
             raise
         except Image.DecompressionBombError:
@@ -160,6 +182,35 @@ def _opened(content: bytes) -> Image.Image:
     except Exception as error:
         known = content.startswith(SIGNATURES)
         raise Unreadable(_damage(content, error) if known else "not an image") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; as it is where that cannot be read.
+
+    `ImageOps.exif_transpose` also writes the EXIF data anew, and fails where they have values of unexpected types.
+    """
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # struct.error, SyntaxError, TypeError, ValueError, … in damaged EXIF data
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _without_compressed_metadata(content: bytes) -> bytes:
+    """A PNG without its compressed texts and colour profile, the chunks zTXt, iTXt and iCCP; other content as it is."""
+    if not content.startswith(PNG_SIGNATURE):
+        return content
+    kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
+    while start < len(content):
+        end = (
+            start + 12 + int.from_bytes(content[start : start + 4], "big")
+        )  # length, name and checksum are 4 bytes each
+        name, keyword_and_flag = content[start + 4 : start + 8], content[start + 8 : min(end, start + 8 + 81)]
+        compressed = name == b"iTXt" and keyword_and_flag.partition(b"\0")[2][:1] == b"\1"
+        if name not in (b"zTXt", b"iCCP") and not compressed:
+            kept.append(content[start:end])
+        start = end
+    return b"".join(kept)
 
 
 def _tile_pixels(image: Image.Image) -> int:

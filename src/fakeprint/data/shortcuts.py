@@ -1,5 +1,6 @@
 """Can the class be identified without looking at the picture? A permutation test of facts about files."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ LEVEL = 0.01  # of the test
 ALONE, TOGETHER = (10, 3), (60, 4)  # trees and their depth, over one fact's columns and over all columns
 PENALTY = 100.0  # of the ridge regression, in images
 AT_ONCE = 2_000  # columns of a regression's targets
+
+# Row numbers, int64 (n,), in; the columns of each fact of these rows, float32 (n, k), out. An audit looks at 5,000
+# rows, and the columns of a million would take much memory.
+ColumnsOf = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Audit:
         }
 
 
-def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, seed: int, purpose: str) -> Audit:
+def audit(facts: ColumnsOf, labels: np.ndarray, groups: np.ndarray, seed: int, purpose: str) -> Audit:
     """Predict the class from facts, and test whether that is better than chance.
 
     The model is a ridge regression of the classes on the leaves of random trees, of all facts together and of each
@@ -70,7 +75,7 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
     groups, which keeps the test valid where groups hold one picture in several classes.
 
     Args:
-        facts: float32 (N, k) columns of each fact.
+        facts: the columns of each fact, of rows from 0 to N − 1.
         labels: object (N,), the classes.
         groups: int64 (N,), equal for near duplicates.
         seed: params.seed.
@@ -80,7 +85,7 @@ def audit(facts: dict[str, np.ndarray], labels: np.ndarray, groups: np.ndarray, 
     rows = _audited(labels, groups, rng)
     codes = np.unique(labels[rows].astype(str), return_inverse=True)[1]
     chance = 1 / (int(codes.max(initial=0)) + 1)
-    varied = {name: columns[rows] for name, columns in facts.items() if (columns[rows] != columns[rows[:1]]).any()}
+    varied = {name: columns for name, columns in facts(rows).items() if (columns != columns[:1]).any()}
     if not varied or chance == 1:
         return Audit(chance, chance, 1.0, {})
     order = np.unique(groups[rows], return_inverse=True)[1]
@@ -128,25 +133,33 @@ def audit_lines(shortcut: Audit, trace: Audit, settings: Validate) -> list[tuple
     return lines
 
 
-def container_facts(facts: list[Facts]) -> dict[str, np.ndarray]:
-    """Columns for `audit`, float32 (N, k), of each kind of fact that a file's container states."""
-    area = [fact.width * fact.height for fact in facts]
+def columns_of(facts: dict[str, np.ndarray]) -> ColumnsOf:
+    """Columns for `audit` that are already there: float32 (N, k) of each fact."""
+    return lambda rows: {name: columns[rows] for name, columns in facts.items()}
+
+
+def container_facts(facts: Sequence[Facts]) -> ColumnsOf:
+    """Columns for `audit` of each kind of fact that a file's container states.
+
+    A fact has a column for each value that any of the files has, whichever rows are asked for.
+    """
+    forms, modes, chromas = (sorted({getattr(fact, name) for fact in facts}) for name in ("format", "mode", "chroma"))
     keys = sorted({key for fact in facts for key in fact.metadata})[:64]
-    columns: dict[str, list[list[Any]]] = {
-        "format": _one_of([fact.format for fact in facts]),
-        "file_length": [[fact.bytes, fact.bytes / pixels] for fact, pixels in zip(facts, area, strict=True)],
-        "size": [[fact.width, fact.height, fact.width / fact.height] for fact in facts],
-        "pixel_form": _one_of([fact.mode for fact in facts]),
-        "jpeg_quantisation": [list(fact.quantisation) for fact in facts],
-        "chroma_subsampling": _one_of([fact.chroma for fact in facts]),
-        "metadata": [[key in fact.metadata for key in keys] for fact in facts],
-    }
-    return {name: np.array(rows, dtype=np.float32).reshape(len(facts), -1) for name, rows in columns.items()}
 
+    def of_rows(rows: np.ndarray) -> dict[str, np.ndarray]:
+        some = [facts[row] for row in rows.tolist()]
+        columns: dict[str, list[list[Any]]] = {
+            "format": [[fact.format == name for name in forms] for fact in some],
+            "file_length": [[fact.bytes, fact.bytes / (fact.width * fact.height)] for fact in some],
+            "size": [[fact.width, fact.height, fact.width / fact.height] for fact in some],
+            "pixel_form": [[fact.mode == name for name in modes] for fact in some],
+            "jpeg_quantisation": [list(fact.quantisation) for fact in some],
+            "chroma_subsampling": [[fact.chroma == name for name in chromas] for fact in some],
+            "metadata": [[key in fact.metadata for key in keys] for fact in some],
+        }
+        return {name: np.array(values, dtype=np.float32) for name, values in columns.items()}
 
-def _one_of(values: list[str]) -> list[list[Any]]:
-    known = sorted(set(values))
-    return [[value == name for name in known] for value in values]
+    return of_rows
 
 
 def _audited(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The contents of a source: image ids, splits, labels and files, from csv files or from class folders."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,8 +11,9 @@ from fakeprint.data.containers import Container, open_container
 from fakeprint.data.decode import EXTENSIONS
 from fakeprint.data.generators import generator_names, generator_splits
 from fakeprint.data.real_classes import real_classes
-from fakeprint.data.submission_form import SAMPLE, TEST
+from fakeprint.data.submission_form import SAMPLE
 from fakeprint.data.tables import read_table
+from fakeprint.data.unread_formats import count_by_extension, require_read_classes, unread_images
 from fakeprint.errors import InputError, first_few
 from fakeprint.params import Data, suggestion
 
@@ -25,12 +26,14 @@ class NotTaken:
     """Files of a source that are in no split.
 
     folders: number of images outside the splits' folders, by folder (`.` is the top). unlisted: number of images that
-    no csv names. other: number of files that are neither images by their extension nor tables that are read.
+    no csv names. other: number of files that are neither images by their extension nor tables that are read. unread:
+    those of them that are images of formats that are not read, by extension.
     """
 
     folders: dict[str, int]
     unlisted: int
     other: int
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Source:
     repeated: rows of a csv that name an image a second time, with the same label; same columns.
     splits: the splits that the source itself has.
     not_taken: files that are in no row.
+    form: the csv that gives a submission its ids, order and header; None where none does.
     """
 
     container: Container
@@ -50,6 +54,7 @@ class Source:
     repeated: pd.DataFrame
     splits: list[str]
     not_taken: NotTaken
+    form: str | None
 
 
 def open_source(data: Data) -> Source:
@@ -104,10 +109,15 @@ def _csv_source(container: Container, data: Data) -> Source:
     prefix = files["train"].rpartition("/")[0]
     prefix = f"{prefix}/" if prefix else ""
     images = [name for name in _images(container.names) if name.startswith(prefix)]
+    sample = _sample_submission(container)
+    if sample is not None:
+        files.setdefault("test", sample)
     tables = {}
     for split in SPLITS:
         if split in files:
             table = _read_ids(container, files[split], data, labelled=split != "test")
+            if files[split] == sample:  # its labels only show the form
+                table[["label", "generator", "group_name"]] = None
             table["path"] = _found(table["image_id"], split, images, prefix, _shown(container, files[split]))
             table["split"] = split
             tables[split] = table
@@ -116,15 +126,23 @@ def _csv_source(container: Container, data: Data) -> Source:
         if lost:
             raise InputError(
                 f"{_shown(container, files['test'])}: {len(lost)} test id(s) without file: {first_few(lost)}; "
-                "add the files or remove the ids"
+                f"add the files or remove the ids{', or the csv' if files['test'] == sample else ''}"
             )
     rows = pd.concat(tables.values(), ignore_index=True)[COLUMNS]
     again = rows.duplicated(["split", "image_id"])
     _require_one_of_each(rows, container)
     kept = rows[~again].reset_index(drop=True)
     unlisted = len(_images(container.names)) - kept["path"].nunique()
-    not_taken = NotTaken({}, unlisted, _other_files(container.names, set(files.values())))
-    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken)
+    form = sample or files.get("test")
+    other = _other_files(container.names, {form, *files.values()})
+    not_taken = NotTaken({}, unlisted, other, count_by_extension(container.names))
+    return Source(container, kept, rows[again].reset_index(drop=True), list(tables), not_taken, form)
+
+
+def _sample_submission(container: Container) -> str | None:
+    """The sample submission with the shortest path: archives often hold one folder around everything."""
+    found = [name for name in container.names if _file(name).lower() == SAMPLE]
+    return min(found, key=lambda name: (name.count("/"), name), default=None)
 
 
 def _csv_files(container: Container) -> dict[str, str]:
@@ -238,6 +256,8 @@ def _folder_source(container: Container) -> Source:
     images = _images(container.names)
     if not images:
         raise InputError(f"{container.path} has no images (looked for {', '.join(sorted(EXTENSIONS))})")
+    unread = unread_images(container.names)
+    require_read_classes(images, unread, _top_of_folders([*images, *unread]), SPLIT_NAMES, container.path)
     prefix = _top_of_folders(images)
     rows = list(_folder_rows(images, prefix, container))
     has_splits = any(row.split for row in rows)
@@ -271,8 +291,8 @@ def _folder_source(container: Container) -> Source:
     splits = [split for split in SPLITS if (table["split"] == split).any()]
     if "train" not in splits:
         raise InputError(f"{container.path} has a {splits[0]} folder but no train folder")
-    not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()))
-    return Source(container, table, table.iloc[:0], splits, not_taken)
+    not_taken = NotTaken(outside_splits, 0, _other_files(container.names, set()), count_by_extension(container.names))
+    return Source(container, table, table.iloc[:0], splits, not_taken, form=None)
 
 
 def _top_of_folders(images: list[str]) -> str:
@@ -331,10 +351,9 @@ def _require_classes(source: Source, data: Data) -> None:
     real_classes(data.real_classes, known, class_names(data, known))
 
 
-def _other_files(names: list[str], tables: set[str]) -> int:
-    """How many files are neither images nor tables that are read: `tables`, and the form of a submission."""
-    forms = (SAMPLE, TEST)
-    return sum(_stem(name) == name and name not in tables and _file(name).lower() not in forms for name in names)
+def _other_files(names: list[str], tables: set[str | None]) -> int:
+    """How many files are neither images nor `tables`, which are read."""
+    return sum(_stem(name) == name and name not in tables for name in names)
 
 
 def _file(name: str) -> str:

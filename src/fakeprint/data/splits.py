@@ -132,7 +132,7 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
         seed: params.seed.
 
     Raises:
-        InputError: a class has fewer groups than folds.
+        InputError: a class has fewer groups than folds, or all of its images are in one fold.
     """
     number_of = groups_of_class(labels, groups)
     scarce = [label for label, number in number_of.items() if number < count]
@@ -141,7 +141,14 @@ def folds(labels: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.n
             f"prepare.folds: class {first_few(scarce)} has only {min(number_of.values())} groups ({GROUPED}), fewer "
             f"than the {count} folds; use fewer folds"
         )
-    return group_folds(labels, groups, count, seeds.generator(seed, "folds"))
+    fold = group_folds(labels, groups, count, seeds.generator(seed, "folds"))
+    whole = [label for label in number_of if len(np.unique(fold[labels == label])) < 2]
+    if whole:
+        raise InputError(
+            f"prepare.folds: all images of class {first_few(whole)} are in one fold, because groups of several classes "
+            f"stay whole ({GROUPED}); use another number of folds, or add images"
+        )
+    return fold
 
 
 def require_validation(manifest: pd.DataFrame) -> None:
@@ -158,7 +165,11 @@ def with_folds(manifest: pd.DataFrame, settings: Prepare, calibration: bool, see
 
     Fold `settings.fold` becomes the validation split, in place of the source's own. With `calibration` the next fold
     (the first, without `settings.fold`) becomes the split `calibration`. Test images stay. With neither, the manifest
-    is returned as it is. Raises InputError if a class has fewer groups than folds, or if no fold is left for training.
+    is returned as it is.
+
+    Raises:
+        InputError: a class has fewer groups than folds, no fold is left for training, or train or a fold that becomes a
+            split has no image of a class.
     """
     if settings.fold is None and not calibration:
         return manifest
@@ -174,4 +185,17 @@ def with_folds(manifest: pd.DataFrame, settings: Prepare, calibration: bool, see
     if calibration:
         following = 0 if settings.fold is None else (settings.fold + 1) % settings.folds
         rows.loc[indices[numbers == following], "split"] = CALIBRATION
+    _require_every_class(rows.loc[indices, "split"], rows.loc[indices, "label"])
     return rows
+
+
+def _require_every_class(splits: pd.Series, labels: pd.Series) -> None:
+    """Raises InputError if a class has no image in one of the splits; groups of several classes may make it so."""
+    counts = pd.crosstab(splits, labels)
+    for split, of_class in counts.iterrows():
+        lacking = of_class.index[of_class == 0]
+        if len(lacking):
+            raise InputError(
+                f"prepare.folds: {split} has no image of class {first_few(lacking)}, because groups of several classes "
+                f"stay whole ({GROUPED}); use another number of folds or another prepare.fold, or add images"
+            )

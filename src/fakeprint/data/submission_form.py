@@ -1,6 +1,6 @@
 """The ids, their order and the header of a submission, as the source gives them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 import pandas as pd
@@ -10,31 +10,39 @@ from fakeprint.data.tables import read_table
 from fakeprint.errors import InputError, first_few
 
 SAMPLE = "sample_submission.csv"
-TEST = "test.csv"
 
 
-def submission_form(source: Container, image_column: str, label_column: str, test_ids: Sequence[str]) -> pd.DataFrame:
-    """A submission whose label column is not filled in yet.
+def submission_form(
+    container: Container,
+    name: str | None,
+    image_column: str,
+    label_column: str,
+    test_ids: Sequence[str],
+    left_out: Collection[str] = (),
+) -> pd.DataFrame:
+    """A submission whose label column is not filled in yet, all columns str.
 
-    The source's sample_submission.csv, else the ids of its test.csv, else `test_ids` (where the source has neither,
-    or the test split was split off). All columns are str. Raises InputError for a file without the columns.
+    Args:
+        container: the source.
+        name: its sample_submission.csv, or the csv of its test split, whose ids are taken; None takes `test_ids`.
+        image_column: the column of the ids.
+        label_column: the column to fill in.
+        test_ids: the ids of the test images that are used.
+        left_out: ids of test images that were not sampled, which the form does not ask for either.
+
+    Raises:
+        InputError: the csv lacks a column.
     """
-    for file, columns in ((SAMPLE, [image_column, label_column]), (TEST, [image_column])):
-        name = _nearest(source.names, file)
-        if name is None:
-            continue
-        frame = read_table(source, name)
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            raise InputError(
-                f"{name} has no column '{missing[0]}' (its columns: {first_few(frame.columns)}); set data.image_column "
-                "and data.label_column"
-            )
-        return frame if file == SAMPLE else frame[[image_column]].assign(**{label_column: ""})
-    return pd.DataFrame({image_column: list(test_ids), label_column: ""}, dtype="str")
-
-
-def _nearest(names: Sequence[str], file: str) -> str | None:
-    """The file of this name with the shortest path: archives often hold one folder around everything."""
-    found = [name for name in names if PurePosixPath(name).name.lower() == file]
-    return min(found, key=lambda name: (name.count("/"), name), default=None)
+    if name is None:
+        return pd.DataFrame({image_column: list(test_ids), label_column: ""}, dtype="str")
+    frame = read_table(container, name)
+    is_sample = PurePosixPath(name).name.lower() == SAMPLE
+    columns = [image_column, label_column] if is_sample else [image_column]
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{name} has no column '{missing[0]}' (its columns: {first_few(frame.columns)}); set data.image_column "
+            "and data.label_column"
+        )
+    frame = frame[~frame[image_column].isin(left_out)]
+    return frame if is_sample else frame[[image_column]].assign(**{label_column: ""})

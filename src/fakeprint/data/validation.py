@@ -10,8 +10,8 @@ from fakeprint.data.arrays import SPLITS
 from fakeprint.data.duplicates import Pairs, duplicate_figures, find_duplicates, grouped
 from fakeprint.data.leaks import leak_figures, leak_line, leaks
 from fakeprint.data.manifest import COLUMNS
-from fakeprint.data.scan import Scan, scan
-from fakeprint.data.shortcuts import Audit, audit, audit_lines, container_facts
+from fakeprint.data.scan import Scans, scan
+from fakeprint.data.shortcuts import Audit, ColumnsOf, audit, audit_lines, columns_of, container_facts
 from fakeprint.data.sources import NotTaken, Source, classes_of
 from fakeprint.data.splits import far_from_requested, joined, reached_fractions, requested_splits, sampled, split_off
 from fakeprint.data.traces import columns_by_fact
@@ -57,7 +57,7 @@ class Checked:
     """
 
     rows: pd.DataFrame
-    scans: list[Scan]
+    scans: Scans
     set_aside: pd.DataFrame
     listed: int
     classes: list[str]
@@ -66,21 +66,33 @@ class Checked:
 def check_files(source: Source, data: Data, seed: int, workers: int | None) -> Checked:
     """Decode the files of the sampled rows; set aside, with a reason, what cannot be used."""
     rows = sampled(source.rows, data.per_class, seed)
-    has_file = rows["path"].notna().to_numpy()
-    results: list[Scan | str] = ["missing"] * len(rows)
-    scanned = scan(source.container, rows.loc[has_file, "path"].tolist(), data.max_pixels, workers)
-    for row, result in zip(np.flatnonzero(has_file), scanned, strict=True):
-        results[row] = result
-    usable = np.array([isinstance(result, Scan) for result in results], dtype=bool)
-    bad = rows[~usable].assign(reason=[result for result in results if isinstance(result, str)])
+    has_file = np.flatnonzero(rows["path"].notna())
+    scans, reasons = scan(
+        container=source.container,
+        names=rows.loc[has_file, "path"].tolist(),
+        max_pixels=data.max_pixels,
+        workers=workers,
+    )
+    usable = np.zeros(len(rows), dtype=bool)
+    usable[np.delete(has_file, list(reasons))] = True
+    reason_of = {int(has_file[place]): reason for place, reason in reasons.items()}
+    bad = rows[~usable].assign(reason=[reason_of.get(row, "missing") for row in np.flatnonzero(~usable).tolist()])
     bad = pd.concat([bad, source.repeated.assign(reason="repeated row")], ignore_index=True)
     return Checked(
         rows=rows[usable].reset_index(drop=True),
-        scans=[result for result in results if isinstance(result, Scan)],
+        scans=scans,
         set_aside=bad[["path", "image_id", "split", "reason"]],
         listed=len(rows) + len(source.repeated),
         classes=classes_of(rows.loc[rows["split"] == "train", "label"]),
     )
+
+
+def unsampled_tests(source: Source, checked: Checked) -> set[str]:
+    """The ids of the source's own test images that data.per_class left out."""
+    listed, used, aside = (
+        set(rows.loc[rows["split"] == "test", "image_id"]) for rows in (source.rows, checked.rows, checked.set_aside)
+    )
+    return listed - used - aside
 
 
 def require_few_bad(checked: Checked, max_fraction: float) -> None:
@@ -109,15 +121,15 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     """
     scans = checked.scans
     pairs = find_duplicates(
-        np.array([found.pixels for found in scans], dtype="V16"),
-        np.frombuffer(b"".join(found.phash for found in scans), dtype=np.uint8).reshape(-1, 8),
-        np.stack([found.thumbnail for found in scans]),
+        np.ascontiguousarray(scans.pixels).view("V16")[:, 0],
+        scans.phashes,
+        scans.thumbnails,
         settings.near_duplicate_bits,
     )
     rows = checked.rows.copy()
     for column in ("width", "height", "mode", "format", "bytes"):
-        rows[column] = [getattr(found.facts, column) for found in scans]
-    rows["pixels"] = [found.pixels.hex() for found in scans]
+        rows[column] = [getattr(facts, column) for facts in scans.facts]
+    rows["pixels"] = [digest.tobytes().hex() for digest in scans.pixels]
     rows["group"] = joined(grouped(pairs, len(rows)), rows["group_name"])
     leaked = leaks(rows, data.group_column)
     kept = ~rows.index.isin(leaked.index) if settings.on_leak == "drop" else np.ones(len(rows), dtype=bool)
@@ -126,18 +138,19 @@ def build(checked: Checked, source: Source, data: Data, settings: Validate, seed
     requested = requested_splits(source.splits, data)
     manifest["split"] = split_off(manifest, manifest["group"].to_numpy(), requested, seed)
     rows.loc[kept, "split"] = manifest["split"].to_numpy()
-    kept_scans = [scans[row] for row in np.flatnonzero(kept)]
-    traced = np.array([found.traces is not None for found in kept_scans])
-    traces = columns_by_fact(np.stack([found.traces for found in kept_scans if found.traces is not None]))
+    places = np.flatnonzero(kept)
+    traced = [new for new, row in enumerate(places.tolist()) if row in scans.traces]
+    traces = columns_by_fact(np.stack([scans.traces[row] for row in places[traced].tolist()]))
+    facts = container_facts([scans.facts[row] for row in places])
     return Validation(
         manifest=manifest[COLUMNS],
         compared=rows[COLUMNS],
         leaked=leaked,
         set_aside=checked.set_aside,
         pairs=pairs,
-        shortcut=_audited(manifest, container_facts([found.facts for found in kept_scans]), seed, "shortcut"),
-        trace=_audited(manifest[traced], traces, seed, "trace"),
-        sums=np.stack([found.sums for found in kept_scans]),
+        shortcut=_audited(manifest, facts, seed, "shortcut"),
+        trace=_audited(manifest.iloc[traced], columns_of(traces), seed, "trace"),
+        sums=scans.sums[places],
         requested=requested,
         reached=reached_fractions(manifest, requested),
         not_taken=source.not_taken,
@@ -154,11 +167,10 @@ def _require_train_images(manifest: pd.DataFrame, classes: list[str]) -> None:
         )
 
 
-def _audited(rows: pd.DataFrame, facts: dict[str, np.ndarray], seed: int, purpose: str) -> Audit:
-    known = rows["label"].notna().to_numpy()
-    of_known = {name: columns[known] for name, columns in facts.items()}
-    labels, groups = (rows.loc[known, column].to_numpy() for column in ("label", "group"))
-    return audit(of_known, labels, groups, seed, purpose)
+def _audited(rows: pd.DataFrame, facts: ColumnsOf, seed: int, purpose: str) -> Audit:
+    known = np.flatnonzero(rows["label"].notna())
+    labels, groups = (rows[column].to_numpy()[known] for column in ("label", "group"))
+    return audit(lambda some: facts(known[some]), labels, groups, seed, purpose)
 
 
 def channel_figures(found: Validation, rows: np.ndarray) -> dict[str, dict[str, float]]:
@@ -261,6 +273,12 @@ def not_taken_lines(not_taken: NotTaken) -> list[str]:
         lines.append(f"{not_taken.unlisted} image(s) are in no csv and are not used")
     if not_taken.other:
         lines.append(f"{not_taken.other} other file(s) of the source are not used")
+    if not_taken.unread:
+        listed = first_few(f"{extension} ({count})" for extension, count in not_taken.unread.items())
+        lines.append(
+            f"{sum(not_taken.unread.values())} of them are images of formats that are not read: {listed}; convert "
+            "them, for example to PNG, if they belong to the data"
+        )
     return lines
 
 

@@ -87,7 +87,7 @@ def applied(checked: Checked, listed: pd.DataFrame, verdicts: Verdicts) -> tuple
     return replace(
         checked,
         rows=left,
-        scans=[checked.scans[number] for number in np.flatnonzero(~dropped)],
+        scans=checked.scans.kept(np.flatnonzero(~dropped)),
         set_aside=pd.concat([checked.set_aside, aside], ignore_index=True),
     ), {**counts, "changes": dict(sorted(changes.items()))}
 
