@@ -106,7 +106,7 @@ def test_it_serves_until_a_signal_stops_it(served: Served) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by_option", [True, False])
-def test_the_model_of_a_job_serves_by_its_setting_and_its_workers_know_it(
+def test_the_model_of_a_job_serves_by_its_setting_and_its_workers_know_it_until_ctrl_c(
     tmp_path: Path, models_folder: Path, by_option: bool
 ) -> None:
     name = f"job:{'a' * 32}"
@@ -120,8 +120,11 @@ def test_the_model_of_a_job_serves_by_its_setting_and_its_workers_know_it(
         (worker,) = psutil.Process(server.process.pid).children()
         assert worker.environ()["FAKEPRINT_MODEL"] == name
     finally:
-        server.process.terminate()
-        server.process.wait(30)
+        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal sends it: to all processes of the group
+    assert server.process.wait(30) == 0
+    lines = server.lines()  # none of them of a traceback
+    assert "Finished server process" in lines[-1]["message"]
+    assert {line["level"] for line in lines} == {"info"}
 
 
 @pytest.mark.slow
@@ -139,19 +142,6 @@ def test_its_workers_end_with_it(tmp_path: Path, models_folder: Path, number: si
         server.process.send_signal(number)
     assert server.process.wait(30) == (0 if number == signal.SIGTERM else -number)
     assert not psutil.wait_procs(workers, timeout=30)[1]
-
-
-@pytest.mark.slow
-def test_ctrl_c_stops_it_quietly(tmp_path: Path, models_folder: Path) -> None:
-    server = Served(tmp_path, "--models-folder", str(models_folder), "--workers", "1")
-    try:
-        server.until_ready()
-    finally:
-        os.killpg(server.process.pid, signal.SIGINT)  # as a terminal sends it: to all processes of the group
-    assert server.process.wait(30) == 0
-    lines = server.lines()  # none of them of a traceback
-    assert "Finished server process" in lines[-1]["message"]
-    assert {line["level"] for line in lines} == {"info"}
 
 
 @pytest.mark.parametrize(

@@ -180,21 +180,9 @@ def worker_of(small: Repository) -> psutil.Process:
     return worker
 
 
-def test_a_dead_worker_is_replaced_and_its_cell_tried_again(small: Repository) -> None:
-    small.write_study("queued", arms={"nine": {"classifiers.knn.k": [9]}}, seeds=[1])
-    process = small.start("run", "queued", "--runner", "queue")
-    assert process.stdout
-    waits(small, process)
-    worker_of(small).kill()
-    line = next(line for line in process.stdout if "nine" in line)
-    assert "nine, seed 1: failed: its worker died; attempt 2 of 3 follows" in line
-    (small.notes / "free").touch()
-    printed, _ = process.communicate()
-    assert process.returncode == 0 and "queued: 2 cells, 2 done" in printed
-    assert small.fits == ["3 1", "9 1", "9 1"]
-
-
-def test_rm_empties_the_queue_of_its_own_entries_alone(small: Repository, tmp_path: Path) -> None:
+def test_a_dead_worker_is_replaced_and_rm_leaves_foreign_entries_of_the_queue(
+    small: Repository, tmp_path: Path
+) -> None:
     small.write_study("other", arms=ONE, seeds=[1])  # a study that stays, and with it the clones
     small.study("run", "other", "--runner", "direct", "--out", str(tmp_path / "out"))
     small.write_study("queued", arms={"nine": {"classifiers.knn.k": [9]}}, seeds=[1])
@@ -202,7 +190,9 @@ def test_rm_empties_the_queue_of_its_own_entries_alone(small: Repository, tmp_pa
     assert process.stdout
     waits(small, process)
     worker_of(small).kill()
-    while small.fits.count("9 1") < 2:
+    line = next(line for line in process.stdout if "nine" in line)
+    assert "nine, seed 1: failed: its worker died; attempt 2 of 3 follows" in line
+    while small.fits.count("9 1") < 2:  # it is tried again
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     process.kill()

@@ -105,7 +105,8 @@ def _two_children(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def test_two_processes_end_together(tmp_path: Path) -> None:
     """Whichever ends first, and on a signal; also what does not listen to the first signal."""
     script = (
-        "import sys; from fakeprint.commands import app; app.SECONDS_TO_END = 0.5\n"
+        "import sys; from signal import *; from fakeprint.commands import app; app.SECONDS_TO_END = 0.5\n"
+        "signal(SIGHUP, SIG_DFL)  # also if these tests run under nohup\n"
         "python = sys.executable\n"
         "waits = [python, '-c', 'from signal import *; signal(SIGTERM, SIG_IGN); import time; time.sleep(600)']\n"
         "ends = [python, '-c', sys.argv[1]]\n"
