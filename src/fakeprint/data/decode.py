@@ -202,9 +202,8 @@ def _without_compressed_metadata(content: bytes) -> bytes:
         return content
     kept, start = [PNG_SIGNATURE], len(PNG_SIGNATURE)
     while start < len(content):
-        end = (
-            start + 12 + int.from_bytes(content[start : start + 4], "big")
-        )  # length, name and checksum are 4 bytes each
+        length = int.from_bytes(content[start : start + 4], "big")  # of its data, without itself, name and checksum
+        end = start + 12 + length
         name, keyword_and_flag = content[start + 4 : start + 8], content[start + 8 : min(end, start + 8 + 81)]
         compressed = name == b"iTXt" and keyword_and_flag.partition(b"\0")[2][:1] == b"\1"
         if name not in (b"zTXt", b"iCCP") and not compressed:
